@@ -1,0 +1,31 @@
+# Set-up is part of every target: .venv is made, and made again when requirements.txt changes.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO ?= runs/demo
+
+.PHONY: demo test test-slow check figure clean
+
+.venv/ready: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+demo: .venv/ready  ## train, evaluate, export and color on this machine, in minutes
+	$(BIN)/python tools/tour.py --workdir=$(DEMO)
+
+test: .venv/ready  ## everything that needs neither network nor GPU
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/ready  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+figure: .venv/ready  ## the drawing of the network in the README
+	$(BIN)/python tools/figure.py --output=docs/residual_encoder.svg --overwrite
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,187 @@
+"""JPEG YUV, CIE Lab and gray: split a color picture into gray and chroma, and merge them again.
+
+Everything here takes tensors or arrays of any leading shape and returns float32 tensors. RGB and
+gray are sRGB code values in [0, 1]. Chroma is two channels in [0, 1], whatever the color space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+Tensor = Any  # tensorflow ships no types: a tf.Tensor, or an array where one is taken
+
+# JPEG File Interchange Format 1.02 (and ITU-R BT.601 luma), as in the author's script, which calls
+# it YUV. Neutral chroma is 128/255, not 0.5: the script divides 8-bit values by 255.
+LUMA = (0.299, 0.587, 0.114)
+YUV_FROM_RGB = (
+    LUMA,
+    (-0.168736, -0.331264, 0.5),
+    (0.5, -0.418688, -0.081312),
+)
+YUV_NEUTRAL = 128 / 255
+
+# sRGB to CIE XYZ, D65, IEC 61966-2-1; divided by the white point these are OpenCV's Lab constants.
+XYZ_FROM_RGB = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+RGB_FROM_XYZ = (
+    (3.240479, -1.537150, -0.498535),
+    (-0.969256, 1.875991, 0.041556),
+    (0.055648, -0.204043, 1.057311),
+)
+WHITE = (0.950456, 1.0, 1.088754)
+LAB_EPSILON, LAB_SLOPE, LAB_OFFSET = 0.008856, 7.787, 16 / 116  # CIE 15:2004, as OpenCV rounds them
+
+
+class Truth(NamedTuple):
+    """A batch of color pictures, split for training: what the network sees and what it should say."""
+
+    rgb: Tensor  # [B, H, W, 3] float32 in [0, 1]
+    gray: Tensor  # [B, H, W, 1] float32 in [0, 1]
+    chroma: Tensor  # [B, H, W, 2] float32 in [0, 1]
+
+
+def _float(x: Tensor) -> Tensor:
+    return tf.cast(tf.convert_to_tensor(x), tf.float32)
+
+
+def _mix(x: Tensor, rows: Any) -> Tensor:
+    """Matrix product over the last axis: one output channel a row."""
+    return tf.linalg.matmul(x, tf.constant(rows, tf.float32), transpose_b=True)
+
+
+# --- gray -------------------------------------------------------------------------------------------
+
+
+def mean_gray(rgb: Tensor) -> Tensor:
+    """(R + G + B) / 3, the original's gray. [..., 3] in [0, 1] -> [..., 1]."""
+    return tf.reduce_mean(_float(rgb), axis=-1, keepdims=True)
+
+
+def luma_gray(rgb: Tensor) -> Tensor:
+    """BT.601 luma, the Y of YUV: merging it with the true chroma gives the picture back."""
+    return _mix(_float(rgb), [LUMA])
+
+
+def lightness_gray(rgb: Tensor) -> Tensor:
+    """The gray whose Lab L is that of the color: the gray that Lab recipes keep exactly."""
+    luminance = _mix(_linear(_float(rgb)), [XYZ_FROM_RGB[1]])
+    return _companded(luminance)
+
+
+GRAYS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": mean_gray,
+    "luma": luma_gray,
+    "lightness": lightness_gray,
+}
+
+# --- JPEG YUV ---------------------------------------------------------------------------------------
+
+
+def rgb_to_yuv(rgb: Tensor) -> Tensor:
+    """RGB in [0, 1] -> Y, U, V in [0, 1], clipped as in the author's script. [..., 3] -> [..., 3]."""
+    yuv = _mix(_float(rgb), YUV_FROM_RGB) + tf.constant([0.0, YUV_NEUTRAL, YUV_NEUTRAL])
+    return tf.clip_by_value(yuv, 0.0, 1.0)
+
+
+def yuv_to_rgb(yuv: Tensor) -> Tensor:
+    """Y, U, V in [0, 1] -> RGB clipped to [0, 1]. [..., 3] -> [..., 3]."""
+    y, u, v = tf.split(_float(yuv), 3, axis=-1)
+    u, v = u - YUV_NEUTRAL, v - YUV_NEUTRAL
+    rgb = tf.concat([y + 1.402 * v, y - 0.34414 * u - 0.71414 * v, y + 1.772 * u], axis=-1)
+    return tf.clip_by_value(rgb, 0.0, 1.0)
+
+
+# --- CIE Lab ----------------------------------------------------------------------------------------
+
+
+def _linear(code: Tensor) -> Tensor:
+    """sRGB code values to linear light, IEC 61966-2-1."""
+    power = ((tf.maximum(code, 0.04045) + 0.055) / 1.055) ** 2.4
+    return tf.where(code > 0.04045, power, code / 12.92)
+
+
+def _companded(linear: Tensor) -> Tensor:
+    """Linear light to sRGB code values."""
+    power = 1.055 * tf.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
+    return tf.where(linear > 0.0031308, power, linear * 12.92)
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """RGB in [0, 1] -> L in [0, 100], a and b in about [-128, 127]. [..., 3] -> [..., 3]."""
+    xyz = _mix(_linear(_float(rgb)), XYZ_FROM_RGB) / tf.constant(WHITE)
+    root = tf.maximum(xyz, LAB_EPSILON) ** (1 / 3)
+    f = tf.where(xyz > LAB_EPSILON, root, LAB_SLOPE * xyz + LAB_OFFSET)
+    x, y, z = tf.split(f, 3, axis=-1)
+    return tf.concat([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """L, a, b -> RGB clipped to [0, 1]. [..., 3] -> [..., 3]."""
+    lightness, a, b = tf.split(_float(lab), 3, axis=-1)
+    y = (lightness + 16) / 116
+    f = tf.concat([y + a / 500, y, y - b / 200], axis=-1)
+    xyz = tf.where(f**3 > LAB_EPSILON, f**3, (f - LAB_OFFSET) / LAB_SLOPE) * tf.constant(WHITE)
+    linear = tf.clip_by_value(_mix(xyz, RGB_FROM_XYZ), 0.0, 1.0)
+    return tf.clip_by_value(_companded(linear), 0.0, 1.0)
+
+
+# --- the one interface that networks, losses and inference share --------------------------------------
+
+
+def _yuv_chroma(rgb: Tensor) -> Tensor:
+    return rgb_to_yuv(rgb)[..., 1:]
+
+
+def _yuv_merge(gray: Tensor, chroma: Tensor) -> Tensor:
+    return yuv_to_rgb(tf.concat([_float(gray), _float(chroma)], axis=-1))
+
+
+def _lab_chroma(rgb: Tensor) -> Tensor:
+    return tf.clip_by_value(rgb_to_lab(rgb)[..., 1:] / 256 + 0.5, 0.0, 1.0)
+
+
+def _lab_merge(gray: Tensor, chroma: Tensor) -> Tensor:
+    gray = _float(gray)
+    lightness = rgb_to_lab(tf.concat([gray, gray, gray], axis=-1))[..., :1]
+    return lab_to_rgb(tf.concat([lightness, (_float(chroma) - 0.5) * 256], axis=-1))
+
+
+@dataclass(frozen=True)
+class ColorSpace:
+    """How chroma is written down.
+
+    Attributes:
+      name: The name that recipes use.
+      neutral: The value of both chroma channels for a gray pixel.
+      chroma: RGB [..., 3] in [0, 1] -> chroma [..., 2] in [0, 1].
+      merge: gray [..., 1] and chroma [..., 2], in [0, 1] -> RGB [..., 3], clipped to [0, 1].
+    """
+
+    name: str
+    neutral: float
+    chroma: Callable[[Tensor], Tensor]
+    merge: Callable[[Tensor, Tensor], Tensor]
+
+
+YUV = ColorSpace("yuv", YUV_NEUTRAL, _yuv_chroma, _yuv_merge)
+LAB = ColorSpace("lab", 0.5, _lab_chroma, _lab_merge)  # ab / 256 + 0.5
+COLOR_SPACES = {space.name: space for space in (YUV, LAB)}
+
+
+def split(rgb_u8: Tensor, space: ColorSpace, gray: str) -> Truth:
+    """Splits color pictures into what a network sees and what it should answer.
+
+    Args:
+      rgb_u8: [..., 3] uint8, sRGB.
+      space: The color space of the chroma.
+      gray: "mean", "luma" or "lightness", a key of `GRAYS`.
+    """
+    rgb = _float(rgb_u8) / 255
+    return Truth(rgb, GRAYS[gray](rgb), space.chroma(rgb))

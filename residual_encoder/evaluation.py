@@ -1,0 +1,119 @@
+"""A model measured on a dataset: the report that tools/evaluate.py writes."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from residual_encoder import datasets, files, metrics
+from residual_encoder.datasets import DataConfig, EvalBatch, Tally
+from residual_encoder.inference import Colorizer
+
+VERSIONED = ("tensorflow", "keras", "numpy", "scikit-image")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What to measure, and on what.
+
+    Attributes:
+      data: The photographs; their validation split is read.
+      model: Training workdir, weights file or exported SavedModel; None is what is shipped.
+      output: JSON file to write; None writes none.
+      image_size: Side of the center squares in pixels. 224 is Zhang et al. 2016.
+      size: Short side that the network sees in pixels; "auto" is the recipe's.
+      limit: Stop after so many photographs; None takes all.
+      batch_size: Photographs at a time; changes speed and memory only.
+      overwrite: Whether an earlier `output` is replaced.
+    """
+
+    data: DataConfig
+    model: str | None = None
+    output: str | None = None
+    image_size: int = 224
+    size: int | str = "auto"
+    limit: int | None = None
+    batch_size: int = 16
+    overwrite: bool = False
+
+
+def evaluate_model(config: EvaluateConfig) -> dict[str, Any]:
+    """Measures a model and the two baselines on the same photographs.
+
+    Returns:
+      What `metrics.evaluate` gives, with `model`, `data`, `image_size`, `network_size` and
+      `versions`; also written to `config.output`, whole or not at all.
+
+    Raises:
+      FileExistsError: the output exists and `overwrite` is false.
+      FileNotFoundError: there is no such model.
+      ValueError: no photograph came, too many are broken, or a setting is out of range.
+      OSError: the output cannot be written.
+    """
+    if config.output and Path(config.output).exists() and not config.overwrite:
+        raise FileExistsError(f"{config.output} exists; pass --overwrite or another --output")
+    colorizer = Colorizer(config.model, size=config.size)
+    tally = Tally()
+    report = metrics.evaluate(
+        colorizer.chroma,
+        _batches(config, tally),
+        space=colorizer.recipe.space,
+        gray=colorizer.recipe.gray,
+    )
+    report |= {
+        "model": _model(colorizer),
+        "data": _data(config, tally, report["n"]),
+        "image_size": config.image_size,
+        "network_size": colorizer.size,
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in VERSIONED},
+    }
+    if config.output:
+        Path(config.output).parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(config.output, json.dumps(report, indent=2, allow_nan=False) + "\n")
+    return report
+
+
+def _batches(config: EvaluateConfig, tally: Tally) -> Iterator[EvalBatch]:
+    with tally.explained(), tqdm(unit="photo", file=sys.stderr, disable=None) as progress:
+        for batch in datasets.eval_batches(
+            config.data,
+            batch_size=config.batch_size,
+            image_size=config.image_size,
+            limit=config.limit,
+            tally=tally,
+        ):
+            yield batch
+            progress.update(len(batch.name))
+
+
+def _model(colorizer: Colorizer) -> dict[str, Any]:
+    """Which weights, by hash; of the path only the last part, which is all that others can use."""
+    return {
+        "name": Path(colorizer.source).name,
+        "sha256": colorizer.sha256,
+        "recipe": colorizer.recipe.name,
+        "color_space": colorizer.recipe.color_space,
+        "gray": colorizer.recipe.gray,
+    }
+
+
+def _data(config: EvaluateConfig, tally: Tally, n: int) -> dict[str, Any]:
+    folder = config.data.data_dir
+    return {
+        "kind": config.data.kind,
+        "name": Path(folder).resolve().name if folder else None,
+        "split": "val",
+        "n": n,
+        "limit": config.limit,
+        "skip_gray": config.data.skip_gray,
+        "left_out_gray": tally.gray,
+        "left_out_broken": tally.bad,
+    }

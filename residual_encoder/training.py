@@ -1,0 +1,422 @@
+"""Training: a recipe and a dataset in, a checkpoint out; the same command again goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from tqdm import tqdm
+
+from residual_encoder import checkpoints, colorspace, datasets, devices, files, images, metrics
+from residual_encoder import networks, report, steps
+from residual_encoder.datasets import Augment, Cursor, DataConfig, EvalBatch, Tally, TrainBatch
+from residual_encoder.networks.any_size import chroma_at
+from residual_encoder.recipes import Recipe
+from residual_encoder.workdir import Workdir
+
+Tensor = Any
+
+# config.json keys that must not change within a workdir; the rest describes the machine.
+FIXED = ("recipe", "data", "vgg16_weights", "init_from", "seed")
+EVAL_BATCH = 16
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+      recipe: What to train, flags applied.
+      data: What to train on.
+      workdir: Where everything goes; a used one is resumed.
+      vgg16_weights: "imagenet", "none" or the path of a VGG16 weight file.
+      init_from: Weights file or workdir to start all weights from, or None.
+      eval_data: What to evaluate on (its validation split); None is `data`.
+      eval_every: Steps between evaluations, and one at the end; 0 is never.
+      eval_limit: Photographs an evaluation looks at, at most.
+      checkpoint_every: Steps between checkpoints and strip sheets.
+      log_every: Steps between log rows.
+      samples: Pictures on a strip sheet.
+      seed: Of weights, order and augmentation.
+      jit: "auto", "on" or "off": XLA.
+      strategy: "auto", "one" or "mirrored".
+    """
+
+    recipe: Recipe
+    data: DataConfig
+    workdir: str
+    vgg16_weights: str = "imagenet"
+    init_from: str | None = None
+    eval_data: DataConfig | None = None
+    eval_every: int = 5000
+    eval_limit: int = 200
+    checkpoint_every: int = 1000
+    log_every: int = 50
+    samples: int = 8
+    seed: int = 0
+    jit: str = "auto"
+    strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Checks ranges.
+
+        Raises:
+          ValueError: what is wrong with which field.
+        """
+        least = {"checkpoint_every": 1, "log_every": 1, "eval_limit": 1, "samples": 1, "eval_every": 0}
+        for field, minimum in least.items():
+            if getattr(self, field) < minimum:
+                value = getattr(self, field)
+                raise ValueError(f"{field} must be at least {minimum}. Received {value}.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+      step: Steps done.
+      interrupted: Whether a signal ended it before the recipe's last step.
+      evaluation: The last evaluation of this process, if there was one.
+    """
+
+    step: int
+    interrupted: bool
+    evaluation: dict[str, Any] | None
+
+
+class Diverged(ValueError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass
+class _Run:
+    """Everything that a run has in hand."""
+
+    config: TrainConfig
+    workdir: Workdir
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    strategy: tf.distribute.Strategy
+    step: int = 0
+    cursor: Cursor = Cursor(0, 0)
+    seconds: float = 0.0  # of training, over all processes
+    best: float = -math.inf  # pooled PSNR gain of the best evaluation, dB
+    evaluation: dict[str, Any] | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.config.recipe
+
+    @property
+    def variables(self) -> list[Any]:
+        return [*self.model.variables, *self.optimizer.variables]
+
+    @functools.cached_property
+    def predict(self) -> Callable[[Tensor], Tensor]:
+        """gray [B, H, W, 1] of any size -> chroma, as inference will do it."""
+        network = functools.partial(self.model, training=False)
+        return tf.function(lambda gray: chroma_at(network, gray, self.recipe.inference_size))
+
+
+def train(config: TrainConfig) -> Outcome:
+    """Trains until the recipe's last step, or until SIGTERM or Ctrl-C, and saves.
+
+    Run again with the same config, it goes on from the newest checkpoint; on a CPU the weights are
+    then bit-equal to those of a run that was never stopped.
+
+    Raises:
+      ValueError: the workdir belongs to another run, a weight file does not fit, or (`Diverged`) the
+        loss is not finite; the last good checkpoint stays.
+      OSError: data or weights are missing, or the workdir cannot be written.
+    """
+    precision = devices.precision(config.recipe.precision)
+    jit = devices.jit(config.jit, precision)
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(config.seed)
+    run = _build(config, precision)
+    run.workdir.claim(_about(run, precision, jit), FIXED)
+    _restore(run)
+    step = steps.make_step(run.model, run.optimizer, run.recipe, run.strategy, jit)
+    with _until_signal() as stopped:
+        _loop(run, step, stopped)
+    return Outcome(run.step, run.step < run.recipe.steps, run.evaluation)
+
+
+# --- start-up -----------------------------------------------------------------------------------------
+
+
+def _build(config: TrainConfig, precision: str) -> _Run:
+    """Model and optimizer in the strategy's scope; VGG16's weights in."""
+    recipe, workdir = config.recipe, Workdir(config.workdir)
+    # A checkpoint or init_from brings the trunk too.
+    filled = config.init_from or checkpoints.steps(workdir.checkpoints)
+    strategy = devices.strategy(config.strategy)
+    with strategy.scope():
+        model = networks.build(
+            recipe.network,
+            vgg16_weights="none" if filled else config.vgg16_weights,
+            train_trunk=recipe.train_trunk,
+            frozen_blocks=recipe.frozen_blocks,
+            trunk_batch_norm=recipe.trunk_batch_norm,
+            precision=precision,
+        )
+        optimizer = steps.make_optimizer(recipe)
+        optimizer.build(model.trainable_variables)
+    return _Run(config, workdir, model, optimizer, strategy)
+
+
+def _restore(run: _Run) -> None:
+    """Fills the variables: (1) newest checkpoint, else (2) init_from, else (3) VGG16 stays."""
+    restored = checkpoints.restore(run.workdir.checkpoints, run.variables)
+    if restored:
+        run.step, state = restored
+        run.cursor = Cursor(*state["cursor"])
+        run.seconds, run.best = state["seconds"], state["best"]
+        run.workdir.rewind(run.step)
+        logging.info("Resumed at step %d.", run.step)
+    elif run.config.init_from:
+        checkpoints.load_weights(run.model, checkpoints.find_weights(run.config.init_from))
+
+
+def _about(run: _Run, precision: str, jit: bool) -> dict[str, Any]:
+    """What config.json says."""
+    config, trunk = run.config, run.model.get_layer(networks.TRUNK)
+    return {
+        "recipe": config.recipe.to_json(),
+        "data": dataclasses.asdict(config.data),
+        "eval_data": dataclasses.asdict(config.eval_data or config.data),
+        "vgg16_weights": _trunk_source(config.vgg16_weights),
+        "init_from": config.init_from,
+        "seed": config.seed,
+        "precision": precision,
+        "jit": jit,
+        "replicas": run.strategy.num_replicas_in_sync,
+        "device": devices.describe(),
+        "trainable_parameters": _count(run.model.trainable_variables),
+        "frozen_parameters": _count(trunk.non_trainable_variables),
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def _count(variables: Iterable[Any]) -> int:
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
+def _trunk_source(weights: str) -> str:
+    """The name of the trunk's weights; of a file, its hash: a path may hold another one tomorrow."""
+    return f"sha256:{files.sha256(weights)}" if Path(weights).is_file() else weights
+
+
+@contextlib.contextmanager
+def _until_signal() -> Iterator[Callable[[], bool]]:
+    """Inside, SIGTERM and the first Ctrl-C only ask the loop to stop; yields whether one did."""
+    received: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        received.append(number)
+        signal.signal(number, before[number])  # a second one acts at once
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- the loop -----------------------------------------------------------------------------------------
+
+
+def _batches(run: _Run, tally: Tally) -> Iterator[TrainBatch]:
+    recipe, config = run.recipe, run.config
+    dataset = datasets.train_batches(
+        config.data,
+        batch_size=recipe.batch_size,
+        image_size=recipe.image_size,
+        augment=Augment(recipe.min_crop, recipe.flip),
+        seed=config.seed,
+        start=run.cursor,
+        tally=tally,
+    )
+    return iter(run.strategy.experimental_distribute_dataset(dataset))
+
+
+def _loop(run: _Run, step: Callable[[Tensor], Tensor], stopped: Callable[[], bool]) -> None:
+    """Steps, log rows, checkpoints and evaluations, until the last step or a signal."""
+    tally = Tally()
+    batches, meter = _batches(run, tally), _Meter(run)
+    bar = tqdm(total=run.recipe.steps, initial=run.step, unit="step", dynamic_ncols=True)
+    with bar, tally.explained():
+        while run.step < run.recipe.steps and not stopped():
+            batch = meter.wait_for(batches)
+            meter.losses.append(step(batch.rgb))
+            run.step += 1
+            run.cursor = _after(run.strategy, batch)
+            bar.update()
+            if _due(run, run.config.log_every):
+                row = meter.row(tally)
+                run.workdir.log(row)
+                bar.set_postfix(loss=row["loss"], images_s=row["images_per_second"])
+            if run.config.eval_every and _due(run, run.config.eval_every):
+                meter.pause(_evaluate, run)
+            if _due(run, run.config.checkpoint_every) or stopped():
+                meter.pause(_save, run)
+
+
+def _due(run: _Run, every: int) -> bool:
+    return run.step % every == 0 or run.step == run.recipe.steps
+
+
+def _after(strategy: tf.distribute.Strategy, batch: TrainBatch) -> Cursor:
+    """The record after a batch's last one. Kept as tensors: reading them would wait for the device."""
+    epoch = strategy.experimental_local_results(batch.epoch)[-1][-1]
+    index = strategy.experimental_local_results(batch.index)[-1][-1]
+    return Cursor(epoch, index + 1)
+
+
+class _Meter:
+    """Loss and speed since the last log row, compilation and everything but training left out."""
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
+        self.losses: list[Tensor] = []
+        self._fresh = True  # the next step compiles, so it does not count
+        self._restart()
+
+    def _restart(self) -> None:
+        self._started, self._waited, self._counted = time.perf_counter(), 0.0, 0
+
+    def wait_for(self, batches: Iterator[TrainBatch]) -> TrainBatch:
+        """The next batch; the time it took is input wait."""
+        if self._fresh and self.losses:
+            self._fresh = False
+            float(self.losses[-1])  # waits for the device
+            self.run.seconds += time.perf_counter() - self._started
+            self._restart()
+        began = time.perf_counter()
+        batch = next(batches)
+        self._waited += time.perf_counter() - began
+        self._counted += 1
+        return batch
+
+    def mean_loss(self) -> float:
+        """The mean over the steps since the last row.
+
+        Raises:
+          Diverged: it is not finite.
+        """
+        loss = float(tf.add_n(self.losses)) / len(self.losses) if self.losses else 0.0
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"The loss is {loss} by step {self.run.step}; training stopped. The last good "
+                f"checkpoint is in {self.run.workdir.checkpoints}. Try a lower --learning_rate."
+            )
+        return loss
+
+    def row(self, tally: Tally) -> dict[str, Any]:
+        """A row of metrics.jsonl; starts the next interval."""
+        loss, run = self.mean_loss(), self.run
+        elapsed = time.perf_counter() - self._started
+        run.seconds += elapsed
+        images = self._counted * run.recipe.batch_size
+        row = {
+            "step": run.step,
+            "seconds": round(run.seconds, 3),
+            "loss": loss,
+            "learning_rate": float(run.optimizer.learning_rate),
+            "images_per_second": None if self._fresh else round(images / elapsed, 2),
+            "input_wait_fraction": round(self._waited / elapsed, 4),
+            "bad_records": tally.bad,
+            "gray_skipped": tally.gray,
+        }
+        self.losses.clear()
+        self._restart()
+        return row
+
+    def pause(self, work: Callable[[_Run], None], run: _Run) -> None:
+        """Does something that is not training, off the clock, if the loss is still finite."""
+        self.mean_loss()
+        began = time.perf_counter()
+        work(run)
+        self._started += time.perf_counter() - began
+
+
+# --- what a run leaves ----------------------------------------------------------------------------------
+
+
+def _save(run: _Run) -> None:
+    """Checkpoint and strips; until an evaluation has chosen, the newest weights are the best."""
+    state = {
+        "cursor": [int(part) for part in run.cursor],
+        "seconds": run.seconds,
+        "best": run.best,
+    }
+    checkpoints.save(run.workdir.checkpoints, run.step, run.variables, state)
+    if run.best == -math.inf:
+        _save_best(run)
+    _write_strips(run)
+
+
+def _save_best(run: _Run) -> None:
+    model = networks.deployable(run.model, run.recipe.network)
+    path = run.workdir.checkpoints / checkpoints.BEST
+    checkpoints.save_weights(model, path, run.recipe.to_json())
+
+
+def _eval_batches(run: _Run, limit: int) -> Iterator[EvalBatch]:
+    tally = Tally()
+    with tally.explained():
+        yield from datasets.eval_batches(
+            run.config.eval_data or run.config.data,
+            batch_size=EVAL_BATCH,
+            image_size=run.recipe.inference_size,
+            limit=limit,
+            tally=tally,
+        )
+
+
+def _evaluate(run: _Run) -> None:
+    """Evaluates, logs, and keeps the weights if they beat gray by more than the best so far."""
+    result = metrics.evaluate(
+        run.predict,
+        _eval_batches(run, run.config.eval_limit),
+        space=run.recipe.space,
+        gray=run.recipe.gray,
+    )
+    run.evaluation = result
+    run.workdir.log({"step": run.step, "eval": result})
+    gain = result["psnr_pooled_gain"]["mean"]
+    if gain > run.best:
+        run.best = gain
+        _save_best(run)
+
+
+def _write_strips(run: _Run) -> None:
+    """samples/<step>.jpg: gray | output | truth, named by the iteration as in the article."""
+    strips = []
+    for batch in _eval_batches(run, run.config.samples):
+        truth = colorspace.split(batch.rgb, run.recipe.space, run.recipe.gray)
+        output = run.recipe.space.merge(truth.gray, run.predict(truth.gray))
+        for panels in zip(truth.gray, output, truth.rgb, strict=True):
+            strips.append(report.strip(*(np.asarray(panel) for panel in panels)))
+    images.write(run.workdir.samples / f"{run.step}.jpg", report.contact_sheet(strips))

@@ -1,0 +1,161 @@
+"""VGG16 as a trunk with named taps: gray pictures in, the activations before each pool out.
+
+The network is `keras.applications.VGG16` (Simonyan & Zisserman 2014, configuration D), cut after the
+last tap. Preprocessing is inside: callers give RGB in [0, 1] and cannot forget it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+Tensor = Any
+
+# The ReLU outputs that pool1..pool4 read: the article's taps.
+TAPS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3")
+# Mean of the ImageNet training set: blue, green, red on 0..255 (ry/tensorflow-vgg16, from Caffe).
+BGR_MEAN = (103.939, 116.779, 123.68)
+
+
+@keras.saving.register_keras_serializable("residual_encoder")
+class CaffePreprocessing(keras.layers.Layer):
+    """RGB in [0, 1] to the BGR, mean-free 0..255 values that VGG16 was trained on."""
+
+    def call(self, rgb: Tensor) -> Tensor:
+        """[B, H, W, 3] RGB in [0, 1] -> [B, H, W, 3] BGR in about [-124, 152]."""
+        return keras.ops.flip(rgb, axis=-1) * 255.0 - keras.ops.array(BGR_MEAN, rgb.dtype)
+
+
+def build_trunk(
+    weights: str = "none",
+    taps: Sequence[str] = TAPS,
+    trainable: bool = False,
+    frozen_blocks: int = 0,
+    batch_norm: bool = False,
+) -> keras.Model:
+    """Builds the trunk.
+
+    Args:
+      weights: "imagenet" (downloaded by Keras, which checks its hash), "none" (He-initialized) or the
+        path of a VGG16 weight file in the Keras layout without the top.
+      taps: Names of the layers whose activations come out, in order.
+      trainable: Whether training may move the trunk. The original's is frozen.
+      frozen_blocks: The first blocks that stay as they are even so, 0 to 5.
+      batch_norm: Whether to put a BatchNormalization between each convolution and its ReLU, which
+        helps training from scratch. `folded_weights` takes them out again.
+
+    Returns:
+      A model named "vgg16": RGB [B, H, W, 3] float32 in [0, 1] -> list of taps [B, H/k, W/k, C].
+
+    Raises:
+      ValueError: the file does not fit the network.
+      OSError: there is no such file, or the download failed.
+    """
+    vgg = _vgg16(weights)
+    if batch_norm:
+        vgg = _with_batch_norm(vgg)
+    suffix = "_relu" if batch_norm else ""
+    outputs = [vgg.get_layer(tap + suffix).output for tap in taps]
+    trunk = keras.Model(vgg.input, outputs, name="vgg16")
+    trunk.trainable = trainable
+    for layer in trunk.layers if trainable else []:
+        layer.trainable = _block(layer) > frozen_blocks
+    return trunk
+
+
+def _block(layer: keras.layers.Layer) -> int:
+    """3 for "block3_conv1"; 0 for layers outside the blocks."""
+    return int(layer.name[len("block")]) if layer.name.startswith("block") else 0
+
+
+def _vgg16(weights: str) -> keras.Model:
+    """The whole convolutional VGG16 behind its preprocessing, with its weights in."""
+    rgb = keras.Input((None, None, 3), name="rgb")
+    # float32 whatever the precision: bfloat16 cannot tell neighboring values of 0..255 apart.
+    caffe = CaffePreprocessing(name="caffe_preprocessing", dtype="float32")(rgb)
+    vgg = keras.applications.VGG16(include_top=False, weights=None, input_tensor=caffe)
+    if weights == "none":
+        _he_initialize(vgg)
+    else:
+        _load(vgg, weights)
+    return vgg
+
+
+def _load(vgg: keras.Model, weights: str) -> None:
+    if weights != "imagenet" and not Path(weights).is_file():
+        raise FileNotFoundError(
+            f"VGG16 weights: there is no file {weights!r}. Give --vgg16_weights=imagenet to download "
+            "them, =none to train from scratch, or the path of a Keras VGG16 file without the top "
+            "(vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5)."
+        )
+    try:
+        source = keras.applications.VGG16(include_top=False, weights=weights)
+    except Exception as error:  # Keras raises plain Exception when a download fails
+        if weights == "imagenet":
+            raise OSError(
+                f"VGG16's ImageNet weights could not be downloaded ({error}). Without a network, "
+                "fetch vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 elsewhere and give its path "
+                "with --vgg16_weights=PATH."
+            ) from error
+        raise ValueError(
+            f"VGG16 weights: {weights} does not fit VGG16 without its top ({error})."
+        ) from error
+    vgg.set_weights(source.get_weights())
+
+
+def _convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+
+
+def _he_initialize(vgg: keras.Model) -> None:
+    """He et al. 2015: the initialization that lets a deep ReLU network start without batch norm."""
+    for convolution in _convolutions(vgg):
+        kernel, bias = convolution.get_weights()
+        he = keras.initializers.HeNormal()
+        convolution.set_weights([keras.ops.convert_to_numpy(he(kernel.shape)), np.zeros_like(bias)])
+
+
+def _with_batch_norm(vgg: keras.Model) -> keras.Model:
+    """The same network and weights with BatchNormalization before each ReLU."""
+
+    def linear(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.Conv2D):
+            config["activation"] = "linear"
+        return type(layer).from_config(config)
+
+    def call(layer: keras.layers.Layer, x: Tensor) -> Tensor:
+        x = layer(x)
+        if isinstance(layer, keras.layers.Conv2D):
+            x = keras.layers.BatchNormalization(name=f"{layer.name}_bn")(x)
+            x = keras.layers.ReLU(name=f"{layer.name}_relu")(x)
+        return x
+
+    clone = keras.models.clone_model(vgg, clone_function=linear, call_function=call)
+    for convolution in _convolutions(vgg):
+        clone.get_layer(convolution.name).set_weights(convolution.get_weights())
+    return clone
+
+
+def folded_weights(trunk: keras.Model) -> dict[str, np.ndarray]:
+    """The trunk as plain VGG16: batch norms, where there are any, folded into the convolutions.
+
+    Returns:
+      {"block1_conv1/kernel": float32 [3, 3, C, K], "block1_conv1/bias": float32 [K], ...}.
+    """
+    weights = {}
+    norms = {layer.name for layer in trunk.layers if layer.name.endswith("_bn")}
+    for convolution in _convolutions(trunk):
+        kernel, bias = convolution.get_weights()
+        if f"{convolution.name}_bn" in norms:
+            norm = trunk.get_layer(f"{convolution.name}_bn")
+            gamma, beta, mean, variance = norm.get_weights()
+            scale = gamma / np.sqrt(variance + norm.epsilon)
+            kernel, bias = kernel * scale, (bias - mean) * scale + beta
+        weights[f"{convolution.name}/kernel"] = kernel
+        weights[f"{convolution.name}/bias"] = bias
+    return weights

@@ -1,0 +1,111 @@
+"""What training leaves behind: config.json, metrics.jsonl, TensorBoard logs and sample strips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from residual_encoder import files
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+
+
+class Workdir:
+    """A training run's folder.
+
+    Args:
+      path: The folder; made if need be.
+
+    Raises:
+      OSError: the folder cannot be made or written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        for folder in (self.path, self.checkpoints, self.samples):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._writer: tf.summary.SummaryWriter | None = None
+
+    def claim(self, config: dict[str, Any], fixed: tuple[str, ...]) -> None:
+        """Writes config.json, or checks that the one there says the same.
+
+        Args:
+          config: JSON-able.
+          fixed: Keys whose values must not change within a workdir.
+
+        Raises:
+          ValueError: an earlier run in this folder differs; every difference is listed.
+        """
+        path = self.path / CONFIG
+        if path.exists():
+            before = json.loads(path.read_text(encoding="utf-8"))
+            differences = [
+                line
+                for key in fixed
+                for line in _differences(key, before.get(key), json.loads(json.dumps(config[key])))
+            ]
+            if differences:
+                raise ValueError(
+                    f"{self.path} belongs to another run: {'; '.join(differences)}. "
+                    "Give the same flags to resume it, or another --workdir."
+                )
+        files.write_text(path, json.dumps(config, indent=2) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Drops the metrics after a step: a resumed run writes them again."""
+        rows = [row for row in read_metrics(self.path) if row["step"] <= step]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        files.write_text(self.path / METRICS, text)
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Appends a line to metrics.jsonl and its numbers to TensorBoard. `row` has a "step"."""
+        with open(self.path / METRICS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self._writer = self._writer or tf.summary.create_file_writer(str(self.path / "logs"))
+        with self._writer.as_default(step=row["step"]):
+            for name, value in _numbers(row):
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+
+def _differences(key: str, before: Any, now: Any) -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted(before.keys() | now.keys())
+        return [
+            line
+            for inner in keys
+            for line in _differences(f"{key}.{inner}", before.get(inner), now.get(inner))
+        ]
+    return [] if before == now else [f"{key} was {before!r}, now {now!r}"]
+
+
+def _numbers(row: dict[str, Any]) -> list[tuple[str, float]]:
+    """The numbers of a row by name; of an evaluation, the mean of each metric."""
+    numbers = []
+    for name, value in row.items():
+        if name == "eval":
+            means = {k: v["mean"] for k, v in value.items() if isinstance(v, dict) and "mean" in v}
+            numbers += [(f"eval/{metric}", mean) for metric, mean in means.items()]
+        elif name != "step" and isinstance(value, (int, float)):
+            numbers.append((name, value))
+    return numbers
+
+
+def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl, without a last line that a kill cut short."""
+    path = Path(workdir) / METRICS
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows

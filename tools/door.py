@@ -1,0 +1,57 @@
+"""What every tool's door does: find the package, keep TensorFlow quiet, end errors in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# No CPU feature lines, no notes of the graph optimizer; errors come as Python exceptions all the same.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Sends what C++ writes to stderr to nowhere: TensorFlow 2.21 logs before its log level counts."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+with _quiet_stderr():
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()  # the driver's own notices, once
+
+from absl import app, logging  # noqa: E402
+
+
+def run(main: Callable[[list[str]], int | None], positional: bool = False) -> None:
+    """Parses flags and runs `main`; a user's error becomes one line on stderr and exit code 1.
+
+    Args:
+      main: Takes the arguments that are no flags, returns the exit code (None is 0).
+      positional: Whether such arguments are allowed.
+    """
+    logging.set_verbosity(logging.WARNING)
+
+    def guarded(argv: list[str]) -> int:
+        tool, arguments = Path(argv[0]).name, argv[1:]
+        try:
+            if arguments and not positional:
+                raise ValueError(f"takes flags only, received {arguments}; see --help")
+            return main(arguments) or 0
+        except (ValueError, OSError) as error:
+            print(f"{tool}: error: {error}", file=sys.stderr)
+            return 1
+
+    app.run(guarded)
