@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ STRIPE = 1 << 22  # pixels merged at a time; ours: about 200 MB of float tempora
 class Loaded(NamedTuple):
     """A network ready to run, and where it came from."""
 
-    network: Callable[[Tensor], Tensor]  # gray [B, H, W, 1] -> chroma [B, H, W, 2], multiples of 8
+    network: Any  # gray [B, H, W, 1] -> chroma [B, H, W, 2], multiples of 8; mostly a Keras model
     recipe: Recipe
     sha256: str  # of the weights file
     source: str  # the weights file or SavedModel folder
@@ -196,7 +196,9 @@ class Colorizer:
         if Path(target).resolve() == Path(source).resolve():
             raise ValueError(f"{source} would be written onto itself; choose another output")
         if not overwrite and Path(target).exists():
-            raise FileExistsError(f"{target} exists; allow overwriting or choose another output")
+            raise FileExistsError(
+                f"{target} exists; pass overwrite (--overwrite) or choose another output"
+            )
         images.write(target, self.colorize(source))
 
     def _gray(self, picture: Picture) -> np.ndarray:

@@ -7,7 +7,7 @@ float32 scalar. "Squared distance" is the mean over pixels and channels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def gaussian(size: int) -> np.ndarray:
     return np.exp(-4 * math.log(2) * r**2 / FWHM**2)
 
 
-def _filter(x: Tensor, weights: Sequence[float], axis: int) -> Tensor:
+def _filter(x: Tensor, weights: np.ndarray, axis: int) -> Tensor:
     """Weighted sum of shifted slices along an axis that was padded by len(weights) - 1."""
     length = tf.shape(x)[axis] - (len(weights) - 1)
     slices = []

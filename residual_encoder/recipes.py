@@ -116,7 +116,7 @@ class Recipe:
         if name not in NETWORKS:
             raise ValueError(f"Unknown network {name!r}; this version has {list(NETWORKS)}.")
         config, _ = NETWORKS[name]
-        numbers = {k: tuple(v) if isinstance(v, list) else v for k, v in network.items()}
+        numbers: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in network.items()}
         try:
             return cls(**(fields | {"network": config(**numbers)}))
         except TypeError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from residual_encoder import images
 
 GAP = 4  # pixels of white between the strips of a contact sheet
-SMOOTHING = 0.9  # of the exponential mean drawn over a noisy loss; as TensorBoard's slider does
+SMOOTHING = 20  # part of a curve's points that the line over a noisy loss averages
 
 # The lines of the table: key in the evaluation, what to call it, factor, digits.
 METRICS: tuple[tuple[str, str, float, int], ...] = (
@@ -140,13 +140,9 @@ def text_table(table: Table) -> str:
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
-    """Exponential mean, not biased toward zero at the beginning."""
-    mean, weight, smooth = 0.0, 0.0, []
-    for value in values:
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
-        weight = SMOOTHING * weight + (1 - SMOOTHING)
-        smooth.append(mean / weight)
-    return np.array(smooth)
+    """Centered running mean over a `SMOOTHING`th of the points; over fewer of them at the ends."""
+    window = np.ones(2 * (len(values) // (2 * SMOOTHING)) + 1)
+    return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
 def _points(rows: Iterable[Mapping[str, Any]], x: str, y: str) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from absl import logging
 
 from residual_encoder import scenes
 from residual_encoder.colorspace import Tensor
+from residual_encoder.decoding import Window, decode
 
 # Records held back while shuffling. Shards are written in random order, or hold photographs of one
 # class side by side; with 16 shards read in turns 4,096 records mix both kinds well, and of
@@ -36,8 +37,6 @@ VALIDATION_SCENES = 200
 
 IMAGENET = "imagenet2012"
 IMAGENET_TARS = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
-
-Window = Callable[[Tensor, Tensor], Tensor]  # height, width -> int32 [top, left, height, width]
 
 
 class Record(NamedTuple):
@@ -57,54 +56,15 @@ class Source:
       records: Two int64 numbers that seed the order, or None for the source's own order -> a
         dataset of `Record`: one epoch.
       picture: A record and a window -> uint8 [height, width, 3] of the window, and the name.
+      name: A record -> its name, without looking at the picture.
     """
 
     records: Callable[[Tensor | None], tf.data.Dataset]
     picture: Callable[[Record, Window], tuple[Tensor, Tensor]]
+    name: Callable[[Record], Tensor]
 
 
-# --- decoding -----------------------------------------------------------------------------------------
-
-
-def _decode_jpeg(contents: Tensor, window: Window) -> Tensor:
-    shape = tf.image.extract_jpeg_shape(contents)
-    # The accurate transform is the same on every machine; the default is the builder's choice.
-    return tf.image.decode_and_crop_jpeg(
-        contents, window(shape[0], shape[1]), channels=3, dct_method="INTEGER_ACCURATE"
-    )
-
-
-def _decode_other(contents: Tensor, window: Window) -> Tensor:
-    picture = tf.io.decode_image(contents, channels=3, expand_animations=False)
-    shape = tf.shape(picture)
-    top, left, height, width = tf.unstack(window(shape[0], shape[1]))
-    return picture[top : top + height, left : left + width]
-
-
-def decode(contents: Tensor, window: Window) -> Tensor:
-    """Decodes a window of a JPEG (also CMYK), PNG, BMP or GIF (its first frame).
-
-    Of a JPEG only the blocks under the window are decoded. EXIF orientation is not applied: the
-    ImageNet tools never did, and a picture on its side still has its colors. Alpha is dropped.
-
-    Args:
-      contents: Scalar string, the file's bytes.
-      window: Height and width of the picture -> int32 [top, left, height, width].
-
-    Returns:
-      uint8 [height, width, 3].
-
-    Raises:
-      tf.errors.InvalidArgumentError: the bytes are no picture, or a broken one.
-    """
-    return tf.cond(
-        tf.io.is_jpeg(contents),
-        lambda: _decode_jpeg(contents, window),
-        lambda: _decode_other(contents, window),
-    )
-
-
-# --- TFRecord shards ----------------------------------------------------------------------------------
+# --- TFRecord shards ------------------------------------------------------------------------------
 
 
 def _shard_records(path: Tensor) -> tf.data.Dataset:
@@ -153,18 +113,21 @@ def shards(paths: list[str], image_key: str, name_key: str) -> Source:
             return tf.data.Dataset.from_tensor_slices(paths).flat_map(_shard_records)
         return _shuffled_shards(paths, seed)
 
-    features = {
-        image_key: tf.io.FixedLenFeature([], tf.string),
-        name_key: tf.io.FixedLenFeature([], tf.string, default_value=""),
-    }
+    image = {image_key: tf.io.FixedLenFeature([], tf.string)}
+    title = {name_key: tf.io.FixedLenFeature([], tf.string, default_value="")}
+
+    def named(record: Record, title: Tensor) -> Tensor:
+        place = tf.strings.join([record.place, "@", tf.strings.as_string(record.offset)])
+        return tf.where(title == "", place, title)
+
+    def name(record: Record) -> Tensor:
+        return named(record, tf.io.parse_single_example(record.data, title)[name_key])
 
     def picture(record: Record, window: Window) -> tuple[Tensor, Tensor]:
-        example = tf.io.parse_single_example(record.data, features)
-        name = example[name_key]
-        place = tf.strings.join([record.place, "@", tf.strings.as_string(record.offset)])
-        return decode(example[image_key], window), tf.where(name == "", place, name)
+        example = tf.io.parse_single_example(record.data, image | title)
+        return decode(example[image_key], window), named(record, example[name_key])
 
-    return Source(records, picture)
+    return Source(records, picture, name)
 
 
 def _existing_folder(folder: str | None, wanted: str) -> Path:
@@ -206,7 +169,7 @@ def tfrecord(data_dir: str | None, split: str) -> Source:
     return shards([str(p) for p in paths], "image/encoded", "image/filename")
 
 
-# --- ImageNet -----------------------------------------------------------------------------------------
+# --- ImageNet -------------------------------------------------------------------------------------
 
 
 def _imagenet_tars(manual_dir: str | None, data_dir: Path) -> Path:
@@ -251,7 +214,9 @@ def imagenet(data_dir: str | None, manual_dir: str | None, split: str) -> Source
       ValueError: it is not prepared and an archive is missing, or it is prepared in another format.
     """
     if data_dir is None:
-        raise ValueError("data_dir is missing; name the folder where ImageNet is or will be prepared")
+        raise ValueError(
+            "data_dir is missing; name the folder where ImageNet is or will be prepared"
+        )
     folder = _prepared_imagenet(Path(data_dir))
     if folder is None:
         _prepare_imagenet(Path(data_dir), _imagenet_tars(manual_dir, Path(data_dir)))
@@ -269,11 +234,13 @@ def _imagenet_files(folder: Path | None, split: str) -> list[str]:
     if info.file_format.value != "tfrecord":
         raise ValueError(f"{folder} is {info.file_format.value}; prepare it as tfrecord instead")
     if name not in info.splits:
-        raise ValueError(f"{folder} has no split {name}, only {list(info.splits)}; prepare it again")
+        raise ValueError(
+            f"{folder} has no split {name}, only {list(info.splits)}; prepare it again"
+        )
     return [str(path) for path in info.splits[name].filepaths]
 
 
-# --- folder -------------------------------------------------------------------------------------------
+# --- folder ---------------------------------------------------------------------------------------
 
 
 def in_validation(relative_path: str) -> bool:
@@ -314,11 +281,13 @@ def folder(data_dir: str | None, split: str) -> Source:
         )
     start = len(str(root / "x")) - 1
 
-    def picture(record: Record, window: Window) -> tuple[Tensor, Tensor]:
-        name = tf.strings.substr(record.place, start, -1)
-        return decode(tf.io.read_file(record.place), window), name
+    def name(record: Record) -> Tensor:
+        return tf.strings.substr(record.place, start, -1)
 
-    return Source(_list_records([str(root / name) for name in names]), picture)
+    def picture(record: Record, window: Window) -> tuple[Tensor, Tensor]:
+        return decode(tf.io.read_file(record.place), window), name(record)
+
+    return Source(_list_records([str(root / name) for name in names]), picture, name)
 
 
 def _list_records(places: list[str]) -> Callable[[Tensor | None], tf.data.Dataset]:
@@ -340,7 +309,7 @@ def _list_records(places: list[str]) -> Callable[[Tensor | None], tf.data.Datase
     return records
 
 
-# --- synthetic ----------------------------------------------------------------------------------------
+# --- synthetic ------------------------------------------------------------------------------------
 
 
 def synthetic(count: int, split: str, size: int) -> Source:
@@ -362,4 +331,5 @@ def synthetic(count: int, split: str, size: int) -> Source:
         top, left, height, width = tf.unstack(window(tf.constant(size), tf.constant(size)))
         return rgb[top : top + height, left : left + width], record.place
 
-    return Source(_list_records([f"scene-{split}-{n:06d}" for n in range(count)]), picture)
+    places = [f"scene-{split}-{n:06d}" for n in range(count)]
+    return Source(_list_records(places), picture, lambda record: record.place)

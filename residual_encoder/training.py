@@ -236,7 +236,8 @@ def _until_signal() -> Iterator[Callable[[], bool]]:
         received.append(number)
         signal.signal(number, before[number])  # a second one acts at once
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before: dict[int, Any] = {number: signal.signal(number, note) for number in numbers}
     try:
         yield lambda: bool(received)
     finally:

@@ -1,0 +1,214 @@
+"""Albums of pictures, and the tool: bad files are named, files of the user are safe."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from residual_encoder import album, checkpoints, images, networks, recipes
+from residual_encoder.album import AlbumConfig, colorize_files
+from residual_encoder.inference import Colorizer
+
+RECIPE = dataclasses.replace(recipes.RECIPES["tinyclouds2016"], inference_size=32)
+TOOL = Path(__file__).resolve().parents[1] / "tools" / "colorize.py"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "untrained.weights.h5"
+    network = networks.build(RECIPE.network)
+    network.get_layer("uv_bn").beta.assign([-0.5, 0.5])  # everything is yellowish red
+    checkpoints.save_weights(network, path, RECIPE.to_json())
+    return path
+
+
+@pytest.fixture(scope="module")
+def colorizer(weights: Path) -> Colorizer:
+    return Colorizer(weights)
+
+
+@pytest.fixture(autouse=True)
+def _load_once(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Albums share one network: loading takes a second, and test_inference.py covers it."""
+    monkeypatch.setattr(album, "Colorizer", lambda *_, **__: colorizer)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with a folder inside, pictures, a bad one, and what is no picture at all."""
+    folder = tmp_path / "photos"
+    images_at(folder / "a.png", folder / "deep" / "b.JPG", folder / "deep" / "a.png")
+    images_at(folder / ".hidden" / "c.png", folder / ".d.png")
+    (folder / "notes.txt").write_text("not a picture by its name")
+    return folder
+
+
+def images_at(*paths: Path, dtype: type = np.uint8) -> None:
+    top = np.iinfo(dtype).max
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(path, np.random.default_rng(0).integers(0, top, (12, 17), dtype))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def config(output: Path, *inputs: Path, overwrite: bool = False) -> AlbumConfig:
+    return AlbumConfig(tuple(map(str, inputs)), str(output), overwrite=overwrite)
+
+
+# --- what is written where ----------------------------------------------------------------------
+
+
+def test_folders_keep_their_structure(photos: Path, tmp_path: Path, colorizer: Colorizer) -> None:
+    before = contents(photos)
+    output = tmp_path / "new" / "out"
+    summary = colorize_files(config(output, photos))
+    assert summary == (3, {})
+    assert sorted(contents(output)) == ["a.png", "deep/a.png", "deep/b.JPG"]
+    assert contents(photos) == before
+    wanted = colorizer.colorize(photos / "deep" / "a.png")
+    np.testing.assert_array_equal(images.read(output / "deep" / "a.png").pixels, wanted)
+
+
+def test_a_file_goes_into_the_output_by_its_name(photos: Path, tmp_path: Path) -> None:
+    colorize_files(config(tmp_path / "out", photos / "deep" / "a.png"))
+    assert list(contents(tmp_path / "out")) == ["a.png"]
+
+
+def test_depth_survives(tmp_path: Path) -> None:
+    images_at(tmp_path / "deep.tiff", dtype=np.uint16)
+    colorize_files(config(tmp_path / "out", tmp_path / "deep.tiff"))
+    assert images.read(tmp_path / "out" / "deep.tiff").depth == 16
+
+
+def test_formats_that_are_only_read_become_png(tmp_path: Path) -> None:
+    (tmp_path / "a.pgm").write_bytes(b"P5 2 3 255\n" + bytes(range(6)))
+    assert colorize_files(config(tmp_path / "out", tmp_path / "a.pgm")).colored == 1
+    assert images.read(tmp_path / "out" / "a.pgm.png").pixels.shape == (3, 2, 3)
+
+
+def test_each_picture_once(photos: Path, tmp_path: Path) -> None:
+    both = (photos, photos / "a.png", photos / ".." / "photos")
+    assert colorize_files(config(tmp_path / "out", *both)).colored == 3
+
+
+def test_output_inside_the_input_is_not_colored_again(photos: Path) -> None:
+    for _ in range(2):
+        summary = colorize_files(config(photos / "out", photos, overwrite=True))
+        assert summary == (3, {})
+    assert not (photos / "out" / "out").exists()
+
+
+# --- nothing of the user's is lost --------------------------------------------------------------
+
+
+def test_what_exists_is_kept_without_overwrite(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "a.png").write_bytes(b"precious")
+    summary = colorize_files(config(output, photos))
+    assert summary.colored == 2
+    assert list(summary.failed) == [photos / "a.png"]
+    assert "a.png exists" in summary.failed[photos / "a.png"]
+    assert (output / "a.png").read_bytes() == b"precious"
+    assert colorize_files(config(output, photos, overwrite=True)).colored == 3
+    assert images.read(output / "a.png").has_color
+
+
+@pytest.mark.parametrize("output", [".", "deep"])
+def test_no_input_is_ever_written_to(photos: Path, output: str) -> None:
+    before = contents(photos)
+    inputs = (photos / "a.png", photos / "deep" / "a.png")
+    summary = colorize_files(config(photos / output, *inputs, overwrite=True))
+    assert summary.colored == 0 and len(summary.failed) == 2
+    assert all("would be written onto" in reason for reason in summary.failed.values())
+    assert contents(photos) == before
+
+
+def test_two_pictures_are_not_written_onto_each_other(photos: Path, tmp_path: Path) -> None:
+    inputs = (photos / "a.png", photos / "deep" / "a.png")
+    summary = colorize_files(config(tmp_path / "out", *inputs, overwrite=True))
+    assert summary.colored == 1 and list(summary.failed) == [inputs[1]]
+
+
+# --- bad pictures, and the rest goes on ---------------------------------------------------------
+
+
+def test_a_bad_picture_is_one_line_and_the_rest_goes_on(
+    photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    (photos / "b.jpg").write_text("Dear reader")
+    (photos / "c.png").write_bytes((photos / "a.png").read_bytes()[:-20])
+    (photos / "d.tif").touch()
+    summary = colorize_files(config(tmp_path / "out", photos))
+    assert summary.colored == 3 and len(summary.failed) == 3
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert "b.jpg is no picture: it is text" in lines[0]
+    assert "c.png is a truncated PNG" in lines[1]
+    assert "d.tif is empty" in lines[2]
+    assert len(contents(tmp_path / "out")) == 3
+
+
+def test_a_format_that_cannot_hold_the_picture_is_named(tmp_path: Path) -> None:
+    images.write(tmp_path / "a.png", np.zeros((4, 4, 4), np.uint8))
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    reason = colorize_files(config(tmp_path / "out", tmp_path / "a.jpg")).failed
+    assert "a.jpg: JPEG holds no alpha" in reason[tmp_path / "a.jpg"]
+
+
+def test_errors_of_the_whole(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    output = tmp_path / "out"
+    with pytest.raises(ValueError, match="No picture found in .*empty; wanted files, or folders"):
+        colorize_files(config(output, tmp_path / "empty"))
+    with pytest.raises(FileNotFoundError, match="There is no .*absent.jpg"):
+        colorize_files(config(output, tmp_path / "absent.jpg"))
+    assert not output.exists()
+    images_at(tmp_path / "a.png")
+    for place in (tmp_path / "a.png", tmp_path / "a.png" / "below", Path("/proc/absent/out")):
+        with pytest.raises(OSError, match="Cannot make the output folder"):
+            colorize_files(config(place, tmp_path / "a.png"))
+
+
+# --- the tool -----------------------------------------------------------------------------------
+
+
+def run_tool(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(TOOL), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_tool_colors_and_reports(photos: Path, tmp_path: Path, weights: Path) -> None:
+    (photos / "b.jpg").write_text("Dear reader")
+    output = tmp_path / "out"
+    options = (f"--output={output}", f"--model={weights}", "--size=40", "--saturation=0")
+    done = run_tool(photos, photos / "a.png", *options)
+    assert done.returncode == 1
+    assert "3 colored, 1 failed" in done.stdout
+    assert [line for line in done.stderr.splitlines() if "b.jpg is no picture" in line]
+    assert not images.read(output / "a.png").has_color  # saturation 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.jpg", "--output=out"], "There is no absent.jpg"),
+        (["absent.jpg", "--output=out", "--size=big"], "--size takes auto or a number"),
+        (["absent.jpg", "--output=out", "--saturation=-1"], "saturation"),
+    ],
+)
+def test_tool_errors(arguments: list[str], message: str) -> None:
+    done = run_tool(*arguments)
+    assert done.returncode == 1
+    assert message in done.stderr

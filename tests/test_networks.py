@@ -1,0 +1,219 @@
+"""The residual encoder: counts, names, gradients, upsampling, sizes."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from residual_encoder import networks
+from residual_encoder.networks import ResidualEncoderConfig
+from residual_encoder.networks.any_size import chroma_at, network_size
+from residual_encoder.networks.layers import Upsample2
+from residual_encoder.recipes import RECIPES
+
+TRAINABLE = {"tinyclouds2016": 504_407, "tinyclouds2016_code": 504_407, "modern": 8_166_436}
+FROZEN = {"tinyclouds2016": 7_635_264, "tinyclouds2016_code": 7_635_264, "modern": 0}
+RELEASED_PARTS = {
+    "filter": "kernel",
+    "beta": "beta",
+    "gamma": "gamma",
+    "mean": "moving_mean",
+    "variance": "moving_variance",
+}
+
+
+def count(variables):
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
+@pytest.fixture(scope="module")
+def network():
+    keras.utils.set_random_seed(1)
+    return networks.build(ResidualEncoderConfig())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_parameter_counts(name):
+    recipe = RECIPES[name]
+    model = networks.build(recipe.network, train_trunk=recipe.train_trunk)
+    assert count(model.trainable_variables) == TRAINABLE[name]
+    trunk = model.get_layer("vgg16")
+    assert count(trunk.non_trainable_variables) == FROZEN[name]
+
+
+def test_2016_is_501575_of_convolution_and_2832_of_batch_norm(network):
+    kernels = [v for v in network.trainable_variables if v.path.endswith("/kernel")]
+    assert count(kernels) == 501_575
+    assert count(network.trainable_variables) - count(kernels) == 2_832
+
+
+def test_shapes_of_every_step(network):
+    expected = {
+        "color4": (2, 3, 256),
+        "merge3": (4, 6, 256),
+        "color3": (4, 6, 128),
+        "merge2": (8, 12, 128),
+        "color2": (8, 12, 64),
+        "merge1": (16, 24, 64),
+        "color1": (16, 24, 3),
+        "merge0": (16, 24, 3),
+        "color0": (16, 24, 3),
+        "uv": (16, 24, 2),
+    }
+    outputs = [network.get_layer(name).output for name in expected]
+    values = keras.Model(network.input, outputs)(np.zeros((1, 16, 24, 1), np.float32))
+    assert {n: v.shape[1:] for n, v in zip(expected, values, strict=True)} == expected
+
+
+def test_no_convolution_of_the_decoder_has_a_bias(network):
+    names = {v.path for v in network.weights if v.path.endswith("/bias")}
+    assert all(name.startswith("block") for name in names)
+
+
+def test_gray_tap_has_no_batch_norm_and_is_gray_minus_a_half(network):
+    gray = np.full((1, 8, 8, 1), 0.75, np.float32)
+    tap = keras.Model(network.input, network.get_layer("gray_tap").output)(gray)
+    np.testing.assert_allclose(tap, np.full((1, 8, 8, 3), 0.25))
+
+
+def test_initial_weights_are_the_scripts(network):
+    kernel = np.asarray(network.get_layer("color3").kernel)
+    assert np.abs(kernel).max() <= 0.02  # truncated at two sigma of 0.01
+    assert kernel.std() == pytest.approx(0.0088, abs=2e-4)  # 0.01 truncated at two sigma
+
+
+@pytest.mark.parametrize("name", ["tinyclouds2016", "modern"])
+def test_every_trainable_variable_has_a_gradient(name, rng):
+    model = networks.build(RECIPES[name].network, train_trunk=name == "modern")
+    gray = rng.uniform(size=(2, 16, 16, 1)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(model(gray, training=True) - 0.3))
+    for variable, gradient in zip(
+        model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
+    ):
+        assert gradient is not None and np.any(gradient != 0), variable.path
+
+
+def test_released_decoder_loads_by_name(network, shared):
+    released = np.load(shared / "vgg16" / "released_decoder_2016.npz", allow_pickle=False)
+    ours = {v.path: v for v in network.weights if not v.path.startswith("block")}
+    theirs = {}
+    for key in released.files:
+        layer, part = key.split("/")
+        theirs[f"{layer}/{RELEASED_PARTS[part]}"] = released[key]
+    assert ours.keys() == theirs.keys()
+    for path, value in theirs.items():
+        assert ours[path].shape == value.shape, path
+        ours[path].assign(value)
+    chroma = network(np.random.default_rng(0).uniform(size=(1, 32, 32, 1)).astype(np.float32))
+    assert np.isfinite(chroma).all()
+
+
+# --- upsampling -------------------------------------------------------------------------------------
+
+
+def legacy(x):
+    return tf.compat.v1.image.resize_bilinear(x, [2 * x.shape[1], 2 * x.shape[2]])
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 7, 3), (1, 1, 1, 4), (1, 28, 28, 8)])
+def test_upsampling_is_the_legacy_one(shape, rng, run_mode):
+    x = tf.constant(rng.normal(size=shape).astype(np.float32))
+    np.testing.assert_allclose(run_mode(Upsample2())(x), legacy(x), atol=1e-6)
+
+
+def test_upsampling_with_unknown_sizes_and_under_xla(rng):
+    x = tf.constant(rng.normal(size=(2, 5, 7, 3)).astype(np.float32))
+    unknown = tf.function(Upsample2(), input_signature=[tf.TensorSpec([None] * 3 + [3])])
+    np.testing.assert_allclose(unknown(x), legacy(x), atol=1e-6)
+    compiled = tf.function(Upsample2(), jit_compile=True)
+    np.testing.assert_allclose(compiled(x), legacy(x), atol=1e-6)
+
+
+def test_upsampling_by_hand():
+    x = tf.reshape([1.0, 3.0], [1, 1, 2, 1])
+    np.testing.assert_array_equal(Upsample2()(x)[0, 0, :, 0], [1, 2, 3, 3])
+
+
+# --- sizes ------------------------------------------------------------------------------------------
+
+
+def test_sizes_may_be_unknown(network, rng):
+    spec = tf.TensorSpec([None, None, None, 1])
+    function = tf.function(lambda gray: network(gray), input_signature=[spec])
+    for size in [(8, 8), (16, 40)]:
+        gray = rng.uniform(size=(1, *size, 1)).astype(np.float32)
+        np.testing.assert_allclose(function(gray), network(gray), atol=1e-5)
+    assert function.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("picture", "size", "expected"),
+    [
+        ((224, 224), 224, (224, 224)),
+        ((1500, 1000), 224, (336, 224)),
+        ((1, 1), 64, (64, 64)),
+        ((17, 23), 64, (64, 88)),  # 64 * 23 / 17 = 86.6, to the next multiple of 8
+        ((1, 5000), 64, (64, 256)),  # squeezed to four short sides
+    ],
+)
+def test_network_size(picture, size, expected):
+    assert tuple(int(side) for side in network_size(*picture, size)) == expected
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (17, 23), (64, 64), (3, 400)])
+def test_chroma_at_any_size(shape, rng, run_mode):
+    seen = []
+
+    def network(gray):
+        seen.append(gray.shape)
+        return tf.concat([gray, 1 - gray], axis=-1)
+
+    gray = tf.constant(rng.uniform(size=(2, *shape, 1)).astype(np.float32))
+    chroma = run_mode(lambda x: chroma_at(network, x, 64))(gray)
+    assert chroma.shape == (2, *shape, 2)
+    assert 0 <= chroma.numpy().min() <= chroma.numpy().max() <= 1
+    np.testing.assert_allclose(tf.reduce_sum(chroma, -1), np.ones((2, *shape)), atol=1e-5)
+
+
+def test_a_picture_of_the_networks_size_is_not_resized(rng):
+    gray = tf.constant(rng.uniform(size=(1, 32, 40, 1)).astype(np.float32))
+    chroma = chroma_at(lambda x: tf.concat([x, x], -1), gray, 32)
+    np.testing.assert_array_equal(chroma[..., :1], gray)
+
+
+# --- what is saved ----------------------------------------------------------------------------------
+
+
+def test_deployable_is_the_same_function_without_batch_norm_in_the_trunk(rng):
+    config = RECIPES["modern"].network
+    trained = networks.build(config, train_trunk=True, trunk_batch_norm=True)
+    gray = rng.uniform(size=(2, 16, 16, 1)).astype(np.float32)
+    for _ in range(3):
+        trained(gray, training=True)  # moves the moving averages
+    plain = networks.deployable(trained, config)
+    assert not any("conv" in v.path and "_bn" in v.path for v in plain.weights)
+    np.testing.assert_allclose(plain(gray), trained(gray, training=False), atol=2e-4)
+
+
+def test_bfloat16_keeps_float32_weights_and_output():
+    model = networks.build(ResidualEncoderConfig(), precision="bfloat16")
+    assert model.get_layer("color3").compute_dtype == "bfloat16"
+    assert {v.dtype for v in model.weights} == {"float32"}
+    assert model(np.zeros((1, 8, 8, 1), np.float32)).dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"widths": (128, 128, 64, 3, 3)}, "widths must begin"),
+        ({"widths": (256, 128, 64, 32, 3)}, r"widths\[3\] = 3"),
+        ({"gray_tap": "multiply"}, "gray_tap must be"),
+    ],
+)
+def test_impossible_configs_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        ResidualEncoderConfig(**change)

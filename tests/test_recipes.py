@@ -1,0 +1,51 @@
+"""Recipes: the published numbers, and what is refused."""
+
+import dataclasses
+import json
+
+import pytest
+
+from residual_encoder.recipes import RECIPES, Recipe
+
+TINY = RECIPES["tinyclouds2016"]
+
+
+def test_the_numbers_of_2016():
+    assert (TINY.optimizer, TINY.learning_rate, TINY.schedule) == ("sgd", 0.1, "constant")
+    assert (TINY.batch_size, TINY.steps, TINY.batch_size * TINY.steps) == (6, 156_000, 936_000)
+    assert (TINY.image_size, TINY.inference_size, TINY.gray) == (224, 224, "mean")
+    assert (TINY.train_trunk, TINY.flip, TINY.min_crop) == (False, False, 1.0)
+    code = RECIPES["tinyclouds2016_code"]
+    assert dataclasses.replace(code, name=TINY.name, loss=TINY.loss) == TINY
+    assert code.loss == "tinyclouds_code"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_json_round_trip(name):
+    assert RECIPES[name].name == name
+    assert Recipe.from_json(json.loads(json.dumps(RECIPES[name].to_json()))) == RECIPES[name]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": "l7"}, r"loss must be one of .* Received 'l7'"),
+        ({"image_size": 100}, "image_size must be a positive multiple of 8. Received 100"),
+        ({"batch_size": 0}, "batch_size must be above zero"),
+        ({"min_crop": 0.0}, "min_crop must be above 0"),
+        ({"color_space": "lab", "loss": "tinyclouds_code"}, 'color_space must be "yuv"'),
+        ({"trunk_batch_norm": True}, "train_trunk must be true"),
+        ({"frozen_blocks": 5, "train_trunk": True}, "frozen_blocks must be 0 to 4"),
+    ],
+)
+def test_impossible_recipes_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(TINY, **change)
+
+
+def test_recipes_of_another_version_are_refused():
+    fields = TINY.to_json()
+    with pytest.raises(ValueError, match="Unknown network 'transformer'"):
+        Recipe.from_json(fields | {"network": {"name": "transformer"}})
+    with pytest.raises(ValueError, match="does not fit this version"):
+        Recipe.from_json(fields | {"momentum": 0.9})

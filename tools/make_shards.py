@@ -1,0 +1,40 @@
+"""Writes a folder of pictures as TFRecord shards for --data=tfrecord."""
+
+from __future__ import annotations
+
+import door
+from absl import flags
+
+_IMAGES = flags.DEFINE_string(
+    "images", None, "Folder of pictures, with any subfolders.", required=True
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder to write the shards to.", required=True)
+_NAME = flags.DEFINE_string("name", None, "The split: train or val.", required=True)
+_SHARDS = flags.DEFINE_integer("shards", None, "How many files; default: one per 1,024 pictures.")
+_RESIZE = flags.DEFINE_integer("resize", None, "Make the short side at most so many pixels.")
+_SKIP_GRAY = flags.DEFINE_bool("skip_gray", False, "Leave out pictures without color.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace shards of this name.")
+
+
+def main(arguments: list[str]) -> None:
+    """Writes the shards and says what became of the pictures."""
+    from residual_encoder.shards import ShardsConfig, make_shards
+
+    done = make_shards(
+        ShardsConfig(
+            images=_IMAGES.value,
+            output=_OUTPUT.value,
+            name=_NAME.value,
+            shards=_SHARDS.value,
+            resize=_RESIZE.value,
+            skip_gray=_SKIP_GRAY.value,
+            overwrite=_OVERWRITE.value,
+        )
+    )
+    print(f"{done.written} of {done.found} pictures in {len(done.shards)} shards")
+    if done.skipped:
+        print(f"{len(done.skipped)} left out, named in {done.manifest}")
+
+
+if __name__ == "__main__":
+    door.run(main)
