@@ -144,6 +144,7 @@ def _finished(batches: tf.data.Dataset, tally: Tally) -> tf.data.Dataset:
     return batches.map(count).prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
+@tf.autograph.experimental.do_not_convert  # nothing here needs it; it takes seconds
 def train_batches(
     config: DataConfig,
     *,
@@ -193,6 +194,7 @@ def train_batches(
     return _finished(batches.map(lambda rgb, _, epoch, index: TrainBatch(rgb, epoch, index)), tally)
 
 
+@tf.autograph.experimental.do_not_convert
 def eval_batches(
     config: DataConfig,
     *,

@@ -39,7 +39,7 @@ def _decode_other(contents: Tensor, window: Window) -> Tensor:
 
 
 def decode(contents: Tensor, window: Window) -> Tensor:
-    """Decodes a window of a JPEG (also CMYK), PNG, BMP or GIF (its first frame).
+    """Decodes a window of a JPEG (also CMYK), PNG, BMP, WebP or GIF (its first frame).
 
     Of a JPEG only the blocks under the window are decoded. EXIF orientation is not applied: the
     ImageNet tools never did, and a picture on its side still has its colors. Alpha is dropped.
@@ -102,4 +102,4 @@ def is_gray(rgb: Tensor) -> Tensor:
 def reason(error: Exception) -> str:
     """What is wrong with a picture: the error's first line without TensorFlow's node names."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", lines[0]).strip()
+    return re.sub(r"\{\{.*?\}\}|\[Op:.*?\]| *name: *$", "", lines[0]).strip()

@@ -129,12 +129,11 @@ def _keeper(reading: Reading, tally: Tally) -> Callable[[Tensor, _Loaded], Tenso
         return False
 
     def keep(first: Tensor, loaded: _Loaded) -> Tensor:
-        missing = [column[first : loaded.position] for column in tf.nest.flatten(loaded.chunk)]
-        noted = tf.cond(
-            first < loaded.position,
-            lambda: tf.numpy_function(note_missing, missing, tf.bool),
-            lambda: True,
-        )
+        def note() -> Tensor:
+            missing = [column[first : loaded.position] for column in tf.nest.flatten(loaded.chunk)]
+            return tf.numpy_function(note_missing, missing, tf.bool)
+
+        noted = tf.cond(first < loaded.position, note, lambda: True)
         with tf.control_dependencies([noted]):
             picture = loaded.position < tf.size(loaded.chunk.index, out_type=tf.int64)
             if not reading.skip_gray:
@@ -165,7 +164,7 @@ def pictures(items: tf.data.Dataset, reading: Reading, tally: Tally) -> tf.data.
     followed = loaded.ignore_errors().scan(tf.constant(-1, tf.int64), _with_first_missing)
 
     def picture(_: Tensor, loaded: _Loaded) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        item = _at(loaded.chunk, loaded.position)
-        return loaded.rgb, loaded.name, item.epoch, item.index
+        at, chunk = loaded.position, loaded.chunk
+        return loaded.rgb, loaded.name, chunk.epoch[at], chunk.index[at]
 
     return followed.filter(_keeper(reading, tally)).map(picture)

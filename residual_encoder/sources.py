@@ -29,7 +29,9 @@ SHARDS_AT_ONCE, RECORDS_IN_TURN = 16, 16
 
 TFRECORD_FRAME = 16  # bytes around each record: length 8, its CRC 4, the data's CRC 4
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif"})  # what TensorFlow decodes
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
+)  # what TensorFlow decodes
 VALIDATION_SHARE = 0.05  # of a folder's pictures
 
 SCENE_SEEDS = {"train": 0, "val": 1}

@@ -18,12 +18,12 @@ Tensor = Any
 def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """The recipe's optimizer with its schedule."""
     rate = recipe.learning_rate if recipe.schedule == "constant" else _cosine(recipe)
-    if recipe.optimizer == "sgd":
-        return keras.optimizers.SGD(rate)
-    if recipe.optimizer == "adam":
-        return keras.optimizers.Adam(rate)
+    # A fixed name, so that variables are called the same in every checkpoint.
+    if recipe.optimizer in ("sgd", "adam"):
+        kind = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[recipe.optimizer]
+        return kind(rate, name="optimizer")
     kind = {"adamw": keras.optimizers.AdamW, "lamb": keras.optimizers.Lamb}[recipe.optimizer]
-    optimizer = kind(rate, weight_decay=recipe.weight_decay)
+    optimizer = kind(rate, weight_decay=recipe.weight_decay, name="optimizer")
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
 

@@ -95,8 +95,8 @@ class Tally:
         )
 
     def _end(self, error: str) -> None:
-        self.error = error
-        raise ValueError(error)
+        self.error = self.error or error  # threads that still read must not change it
+        raise ValueError(self.error)
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
