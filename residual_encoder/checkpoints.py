@@ -24,7 +24,7 @@ _PREFIX, _SUFFIX = "step-", ".h5"
 Arrays = Mapping[str, np.ndarray]
 
 
-# --- flat files --------------------------------------------------------------------------------------
+# --- flat files -----------------------------------------------------------------------------------
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Arrays, about: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ def assign(variables: Iterable[Any], arrays: Arrays, source: str) -> None:
         variable.assign(arrays[path].astype(variable.dtype))
 
 
-# --- weights files -----------------------------------------------------------------------------------
+# --- weights files --------------------------------------------------------------------------------
 
 
 def save_weights(model: Any, path: str | os.PathLike[str], recipe_json: dict[str, Any]) -> None:
@@ -148,7 +148,7 @@ def find_weights(model_path: str | os.PathLike[str]) -> Path:
     raise FileNotFoundError(f"There is no {path}. Wanted {wanted}.")
 
 
-# --- training checkpoints ------------------------------------------------------------------------------
+# --- training checkpoints -------------------------------------------------------------------------
 
 
 def _path(folder: Path, step: int) -> Path:

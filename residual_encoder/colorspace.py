@@ -36,11 +36,12 @@ RGB_FROM_XYZ = (
     (0.055648, -0.204043, 1.057311),
 )
 WHITE = (0.950456, 1.0, 1.088754)
-LAB_EPSILON, LAB_SLOPE, LAB_OFFSET = 0.008856, 7.787, 16 / 116  # CIE 15:2004, as OpenCV rounds them
+# CIE 15:2004, as OpenCV rounds them.
+LAB_EPSILON, LAB_SLOPE, LAB_OFFSET = 0.008856, 7.787, 16 / 116
 
 
 class Truth(NamedTuple):
-    """A batch of color pictures, split for training: what the network sees and what it should say."""
+    """A batch of color pictures, split: what the network sees and what it should say."""
 
     rgb: Tensor  # [B, H, W, 3] float32 in [0, 1]
     gray: Tensor  # [B, H, W, 1] float32 in [0, 1]
@@ -56,7 +57,7 @@ def _mix(x: Tensor, rows: Any) -> Tensor:
     return tf.linalg.matmul(x, tf.constant(rows, tf.float32), transpose_b=True)
 
 
-# --- gray -------------------------------------------------------------------------------------------
+# --- gray -----------------------------------------------------------------------------------------
 
 
 def mean_gray(rgb: Tensor) -> Tensor:
@@ -81,11 +82,11 @@ GRAYS: dict[str, Callable[[Tensor], Tensor]] = {
     "lightness": lightness_gray,
 }
 
-# --- JPEG YUV ---------------------------------------------------------------------------------------
+# --- JPEG YUV -------------------------------------------------------------------------------------
 
 
 def rgb_to_yuv(rgb: Tensor) -> Tensor:
-    """RGB in [0, 1] -> Y, U, V in [0, 1], clipped as in the author's script. [..., 3] -> [..., 3]."""
+    """RGB in [0, 1] -> Y, U, V in [0, 1], clipped as the script does. [..., 3] -> [..., 3]."""
     yuv = _mix(_float(rgb), YUV_FROM_RGB) + tf.constant([0.0, YUV_NEUTRAL, YUV_NEUTRAL])
     return tf.clip_by_value(yuv, 0.0, 1.0)
 
@@ -98,11 +99,11 @@ def yuv_to_rgb(yuv: Tensor) -> Tensor:
     return tf.clip_by_value(rgb, 0.0, 1.0)
 
 
-# --- CIE Lab ----------------------------------------------------------------------------------------
+# --- CIE Lab --------------------------------------------------------------------------------------
 
 
 def _linear(code: Tensor) -> Tensor:
-    """sRGB code values to linear light, IEC 61966-2-1."""
+    """SRGB code values to linear light, IEC 61966-2-1."""
     power = ((tf.maximum(code, 0.04045) + 0.055) / 1.055) ** 2.4
     return tf.where(code > 0.04045, power, code / 12.92)
 
@@ -132,7 +133,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     return tf.clip_by_value(_companded(linear), 0.0, 1.0)
 
 
-# --- the one interface that networks, losses and inference share --------------------------------------
+# --- the one interface that networks, losses and inference share ----------------------------------
 
 
 def _yuv_chroma(rgb: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def describe() -> str:
 
 
 def precision(asked: str) -> str:
-    """ "float32" or "bfloat16"; "auto" is bfloat16 on GPUs and on CPUs with AMX or AVX512-BF16."""
+    """The arithmetic: "auto" is "bfloat16" on GPUs and on CPUs with AMX or AVX512-BF16."""
     if asked != "auto":
         return asked
     quick = bool(_gpus()) or bool(_BFLOAT16_FLAGS & set(_cpu_info().get("flags", "").split()))

@@ -70,7 +70,7 @@ class Picture:
         return self.pixels if self.has_color else np.stack([self.pixels] * 3, axis=-1)
 
 
-# --- what the header says -----------------------------------------------------------------------
+# --- what the header says -------------------------------------------------------------------------
 
 
 def _tiff_tags(data: bytes) -> dict[int, int]:
@@ -160,7 +160,7 @@ def _found(data: bytes) -> str:
     return f"is no picture that OpenCV can read: it begins with the bytes {data[:8].hex(' ')}"
 
 
-# --- decoding -----------------------------------------------------------------------------------
+# --- decoding -------------------------------------------------------------------------------------
 
 # EXIF 2.32, 4.6.4.A: where row 0 and column 0 of the file lie in the upright picture.
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -259,7 +259,7 @@ def read(path: str | os.PathLike[str]) -> Picture:
         raise ValueError(f"{os.fspath(path)} {error}") from error
 
 
-# --- encoding -----------------------------------------------------------------------------------
+# --- encoding -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Losses by name: pure functions of the truth and of the predicted chroma.
 
-Each takes a `Truth` and chroma [B, H, W, 2] float32 in [0, 1] and returns the mean over the batch, a
-float32 scalar. "Squared distance" is the mean over pixels and channels.
+Each takes a `Truth` and chroma [B, H, W, 2] float32 in [0, 1] and returns the mean over the batch,
+a float32 scalar. "Squared distance" is the mean over pixels and channels.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def blur(x: Tensor, size: int) -> Tensor:
 
 
 def script_blur(x: Tensor, size: int) -> Tensor:
-    """The blur of the author's script: kernel not normalized (sums 6.0996 and 9.3208), zero padding."""
+    """The script's blur: kernel not normalized (sums 6.0996 and 9.3208), zero padding."""
     return _blur(x, gaussian(size), "CONSTANT")
 
 

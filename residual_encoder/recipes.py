@@ -1,4 +1,4 @@
-"""What each paper or article used: network, color space, loss, optimizer and schedule, with sources.
+"""What each article used: network, color space, loss, optimizer and schedule, with sources.
 
 The one place where a published training number lives.
 """
@@ -38,7 +38,8 @@ class Recipe:
       steps: Training steps.
       image_size: Side of the training squares in pixels, a multiple of 8.
       inference_size: Short side in pixels that the network sees of a photograph.
-      min_crop: Random square crops of at least this share of the short side; 1.0 is the center square.
+      min_crop: Random square crops of at least this share of the short side; 1.0 is the center
+        square.
       flip: Whether half of the training pictures are mirrored.
       train_trunk: Whether the trunk is fine-tuned.
       frozen_blocks: The first blocks of the trunk that stay frozen even so, 0 to 4.
@@ -116,7 +117,9 @@ class Recipe:
         if name not in NETWORKS:
             raise ValueError(f"Unknown network {name!r}; this version has {list(NETWORKS)}.")
         config, _ = NETWORKS[name]
-        numbers: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in network.items()}
+        numbers: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in network.items()
+        }
         try:
             return cls(**(fields | {"network": config(**numbers)}))
         except TypeError as error:
@@ -134,7 +137,7 @@ TINYCLOUDS2016 = Recipe(
     network=ResidualEncoderConfig(),
     color_space="yuv",  # article: "YUV"; script: JPEG YCbCr
     gray="mean",  # script: (R + G + B) / 3
-    loss="blurred_euclidean",  # article: average of Euclidean distances, plain and blurred 3 and 5 px
+    loss="blurred_euclidean",  # article: Euclidean distances, plain and blurred by 3 and 5 px
     optimizer="sgd",  # script: plain gradient descent, no momentum, no weight decay
     learning_rate=0.1,  # script
     schedule="constant",  # script: no schedule

@@ -1,4 +1,4 @@
-"""The whole way in minutes: train on rendered scenes, evaluate, export, color, and one page of it."""
+"""The whole way in minutes: train on rendered scenes, evaluate, export, color; one page of it."""
 
 from __future__ import annotations
 

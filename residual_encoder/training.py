@@ -8,6 +8,7 @@ import functools
 import math
 import platform
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,8 +21,18 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from residual_encoder import checkpoints, colorspace, datasets, devices, files, images, metrics
-from residual_encoder import networks, report, steps
+from residual_encoder import (
+    checkpoints,
+    colorspace,
+    datasets,
+    devices,
+    files,
+    images,
+    metrics,
+    networks,
+    report,
+    steps,
+)
 from residual_encoder.datasets import Augment, Cursor, DataConfig, EvalBatch, Tally, TrainBatch
 from residual_encoder.networks.any_size import chroma_at
 from residual_encoder.recipes import Recipe
@@ -76,7 +87,13 @@ class TrainConfig:
         Raises:
           ValueError: what is wrong with which field.
         """
-        least = {"checkpoint_every": 1, "log_every": 1, "eval_limit": 1, "samples": 1, "eval_every": 0}
+        least = {
+            "checkpoint_every": 1,
+            "log_every": 1,
+            "eval_limit": 1,
+            "samples": 1,
+            "eval_every": 0,
+        }
         for field, minimum in least.items():
             if getattr(self, field) < minimum:
                 value = getattr(self, field)
@@ -112,6 +129,7 @@ class _Run:
     optimizer: keras.optimizers.Optimizer
     strategy: tf.distribute.Strategy
     step: int = 0
+    saved: int = 0  # step of the newest checkpoint
     cursor: Cursor = Cursor(0, 0)
     seconds: float = 0.0  # of training, over all processes
     best: float = -math.inf  # pooled PSNR gain of the best evaluation, dB
@@ -127,7 +145,7 @@ class _Run:
 
     @functools.cached_property
     def predict(self) -> Callable[[Tensor], Tensor]:
-        """gray [B, H, W, 1] of any size -> chroma, as inference will do it."""
+        """Gray [B, H, W, 1] of any size -> chroma, as inference will do it."""
         network = functools.partial(self.model, training=False)
         return tf.function(lambda gray: chroma_at(network, gray, self.recipe.inference_size))
 
@@ -139,8 +157,8 @@ def train(config: TrainConfig) -> Outcome:
     then bit-equal to those of a run that was never stopped.
 
     Raises:
-      ValueError: the workdir belongs to another run, a weight file does not fit, or (`Diverged`) the
-        loss is not finite; the last good checkpoint stays.
+      ValueError: the workdir belongs to another run, a weight file does not fit, or (`Diverged`)
+        the loss is not finite; the last good checkpoint stays.
       OSError: data or weights are missing, or the workdir cannot be written.
     """
     precision = devices.precision(config.recipe.precision)
@@ -149,7 +167,8 @@ def train(config: TrainConfig) -> Outcome:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
     run = _build(config, precision)
-    run.workdir.claim(_about(run, precision, jit), FIXED)
+    started = bool(checkpoints.steps(run.workdir.checkpoints))
+    run.workdir.claim(_about(run, precision, jit), FIXED if started else ())
     _restore(run)
     step = steps.make_step(run.model, run.optimizer, run.recipe, run.strategy, jit)
     with _until_signal() as stopped:
@@ -157,7 +176,7 @@ def train(config: TrainConfig) -> Outcome:
     return Outcome(run.step, run.step < run.recipe.steps, run.evaluation)
 
 
-# --- start-up -----------------------------------------------------------------------------------------
+# --- start-up -------------------------------------------------------------------------------------
 
 
 def _build(config: TrainConfig, precision: str) -> _Run:
@@ -187,10 +206,11 @@ def _restore(run: _Run) -> None:
         run.step, state = restored
         run.cursor = Cursor(*state["cursor"])
         run.seconds, run.best = state["seconds"], state["best"]
-        run.workdir.rewind(run.step)
         logging.info("Resumed at step %d.", run.step)
     elif run.config.init_from:
         checkpoints.load_weights(run.model, checkpoints.find_weights(run.config.init_from))
+    run.workdir.rewind(run.step)
+    run.saved = run.step
 
 
 def _about(run: _Run, precision: str, jit: bool) -> dict[str, Any]:
@@ -223,7 +243,7 @@ def _count(variables: Iterable[Any]) -> int:
 
 
 def _trunk_source(weights: str) -> str:
-    """The name of the trunk's weights; of a file, its hash: a path may hold another one tomorrow."""
+    """The name of the trunk's weights; of a file, its hash: the path may hold another one later."""
     return f"sha256:{files.sha256(weights)}" if Path(weights).is_file() else weights
 
 
@@ -245,7 +265,7 @@ def _until_signal() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-# --- the loop -----------------------------------------------------------------------------------------
+# --- the loop -------------------------------------------------------------------------------------
 
 
 def _batches(run: _Run, tally: Tally) -> Iterator[TrainBatch]:
@@ -266,7 +286,13 @@ def _loop(run: _Run, step: Callable[[Tensor], Tensor], stopped: Callable[[], boo
     """Steps, log rows, checkpoints and evaluations, until the last step or a signal."""
     tally = Tally()
     batches, meter = _batches(run, tally), _Meter(run)
-    bar = tqdm(total=run.recipe.steps, initial=run.step, unit="step", dynamic_ncols=True)
+    bar = tqdm(
+        total=run.recipe.steps,
+        initial=run.step,
+        unit="step",
+        dynamic_ncols=True,
+        mininterval=0.2 if sys.stderr.isatty() else 10,  # few lines in a log file
+    )
     with bar, tally.explained():
         while run.step < run.recipe.steps and not stopped():
             batch = meter.wait_for(batches)
@@ -280,8 +306,10 @@ def _loop(run: _Run, step: Callable[[Tensor], Tensor], stopped: Callable[[], boo
                 bar.set_postfix(loss=row["loss"], images_s=row["images_per_second"])
             if run.config.eval_every and _due(run, run.config.eval_every):
                 meter.pause(_evaluate, run)
-            if _due(run, run.config.checkpoint_every) or stopped():
+            if _due(run, run.config.checkpoint_every):
                 meter.pause(_save, run)
+        if run.saved < run.step:
+            meter.pause(_save, run)
 
 
 def _due(run: _Run, every: int) -> bool:
@@ -289,7 +317,7 @@ def _due(run: _Run, every: int) -> bool:
 
 
 def _after(strategy: tf.distribute.Strategy, batch: TrainBatch) -> Cursor:
-    """The record after a batch's last one. Kept as tensors: reading them would wait for the device."""
+    """The record after a batch's last one, as tensors: reading them would wait for the device."""
     epoch = strategy.experimental_local_results(batch.epoch)[-1][-1]
     index = strategy.experimental_local_results(batch.index)[-1][-1]
     return Cursor(epoch, index + 1)
@@ -362,7 +390,7 @@ class _Meter:
         self._started += time.perf_counter() - began
 
 
-# --- what a run leaves ----------------------------------------------------------------------------------
+# --- what a run leaves ----------------------------------------------------------------------------
 
 
 def _save(run: _Run) -> None:
@@ -373,6 +401,7 @@ def _save(run: _Run) -> None:
         "best": run.best,
     }
     checkpoints.save(run.workdir.checkpoints, run.step, run.variables, state)
+    run.saved = run.step
     if run.best == -math.inf:
         _save_best(run)
     _write_strips(run)

@@ -1,7 +1,7 @@
 """VGG16 as a trunk with named taps: gray pictures in, the activations before each pool out.
 
-The network is `keras.applications.VGG16` (Simonyan & Zisserman 2014, configuration D), cut after the
-last tap. Preprocessing is inside: callers give RGB in [0, 1] and cannot forget it.
+The network is `keras.applications.VGG16` (Simonyan & Zisserman 2014, configuration D), cut after
+the last tap. Preprocessing is inside: callers give RGB in [0, 1] and cannot forget it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 Tensor = Any
 
@@ -19,6 +20,8 @@ Tensor = Any
 TAPS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3")
 # Mean of the ImageNet training set: blue, green, red on 0..255 (ry/tensorflow-vgg16, from Caffe).
 BGR_MEAN = (103.939, 116.779, 123.68)
+# What Keras calls the released weights without the top.
+KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 @keras.saving.register_keras_serializable("residual_encoder")
@@ -40,8 +43,8 @@ def build_trunk(
     """Builds the trunk.
 
     Args:
-      weights: "imagenet" (downloaded by Keras, which checks its hash), "none" (He-initialized) or the
-        path of a VGG16 weight file in the Keras layout without the top.
+      weights: "imagenet" (downloaded by Keras, which checks its hash), "none" (He-initialized) or
+        the path of a VGG16 weight file in the Keras layout without the top.
       taps: Names of the layers whose activations come out, in order.
       trainable: Whether training may move the trunk. The original's is frozen.
       frozen_blocks: The first blocks that stay as they are even so, 0 to 5.
@@ -88,9 +91,9 @@ def _vgg16(weights: str) -> keras.Model:
 def _load(vgg: keras.Model, weights: str) -> None:
     if weights != "imagenet" and not Path(weights).is_file():
         raise FileNotFoundError(
-            f"VGG16 weights: there is no file {weights!r}. Give --vgg16_weights=imagenet to download "
-            "them, =none to train from scratch, or the path of a Keras VGG16 file without the top "
-            "(vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5)."
+            f"VGG16 weights: there is no file {weights!r}. Give --vgg16_weights=imagenet to "
+            "download them, =none to train from scratch, or the path of a Keras VGG16 file without "
+            f"the top ({KERAS_FILE})."
         )
     try:
         source = keras.applications.VGG16(include_top=False, weights=weights)
@@ -98,8 +101,7 @@ def _load(vgg: keras.Model, weights: str) -> None:
         if weights == "imagenet":
             raise OSError(
                 f"VGG16's ImageNet weights could not be downloaded ({error}). Without a network, "
-                "fetch vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 elsewhere and give its path "
-                "with --vgg16_weights=PATH."
+                f"fetch {KERAS_FILE} elsewhere and give its path with --vgg16_weights=PATH."
             ) from error
         raise ValueError(
             f"VGG16 weights: {weights} does not fit VGG16 without its top ({error})."
@@ -121,6 +123,7 @@ def _he_initialize(vgg: keras.Model) -> None:
 
 def _with_batch_norm(vgg: keras.Model) -> keras.Model:
     """The same network and weights with BatchNormalization before each ReLU."""
+    shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
 
     def linear(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
@@ -131,7 +134,7 @@ def _with_batch_norm(vgg: keras.Model) -> keras.Model:
     def call(layer: keras.layers.Layer, x: Tensor) -> Tensor:
         x = layer(x)
         if isinstance(layer, keras.layers.Conv2D):
-            x = keras.layers.BatchNormalization(name=f"{layer.name}_bn")(x)
+            x = keras.layers.BatchNormalization(synchronized=shared, name=f"{layer.name}_bn")(x)
             x = keras.layers.ReLU(name=f"{layer.name}_relu")(x)
         return x
 

@@ -37,7 +37,7 @@ class Workdir:
 
         Args:
           config: JSON-able.
-          fixed: Keys whose values must not change within a workdir.
+          fixed: Keys that must say the same; none in a folder that holds no training yet.
 
         Raises:
           ValueError: an earlier run in this folder differs; every difference is listed.

@@ -44,4 +44,3 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data in {folder}; set RESIDUAL_ENCODER_SHARED")
     return folder
-

@@ -1,6 +1,6 @@
 """Measures how our trunk's taps follow the tap norms of the released 2016 model.
 
-  python tests/taps.py    # over all 500 validation photographs
+python tests/taps.py    # over all 500 validation photographs
 """
 
 from __future__ import annotations
@@ -67,5 +67,7 @@ def _compare(sums, count, released):
 
 
 if __name__ == "__main__":
-    means, deviations = correlations(Path(sys.argv[1]) if sys.argv[1:] else conftest.ROOT / "../shared")
+    means, deviations = correlations(
+        Path(sys.argv[1]) if sys.argv[1:] else conftest.ROOT / "../shared"
+    )
     print("means", means.round(4), "deviations", deviations.round(4))

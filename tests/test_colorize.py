@@ -64,7 +64,7 @@ def config(output: Path, *inputs: Path, overwrite: bool = False) -> AlbumConfig:
     return AlbumConfig(tuple(map(str, inputs)), str(output), overwrite=overwrite)
 
 
-# --- what is written where ----------------------------------------------------------------------
+# --- what is written where ------------------------------------------------------------------------
 
 
 def test_folders_keep_their_structure(photos: Path, tmp_path: Path, colorizer: Colorizer) -> None:
@@ -107,7 +107,7 @@ def test_output_inside_the_input_is_not_colored_again(photos: Path) -> None:
     assert not (photos / "out" / "out").exists()
 
 
-# --- nothing of the user's is lost --------------------------------------------------------------
+# --- nothing of the user's is lost ----------------------------------------------------------------
 
 
 def test_what_exists_is_kept_without_overwrite(photos: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_two_pictures_are_not_written_onto_each_other(photos: Path, tmp_path: Pa
     assert summary.colored == 1 and list(summary.failed) == [inputs[1]]
 
 
-# --- bad pictures, and the rest goes on ---------------------------------------------------------
+# --- bad pictures, and the rest goes on -----------------------------------------------------------
 
 
 def test_a_bad_picture_is_one_line_and_the_rest_goes_on(
@@ -179,7 +179,7 @@ def test_errors_of_the_whole(tmp_path: Path) -> None:
             colorize_files(config(place, tmp_path / "a.png"))
 
 
-# --- the tool -----------------------------------------------------------------------------------
+# --- the tool -------------------------------------------------------------------------------------
 
 
 def run_tool(*arguments: object) -> subprocess.CompletedProcess:

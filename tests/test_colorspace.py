@@ -58,7 +58,7 @@ def test_split_and_merge_give_the_picture_back(space, rgb_u8, run_mode):
     kept = {"yuv": "luma", "lab": "lightness"}[space.name]
     truth = colorspace.split(rgb_u8[None], space, kept)
     merged = run_mode(space.merge)(truth.gray, truth.chroma).numpy()
-    # V of pure red is 1.00196: clipping it is the author's, and costs up to half an 8-bit step in R.
+    # V of pure red is 1.00196: clipping it is the author's, and costs half an 8-bit step in R.
     assert np.abs(merged - truth.rgb).max() * 255 < 0.8
 
 

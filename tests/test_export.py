@@ -68,7 +68,7 @@ def luma(rgb: np.ndarray) -> np.ndarray:
     return np.asarray(rgb, np.float64) @ [0.299, 0.587, 0.114]
 
 
-# --- what is in it ------------------------------------------------------------------------------
+# --- what is in it --------------------------------------------------------------------------------
 
 
 def test_signatures_are_the_contract(served: Any) -> None:
@@ -98,7 +98,7 @@ def test_nothing_of_keras_is_in_the_graph(exported: Path) -> None:
     assert not list(exported.parent.glob(".*"))  # no temporary folder left
 
 
-# --- parity -------------------------------------------------------------------------------------
+# --- parity ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(1, 17, 23), (3, 50, 41)])
@@ -130,7 +130,7 @@ def test_any_size_keeps_its_gray(served: Any, size: tuple) -> None:
     assert np.ptp(rgb, axis=-1).max() > 0.01  # and there is color
 
 
-# --- files in, files out ------------------------------------------------------------------------
+# --- files in, files out --------------------------------------------------------------------------
 
 
 def saved(pixels: np.ndarray, form: str, mode: str | None = None) -> bytes:
@@ -160,7 +160,7 @@ def test_no_file_at_all_is_no_picture(served: Any) -> None:
         served["colorize_bytes"](image_bytes=tf.constant([b"Dear reader"]))
 
 
-# --- in other hands -----------------------------------------------------------------------------
+# --- in other hands -------------------------------------------------------------------------------
 
 STRANGER = """
 import sys
@@ -198,7 +198,7 @@ def test_the_colorizer_takes_it_as_its_model(exported: Path, weights: Path) -> N
     assert ours.source == str(exported)
 
 
-# --- nothing half done --------------------------------------------------------------------------
+# --- nothing half done ----------------------------------------------------------------------------
 
 
 def test_an_unequal_model_is_not_kept(
@@ -230,7 +230,7 @@ def test_an_export_is_not_exported_again(exported: Path, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-# --- the tool -----------------------------------------------------------------------------------
+# --- the tool -------------------------------------------------------------------------------------
 
 
 def test_tool_error_is_one_line(tmp_path: Path) -> None:

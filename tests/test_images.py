@@ -62,7 +62,7 @@ def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     return np.random.default_rng(0).integers(0, top, shape, dtype, endpoint=True)
 
 
-# --- orientation --------------------------------------------------------------------------------
+# --- orientation ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
@@ -103,7 +103,7 @@ def test_broken_exif_is_no_reason_to_refuse_a_picture() -> None:
         np.testing.assert_array_equal(images.decode(png).pixels, STORED)
 
 
-# --- kinds of pictures --------------------------------------------------------------------------
+# --- kinds of pictures ----------------------------------------------------------------------------
 
 
 def test_channels_come_in_rgb_order() -> None:
@@ -181,7 +181,7 @@ def test_16_bit_files_of_others() -> None:
     np.testing.assert_array_equal(images.decode(buffer.getvalue()).pixels, rgb)
 
 
-# --- bad input ----------------------------------------------------------------------------------
+# --- bad input ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_read_names_the_file(tmp_path: Path) -> None:
         images.read(tmp_path / "absent.jpg")
 
 
-# --- writing ------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 
 
 def test_jpeg_is_written_with_quality_95(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def painting(chroma: tuple[float, float], recipe: recipes.Recipe = RECIPE) -> Co
     return made
 
 
-# --- size, depth, alpha -------------------------------------------------------------------------
+# --- size, depth, alpha ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (300, 1), (17, 23), (32, 32), (200, 333)])
@@ -111,7 +111,7 @@ def test_a_non_contiguous_view_is_fine(colorizer: Colorizer) -> None:
     )
 
 
-# --- merge --------------------------------------------------------------------------------------
+# --- merge ----------------------------------------------------------------------------------------
 
 
 def test_merge_against_hand_computed_pixels() -> None:
@@ -150,7 +150,7 @@ def test_lab_recipes_merge_in_lab() -> None:
     np.testing.assert_allclose(output.astype(int), 100, atol=1)
 
 
-# --- what the network sees ----------------------------------------------------------------------
+# --- what the network sees ------------------------------------------------------------------------
 
 
 def test_auto_is_the_recipes_size_and_size_is_heard(colorizer: Colorizer, weights: Path) -> None:
@@ -176,7 +176,7 @@ def test_many_sizes_are_one_trace(colorizer: Colorizer) -> None:
     assert colorizer._chroma.experimental_get_tracing_count() == 1
 
 
-# --- loading ------------------------------------------------------------------------------------
+# --- loading --------------------------------------------------------------------------------------
 
 
 def test_a_workdir_and_its_weights_file_are_the_same(weights: Path, colorizer: Colorizer) -> None:
@@ -207,7 +207,7 @@ def test_models_that_are_none(tmp_path: Path) -> None:
         Colorizer(tmp_path)
 
 
-# --- wrong arguments ----------------------------------------------------------------------------
+# --- wrong arguments ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_wrong_options_are_told_before_anything_is_loaded() -> None:
             Colorizer("absent", saturation=saturation)
 
 
-# --- files --------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 def test_colorize_file(colorizer: Colorizer, tmp_path: Path) -> None:

@@ -46,7 +46,9 @@ def floor_of(name):
     return next(level for level, names in enumerate(FLOORS) if name in names)
 
 
-@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda value: getattr(value, "stem", value))
+@pytest.mark.parametrize(
+    ("name", "path"), modules(), ids=lambda value: getattr(value, "stem", value)
+)
 def test_imports_flow_downward(name, path):
     for other in imported(path) - {name}:
         assert floor_of(other) < floor_of(name) or (name, other) in BESIDE, f"{name} -> {other}"

@@ -55,7 +55,9 @@ def numpy_loss(name, truth, uv):
         return np.mean(terms)
     terms = [np.mean(np.abs(uv - target))]
     for size in (3, 5):
-        blurred = [numpy_blur(x, numpy_kernel(size), "constant") for x in (numpy_rgb(gray, uv), rgb)]
+        blurred = [
+            numpy_blur(x, numpy_kernel(size), "constant") for x in (numpy_rgb(gray, uv), rgb)
+        ]
         terms.append(np.mean(np.abs(numpy_uv(blurred[0]) - numpy_uv(blurred[1]))))
     return np.mean(terms)
 

@@ -111,7 +111,7 @@ def test_released_decoder_loads_by_name(network, shared):
     assert np.isfinite(chroma).all()
 
 
-# --- upsampling -------------------------------------------------------------------------------------
+# --- upsampling -----------------------------------------------------------------------------------
 
 
 def legacy(x):
@@ -137,7 +137,7 @@ def test_upsampling_by_hand():
     np.testing.assert_array_equal(Upsample2()(x)[0, 0, :, 0], [1, 2, 3, 3])
 
 
-# --- sizes ------------------------------------------------------------------------------------------
+# --- sizes ----------------------------------------------------------------------------------------
 
 
 def test_sizes_may_be_unknown(network, rng):
@@ -184,7 +184,7 @@ def test_a_picture_of_the_networks_size_is_not_resized(rng):
     np.testing.assert_array_equal(chroma[..., :1], gray)
 
 
-# --- what is saved ----------------------------------------------------------------------------------
+# --- what is saved --------------------------------------------------------------------------------
 
 
 def test_deployable_is_the_same_function_without_batch_norm_in_the_trunk(rng):

@@ -37,11 +37,13 @@ def saved(workdir):
     return arrays, about
 
 
-# --- one step -----------------------------------------------------------------------------------------
+# --- one step -------------------------------------------------------------------------------------
 
 
 def one_step(recipe, rgb, build=networks.build):
-    model = build(recipe.network, train_trunk=recipe.train_trunk, frozen_blocks=recipe.frozen_blocks)
+    model = build(
+        recipe.network, train_trunk=recipe.train_trunk, frozen_blocks=recipe.frozen_blocks
+    )
     optimizer = steps.make_optimizer(recipe)
     optimizer.build(model.trainable_variables)
     return model, optimizer, steps.make_step(model, optimizer, recipe, ONE)
@@ -135,7 +137,7 @@ def test_xla_step_equals_the_plain_one(rng):
     np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-5)
 
 
-# --- a run ----------------------------------------------------------------------------------------------
+# --- a run ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +232,7 @@ def test_precision_and_jit_choices(monkeypatch):
     assert devices.jit("auto", "bfloat16") is True
 
 
-# --- the tool, as a user runs it --------------------------------------------------------------------------
+# --- the tool, as a user runs it ------------------------------------------------------------------
 
 
 def command(workdir, *more):

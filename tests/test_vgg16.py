@@ -126,6 +126,4 @@ def test_gray_of_photographs_is_the_scripts(shared):
     data = DataConfig("tfrecord", str(shared / "data"))
     batch = next(iter(eval_batches(data, batch_size=4, image_size=64)))
     truth = colorspace.split(batch.rgb, colorspace.YUV, "mean")
-    np.testing.assert_allclose(
-        truth.gray[..., 0], batch.rgb.numpy().mean(-1) / 255, atol=1e-6
-    )
+    np.testing.assert_allclose(truth.gray[..., 0], batch.rgb.numpy().mean(-1) / 255, atol=1e-6)

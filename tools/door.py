@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-# No CPU feature lines, no notes of the graph optimizer; errors come as Python exceptions all the same.
+# No CPU feature lines, no notes of the graph optimizer; errors are Python exceptions anyway.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Sends what C++ writes to stderr to nowhere: TensorFlow 2.21 logs before its log level counts."""
+    """Sends stderr of C++ to nowhere: TensorFlow 2.21 logs before its log level counts."""
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -51,7 +51,7 @@ def run(main: Callable[[list[str]], int | None], positional: bool = False) -> No
                 raise ValueError(f"takes flags only, received {arguments}; see --help")
             return main(arguments) or 0
         except (ValueError, OSError) as error:
-            print(f"{tool}: error: {error}", file=sys.stderr)
+            print(f"{tool}: error: {' '.join(str(error).split())}", file=sys.stderr)
             return 1
 
     app.run(guarded)

@@ -56,5 +56,11 @@ def convolution(filters: int, size: int, name: str) -> keras.layers.Conv2D:
 
 
 def batch_norm(name: str) -> keras.layers.BatchNormalization:
-    """Batch norm of the author's script: epsilon 1e-3, moving average 0.99, gamma and beta trained."""
-    return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)
+    """Batch norm of the script: epsilon 1e-3, moving average 0.99, gamma and beta trained.
+
+    Several replicas share their moments, so that the batch is what counts and not its share.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return keras.layers.BatchNormalization(
+        momentum=0.99, epsilon=1e-3, synchronized=replicas > 1, name=name
+    )

@@ -1,8 +1,8 @@
 """The residual encoder of "Automatic Colorization" (Ryan Dahl, January 2016).
 
-VGG16's activations before its first four pools are merged from the top down: each level is upsampled
-by two, added to the batch-normalized tap below, and convolved. The gray picture itself is the last tap.
-Layers and variables carry the names of the released model (color4, pool4_bn, ...).
+VGG16's activations before its first four pools are merged from the top down: each level is
+upsampled by two, added to the batch-normalized tap below, and convolved. The gray picture itself is
+the last tap. Layers and variables carry the names of the released model (color4, pool4_bn, ...).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class ResidualEncoderConfig:
     """What varies between residual encoders; the defaults are the 2016 network.
 
     Attributes:
-      widths: Channels of color4, color3, color2, color1 and color0. The first three are also those of
-        the taps they are added to, so only the last two are free.
-      gray_tap: How the gray picture joins the last level: "add", as in 2016 (color1 then has the three
-        channels of the replicated gray), or "concat" (color1 may be wider).
+      widths: Channels of color4, color3, color2, color1 and color0. The first three are also those
+        of the taps they are added to, so only the last two are free.
+      gray_tap: How the gray picture joins the last level: "add", as in 2016 (color1 then has the
+        three channels of the replicated gray), or "concat" (color1 may be wider).
     """
 
     widths: tuple[int, int, int, int, int] = (256, 128, 64, 3, 3)
@@ -39,7 +39,9 @@ class ResidualEncoderConfig:
           ValueError: a sum of two levels would not fit.
         """
         if self.widths[:3] != (256, 128, 64):
-            raise ValueError(f"widths must begin (256, 128, 64), the taps'. Received {self.widths}.")
+            raise ValueError(
+                f"widths must begin (256, 128, 64), the taps'. Received {self.widths}."
+            )
         if self.gray_tap not in ("add", "concat"):
             raise ValueError(f'gray_tap must be "add" or "concat". Received {self.gray_tap!r}.')
         if self.gray_tap == "add" and self.widths[3] != 3:
