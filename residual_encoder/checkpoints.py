@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 
 from residual_encoder import files
@@ -77,7 +78,9 @@ def _named(variables: Iterable[Any]) -> dict[str, Any]:
 
 def to_arrays(variables: Iterable[Any]) -> dict[str, np.ndarray]:
     """Current values by variable path."""
-    return {path: np.asarray(variable) for path, variable in _named(variables).items()}
+    return {
+        path: keras.ops.convert_to_numpy(variable) for path, variable in _named(variables).items()
+    }
 
 
 def assign(variables: Iterable[Any], arrays: Arrays, source: str) -> None:

@@ -372,7 +372,7 @@ class _Meter:
             "step": run.step,
             "seconds": round(run.seconds, 3),
             "loss": loss,
-            "learning_rate": float(run.optimizer.learning_rate),
+            "learning_rate": float(tf.convert_to_tensor(run.optimizer.learning_rate)),
             "images_per_second": None if self._fresh else round(images / elapsed, 2),
             "input_wait_fraction": round(self._waited / elapsed, 4),
             "bad_records": tally.bad,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,12 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
+
+from residual_encoder import checkpoints, networks  # noqa: E402
+from residual_encoder.recipes import RECIPES  # noqa: E402
+
+# The 2016 network at a size that tests can afford.
+SMALL = dataclasses.replace(RECIPES["tinyclouds2016"], inference_size=32)
 
 # TF32 would round float32 products to 10 bits on a GPU; tolerances here mean float32.
 tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -44,3 +51,19 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data in {folder}; set RESIDUAL_ENCODER_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def soft_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights file, in a workdir, of an untrained `SMALL` that paints soft colors."""
+    network = networks.build(SMALL.network)
+    random = np.random.default_rng(0)
+    for variable in network.weights:
+        if variable.path.endswith("kernel"):  # He 2015, so that gray still matters at the far end
+            sigma = np.sqrt(2 / np.prod(variable.shape[:-1]))
+            variable.assign(random.normal(0, sigma, variable.shape))
+    network.get_layer("uv_bn").gamma.assign([0.004, 0.004])  # keeps the sigmoid off its ends
+    path = tmp_path_factory.mktemp("soft") / "checkpoints" / checkpoints.BEST
+    path.parent.mkdir()
+    checkpoints.save_weights(network, path, SMALL.to_json())
+    return path

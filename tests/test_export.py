@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import subprocess
@@ -13,29 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import SMALL
 from PIL import Image
 
-from residual_encoder import checkpoints, export, files, inference, networks, recipes
+from residual_encoder import export, files, inference, recipes
 from residual_encoder.networks import any_size
 
 SIZE = 32
-RECIPE = dataclasses.replace(recipes.RECIPES["tinyclouds2016"], inference_size=SIZE)
+RECIPE = SMALL
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained weights that paint soft colors."""
-    network = networks.build(RECIPE.network)
-    random = np.random.default_rng(0)
-    for variable in network.weights:
-        if variable.path.endswith("kernel"):  # He 2015, so that gray still matters at the far end
-            sigma = np.sqrt(2 / np.prod(variable.shape[:-1]))
-            variable.assign(random.normal(0, sigma, variable.shape))
-    network.get_layer("uv_bn").gamma.assign([0.004, 0.004])  # keeps the sigmoid off its ends
-    path = tmp_path_factory.mktemp("model") / "soft.weights.h5"
-    checkpoints.save_weights(network, path, RECIPE.to_json())
-    return path
+def weights(soft_weights: Path) -> Path:
+    return soft_weights
 
 
 def run_tool(*arguments: str) -> subprocess.CompletedProcess:
@@ -46,7 +36,7 @@ def run_tool(*arguments: str) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def exported(weights: Path) -> Path:
     """Exported by the tool, in a process of its own."""
-    folder = weights.parent / "exported" / "saved"
+    folder = weights.parents[1] / "exported" / "saved"
     done = run_tool(f"--model={weights}", f"--output={folder}", "--format=savedmodel")
     assert done.returncode == 0, done.stderr
     assert str(folder) in done.stdout

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import SMALL
 
-from residual_encoder import checkpoints, images, inference, networks, recipes
+from residual_encoder import images, inference, recipes
 from residual_encoder.inference import Colorizer
 
 SIZE = 32
-RECIPE = dataclasses.replace(recipes.RECIPES["tinyclouds2016"], inference_size=SIZE)
+RECIPE = SMALL
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workdir-like folder with an untrained network that paints soft colors."""
-    network = networks.build(RECIPE.network)
-    random = np.random.default_rng(0)
-    for variable in network.weights:
-        if variable.path.endswith("kernel"):  # He 2015, so that gray still matters at the far end
-            sigma = np.sqrt(2 / np.prod(variable.shape[:-1]))
-            variable.assign(random.normal(0, sigma, variable.shape))
-    network.get_layer("uv_bn").gamma.assign([0.004, 0.004])  # keeps the sigmoid off its ends
-    path = tmp_path_factory.mktemp("model") / "checkpoints" / checkpoints.BEST
-    path.parent.mkdir()
-    checkpoints.save_weights(network, path, RECIPE.to_json())
-    return path
+def weights(soft_weights: Path) -> Path:
+    return soft_weights
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,28 @@
+"""Trains a few steps on the given number of logical CPU devices; run by test_strategy.py.
+
+python tests/replicas.py REPLICAS WORKDIR
+"""
+
+import dataclasses
+import sys
+
+import conftest  # noqa: F401  finds the package
+import tensorflow as tf
+
+from residual_encoder import devices
+from residual_encoder.datasets import DataConfig
+from residual_encoder.recipes import RECIPES
+from residual_encoder.training import TrainConfig, train
+
+replicas, workdir = int(sys.argv[1]), sys.argv[2]
+cpu = tf.config.list_physical_devices("CPU")[0]
+parts = [tf.config.LogicalDeviceConfiguration()] * replicas
+tf.config.set_logical_device_configuration(cpu, parts)
+if replicas > 1:
+    mirrored = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
+    devices.strategy = lambda asked: mirrored
+recipe = dataclasses.replace(
+    RECIPES["tinyclouds2016"], batch_size=4, steps=5, image_size=32, inference_size=32
+)
+scenes = DataConfig("synthetic", synthetic_size=40)
+train(TrainConfig(recipe, scenes, workdir, vgg16_weights="none", eval_every=0))
