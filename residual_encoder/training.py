@@ -170,6 +170,7 @@ def train(config: TrainConfig) -> Outcome:
     started = bool(checkpoints.steps(run.workdir.checkpoints))
     run.workdir.claim(_about(run, precision, jit), FIXED if started else ())
     _restore(run)
+    _eval_dataset(run, 1, Tally())  # missing evaluation data is better known now than in hours
     step = steps.make_step(run.model, run.optimizer, run.recipe, run.strategy, jit)
     with _until_signal() as stopped:
         _loop(run, step, stopped)
@@ -413,16 +414,20 @@ def _save_best(run: _Run) -> None:
     checkpoints.save_weights(model, path, run.recipe.to_json())
 
 
+def _eval_dataset(run: _Run, limit: int, tally: Tally) -> tf.data.Dataset:
+    return datasets.eval_batches(
+        run.config.eval_data or run.config.data,
+        batch_size=EVAL_BATCH,
+        image_size=run.recipe.inference_size,
+        limit=limit,
+        tally=tally,
+    )
+
+
 def _eval_batches(run: _Run, limit: int) -> Iterator[EvalBatch]:
     tally = Tally()
     with tally.explained():
-        yield from datasets.eval_batches(
-            run.config.eval_data or run.config.data,
-            batch_size=EVAL_BATCH,
-            image_size=run.recipe.inference_size,
-            limit=limit,
-            tally=tally,
-        )
+        yield from _eval_dataset(run, limit, tally)
 
 
 def _evaluate(run: _Run) -> None:

@@ -218,6 +218,13 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_last_checkpoint(tmp_path
     assert path.read_bytes() == before
 
 
+def test_missing_evaluation_data_is_known_before_the_first_step(tmp_path):
+    nowhere = DataConfig("tfrecord", str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="nowhere is no folder"):
+        train(dataclasses.replace(config(tmp_path / "run"), eval_data=nowhere))
+    assert not checkpoints.steps(tmp_path / "run" / "checkpoints")
+
+
 def test_precision_and_jit_choices(monkeypatch):
     monkeypatch.setattr(devices, "_cpu_info", lambda: {"flags": "sse2 amx_bf16"})
     monkeypatch.setattr(devices, "_gpus", lambda: [])
