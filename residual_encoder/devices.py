@@ -61,6 +61,8 @@ def jit(asked: str, precision: str) -> bool:
 def strategy(asked: str) -> tf.distribute.Strategy:
     """The distribution strategy; "auto" is mirrored where there are several GPUs, else one device.
 
+    Both read batches ahead onto their devices.
+
     Raises:
       ValueError: the name is unknown.
     """
@@ -68,4 +70,4 @@ def strategy(asked: str) -> tf.distribute.Strategy:
         raise ValueError(f"strategy must be one of {list(STRATEGIES)}. Received {asked!r}.")
     if asked == "mirrored" or (asked == "auto" and len(_gpus()) > 1):
         return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+    return tf.distribute.OneDeviceStrategy("/GPU:0" if _gpus() else "/CPU:0")
