@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from residual_encoder import colorspace, diagram, files, images, networks, report, scenes
+from residual_encoder import diagram, files, images, networks, report, showcase
 from residual_encoder.datasets import DataConfig
 from residual_encoder.evaluation import EvaluateConfig, evaluate_model
 from residual_encoder.export import export_saved_model
@@ -36,10 +36,6 @@ RECIPE = dataclasses.replace(
     min_crop=0.8,
 )
 SCENES = DataConfig("synthetic", synthetic_size=2000)
-SCENE_SIZE = 192  # pixels a side of the scenes that are colored at the end
-HELD_OUT_SEED = 2  # training and validation scenes have other seeds
-HELD_OUT = 6
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # bundled with scikit-image
 
 # Run in a process of its own that knows TensorFlow and nothing of ours.
 COLOR_FILES = """
@@ -116,26 +112,15 @@ def _evaluated(training: TrainConfig) -> dict[str, Any]:
     )
 
 
-def _pictures() -> Iterator[tuple[str, np.ndarray]]:
-    """Names and pictures, RGB uint8: scenes that are in no split, and photographs."""
-    from skimage import data
-
-    for index in range(HELD_OUT):
-        yield f"scene-{index}", scenes.render(HELD_OUT_SEED, index, SCENE_SIZE)
-    for name in PHOTOGRAPHS:
-        yield name, getattr(data, name)()
-
-
 def _color_with(saved_model: Path, folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Colors the gray pictures in a process of its own; yields names and strips."""
-    originals = dict(_pictures())
+    originals = {**dict(showcase.rendered()), **dict(showcase.photographs())}
     places = {}
     for name, rgb in originals.items():
-        gray = colorspace.luma_gray(rgb / 255).numpy()
         source, target = folder / "gray" / f"{name}.png", folder / "color" / f"{name}.png"
         for place in (source, target):
             place.parent.mkdir(parents=True, exist_ok=True)
-        images.write(source, np.rint(gray[..., 0] * 255).astype(np.uint8))
+        images.write(source, showcase.luma_u8(rgb))
         places[name] = source, target
     arguments = [str(place) for pair in places.values() for place in pair]
     subprocess.run(
@@ -193,7 +178,8 @@ def _page(
 
 
 def _network(recipe: Recipe) -> Figure:
-    drawing = diagram.network_figure(networks.build(recipe.network))
+    model = networks.build(recipe.network, train_trunk=recipe.train_trunk)
+    drawing = diagram.network_figure(model)
     return Figure(drawing, "The network, drawn from the model")
 
 

@@ -15,7 +15,7 @@ FLOORS = [
     {"losses", "decoding", "metrics", "networks", "report", "diagram"},
     {"sources", "recipes"},
     {"loading", "steps", "inference"},
-    {"datasets", "export", "album"},
+    {"datasets", "export", "album", "showcase"},
     {"training", "shards", "evaluation"},
     {"tour"},
 ]

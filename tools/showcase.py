@@ -1,0 +1,30 @@
+"""Colors scikit-image's photographs into one sheet, gray | output | truth: tools/showcase.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import door
+from absl import flags
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "Training workdir, weights file or SavedModel; default: shipped weights."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Picture to write.", required=True)
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier file.")
+
+
+def main(_: list[str]) -> None:
+    """Writes the sheet."""
+    from residual_encoder import images, showcase
+    from residual_encoder.inference import Colorizer
+
+    output = Path(_OUTPUT.value)
+    if output.exists() and not _OVERWRITE.value:
+        raise FileExistsError(f"{output} exists; pass --overwrite or another --output")
+    images.write(output, showcase.sheet(Colorizer(_MODEL.value)))
+    print(output)
+
+
+if __name__ == "__main__":
+    door.run(main)
