@@ -37,7 +37,6 @@ class Recipe:
       batch_size: Pictures a step, over all devices.
       steps: Training steps.
       image_size: Side of the training squares in pixels, a multiple of 8.
-      inference_size: Short side in pixels that the network sees of a photograph.
       min_crop: Random square crops of at least this share of the short side; 1.0 is the center
         square.
       flip: Whether half of the training pictures are mirrored.
@@ -58,7 +57,6 @@ class Recipe:
     batch_size: int
     steps: int
     image_size: int
-    inference_size: int
     warmup_steps: int = 0
     weight_decay: float = 0.0
     min_crop: float = 1.0
@@ -83,9 +81,8 @@ class Recipe:
             ("precision", PRECISIONS),
         ):
             _check(getattr(self, field) in known, field, f"one of {list(known)}", self)
-        for field in ("image_size", "inference_size"):
-            size = getattr(self, field)
-            _check(size > 0 and size % 8 == 0, field, "a positive multiple of 8", self)
+        size_fits = self.image_size > 0 and self.image_size % 8 == 0
+        _check(size_fits, "image_size", "a positive multiple of 8", self)
         for field in ("batch_size", "steps", "learning_rate"):
             _check(getattr(self, field) > 0, field, "above zero", self)
         _check(0 < self.min_crop <= 1, "min_crop", "above 0 and at most 1", self)
@@ -99,6 +96,15 @@ class Recipe:
     def space(self) -> ColorSpace:
         """The color space of the chroma."""
         return COLOR_SPACES[self.color_space]
+
+    @property
+    def inference_size(self) -> int:
+        """Short side in pixels that the network sees of a photograph, a multiple of 8.
+
+        The scale of training: a square of `image_size` shows this share of a short side on average.
+        """
+        share = (1 + self.min_crop) / 2
+        return 8 * round(self.image_size / share / 8)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields; the network's name stands beside its numbers."""
@@ -144,7 +150,6 @@ TINYCLOUDS2016 = Recipe(
     batch_size=6,  # article: 6 images in 2 GB
     steps=156_000,  # article: 156,000 iterations, 936,000 images, 0.73 epoch of ImageNet
     image_size=224,  # article and script: 224x224
-    inference_size=224,
 )
 
 # The author's script, term by term: the loss behind the article's curve.
@@ -168,7 +173,6 @@ MODERN = Recipe(
     batch_size=32,
     steps=30_000,
     image_size=128,
-    inference_size=160,  # the mean scale of the training crops: 128 / 0.8
     min_crop=0.6,
     flip=True,
     train_trunk=True,

@@ -32,7 +32,6 @@ RECIPE = dataclasses.replace(
     steps=300,
     warmup_steps=30,
     image_size=64,
-    inference_size=64,
     min_crop=0.8,
 )
 SCENES = DataConfig("synthetic", synthetic_size=2000)

@@ -21,7 +21,7 @@ from residual_encoder import checkpoints, networks  # noqa: E402
 from residual_encoder.recipes import RECIPES  # noqa: E402
 
 # The 2016 network at a size that tests can afford.
-SMALL = dataclasses.replace(RECIPES["tinyclouds2016"], inference_size=32)
+SMALL = dataclasses.replace(RECIPES["tinyclouds2016"], image_size=32)
 
 # TF32 would round float32 products to 10 bits on a GPU; tolerances here mean float32.
 tf.config.experimental.enable_tensor_float_32_execution(False)

@@ -21,8 +21,6 @@ tf.config.set_logical_device_configuration(cpu, parts)
 if replicas > 1:
     mirrored = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
     devices.strategy = lambda asked: mirrored
-recipe = dataclasses.replace(
-    RECIPES["tinyclouds2016"], batch_size=4, steps=5, image_size=32, inference_size=32
-)
+recipe = dataclasses.replace(RECIPES["tinyclouds2016"], batch_size=4, steps=5, image_size=32)
 scenes = DataConfig("synthetic", synthetic_size=40)
 train(TrainConfig(recipe, scenes, workdir, vgg16_weights="none", eval_every=0))

@@ -14,7 +14,7 @@ from residual_encoder import album, checkpoints, images, networks, recipes
 from residual_encoder.album import AlbumConfig, colorize_files
 from residual_encoder.inference import Colorizer
 
-RECIPE = dataclasses.replace(recipes.RECIPES["tinyclouds2016"], inference_size=32)
+RECIPE = dataclasses.replace(recipes.RECIPES["tinyclouds2016"], image_size=32)
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "colorize.py"
 
 

@@ -18,7 +18,7 @@ TOOL = Path(__file__).resolve().parents[1] / "tools" / "evaluate.py"
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    recipe = dataclasses.replace(RECIPES["modern"], image_size=32, inference_size=32)
+    recipe = dataclasses.replace(RECIPES["modern"], image_size=32, min_crop=1.0)
     path = tmp_path_factory.mktemp("model") / "model.weights.h5"
     checkpoints.save_weights(networks.build(recipe.network), path, recipe.to_json())
     return path

@@ -20,6 +20,14 @@ def test_the_numbers_of_2016():
     assert code.loss == "tinyclouds_code"
 
 
+def test_photographs_are_seen_at_the_scale_of_training():
+    # Crops of 0.6 to 1 of the short side show 0.8 of it on average: 128 / 0.8 and 96 / 0.8.
+    modern = RECIPES["modern"]
+    assert (modern.image_size, modern.min_crop, modern.inference_size) == (128, 0.6, 160)
+    assert dataclasses.replace(modern, image_size=96).inference_size == 120
+    assert dataclasses.replace(TINY, image_size=96).inference_size == 96
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_json_round_trip(name):
     assert RECIPES[name].name == name

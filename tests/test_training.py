@@ -19,9 +19,7 @@ from residual_encoder.recipes import RECIPES, Recipe
 from residual_encoder.training import TrainConfig, train
 from residual_encoder.workdir import read_metrics
 
-TINY = dataclasses.replace(
-    RECIPES["tinyclouds2016"], batch_size=2, steps=4, image_size=16, inference_size=16
-)
+TINY = dataclasses.replace(RECIPES["tinyclouds2016"], batch_size=2, steps=4, image_size=16)
 SCENES = DataConfig("synthetic", synthetic_size=12)
 ONE = tf.distribute.get_strategy()
 
@@ -251,7 +249,6 @@ def command(workdir, *more):
         "steps": 40,
         "batch_size": 2,
         "image_size": 16,
-        "inference_size": 16,
         "eval_every": 0,
         "checkpoint_every": 8,
         "log_every": 4,

@@ -27,19 +27,13 @@ _OVERWRITE = flags.DEFINE_bool(
 )
 
 
-def _size(text: str) -> int | str:
-    if text != "auto" and not text.isdecimal():
-        raise ValueError(f"--size takes auto or a number of pixels, received {text!r}")
-    return text if text == "auto" else int(text)
-
-
 def main(arguments: list[str]) -> int:
     """Colors files and folders; exit code 1 if any picture failed."""
     if not arguments:
         raise ValueError(
             "takes pictures or folders, received none: colorize.py INPUT... --output=DIR"
         )
-    size = _size(_SIZE.value)
+    size = door.network_size(_SIZE.value)
     from residual_encoder import album  # after the flags, so that a wrong one is answered at once
 
     summary = album.colorize_files(

@@ -55,3 +55,14 @@ def run(main: Callable[[list[str]], int | None], positional: bool = False) -> No
             return 1
 
     app.run(guarded)
+
+
+def network_size(text: str) -> int | str:
+    """The value of a --size flag: "auto", or a number of pixels.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    if text != "auto" and not text.isdecimal():
+        raise ValueError(f"--size takes auto or a number of pixels, received {text!r}")
+    return text if text == "auto" else int(text)

@@ -39,8 +39,7 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier --output.
 
 def main(arguments: list[str]) -> None:
     """Evaluates and prints the table."""
-    if _SIZE.value != "auto" and not _SIZE.value.isdecimal():
-        raise ValueError(f"--size takes auto or a number of pixels, received {_SIZE.value!r}")
+    size = door.network_size(_SIZE.value)
     from residual_encoder import report  # after the flags, so that a wrong one is answered at once
     from residual_encoder.datasets import DataConfig
     from residual_encoder.evaluation import EvaluateConfig, evaluate_model
@@ -51,7 +50,7 @@ def main(arguments: list[str]) -> None:
             model=_MODEL.value,
             output=_OUTPUT.value,
             image_size=_IMAGE_SIZE.value,
-            size=_SIZE.value if _SIZE.value == "auto" else int(_SIZE.value),
+            size=size,
             limit=_LIMIT.value,
             batch_size=_BATCH_SIZE.value,
             overwrite=_OVERWRITE.value,

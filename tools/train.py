@@ -17,13 +17,12 @@ import door
 from absl import flags
 
 from residual_encoder import devices, recipes
-from residual_encoder.datasets import DataConfig
+from residual_encoder.datasets import KINDS, DataConfig
 from residual_encoder.losses import LOSSES
 from residual_encoder.recipes import RECIPES, Recipe
 from residual_encoder.training import TrainConfig, train
 
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
-KINDS = ["imagenet", "tfrecord", "folder", "synthetic"]
 
 # What to train on.
 flags.DEFINE_enum("data", None, KINDS, "Kind of training data.", required=True)
@@ -42,7 +41,6 @@ flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
 flags.DEFINE_integer("steps", None, "Training steps.")
 flags.DEFINE_integer("batch_size", None, "Pictures a step, over all devices.")
 flags.DEFINE_integer("image_size", None, "Side of the training squares, pixels; multiple of 8.")
-flags.DEFINE_integer("inference_size", None, "Short side the network sees of a photograph, pixels.")
 flags.DEFINE_float("min_crop", None, "Smallest random crop, as a share of the short side.")
 flags.DEFINE_bool("flip", None, "Mirror half of the pictures.")
 flags.DEFINE_float("learning_rate", None, "Peak learning rate.")
