@@ -15,6 +15,7 @@ from conftest import ROOT
 
 from residual_encoder import checkpoints, colorspace, devices, networks, steps, training
 from residual_encoder.datasets import DataConfig
+from residual_encoder.evaluation import EvaluateConfig, evaluate_model
 from residual_encoder.recipes import RECIPES, Recipe
 from residual_encoder.training import TrainConfig, train
 from residual_encoder.workdir import read_metrics
@@ -175,6 +176,14 @@ def test_best_weights_are_the_models(trained):
     best, about = checkpoints.read_arrays(workdir / "checkpoints" / checkpoints.BEST)
     assert Recipe.from_json(about["recipe"]) == TINY
     np.testing.assert_array_equal(best["color3/kernel"], arrays["color3/kernel"])
+
+
+def test_evaluation_while_training_is_the_tools(trained):
+    workdir, outcome = trained
+    measured = evaluate_model(EvaluateConfig(SCENES, str(workdir), image_size=16, limit=3))
+    for metric in ("auc", "psnr_pooled", "psnr_pooled_gain", "colorfulness"):
+        expected = pytest.approx(measured[metric]["mean"], rel=1e-5)
+        assert outcome.evaluation[metric]["mean"] == expected, metric
 
 
 def test_a_finished_run_does_nothing_more(trained):
