@@ -6,6 +6,7 @@ the last tap. Preprocessing is inside: callers give RGB in [0, 1] and cannot for
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def build_trunk(
         vgg = _with_batch_norm(vgg)
     suffix = "_relu" if batch_norm else ""
     outputs = [vgg.get_layer(tap + suffix).output for tap in taps]
-    trunk = keras.Model(vgg.input, outputs, name="vgg16")
+    trunk = keras.Model(vgg.inputs[0], outputs, name="vgg16")
     trunk.trainable = trainable
     for layer in trunk.layers if trainable else []:
         layer.trainable = _block(layer) > frozen_blocks
@@ -96,7 +97,9 @@ def _load(vgg: keras.Model, weights: str) -> None:
             f"the top ({KERAS_FILE})."
         )
     try:
-        source = keras.applications.VGG16(include_top=False, weights=weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Keras warns of here it raises an error for, too
+            source = keras.applications.VGG16(include_top=False, weights=weights)
     except Exception as error:  # Keras raises plain Exception when a download fails
         if weights == "imagenet":
             raise OSError(

@@ -109,17 +109,19 @@ def test_batch_norm_starts_from_the_given_weights(keras_file):
     )
 
 
-def test_tap_statistics_follow_the_released_norms(shared):
+@pytest.mark.parametrize(
+    "limit", [200, pytest.param(None, marks=pytest.mark.slow)], ids=["200", "all"]
+)
+def test_tap_statistics_follow_the_released_norms(shared, limit):
     """Mean and deviation of taps 1-3 over photographs against the 2016 model's tap norms.
 
-    Wrong kernels, channel order or means give correlations near zero. The bounds are those that the
-    real blocks 1-3 reach over 500 photographs; `tests/taps.py` measures them all.
+    Wrong kernels, channel order or means give correlations near zero.
     """
     from taps import correlations
 
-    means, deviations = correlations(shared, limit=100)
-    assert np.all(means >= [0.99, 0.95, 0.95])
-    assert np.all(deviations >= [0.98, 0.95, 0.95])
+    means, deviations = correlations(shared, limit)
+    assert np.all(means >= [0.99, 0.95, 0.95]), means
+    assert np.all(deviations >= [0.99, 0.97, 0.97]), deviations
 
 
 def test_gray_of_photographs_is_the_scripts(shared):
