@@ -58,8 +58,8 @@ def evaluate_model(config: EvaluateConfig) -> dict[str, Any]:
       ValueError: no photograph came, too many are broken, or a setting is out of range.
       OSError: the output cannot be written.
     """
-    if config.output and Path(config.output).exists() and not config.overwrite:
-        raise FileExistsError(f"{config.output} exists; pass --overwrite or another --output")
+    if config.output:
+        files.check_free(config.output, config.overwrite)
     colorizer = Colorizer(config.model, size=config.size)
     tally = Tally()
     report = metrics.evaluate(

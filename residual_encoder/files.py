@@ -39,6 +39,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Refuses a path that something lies at, unless it may be replaced.
+
+    Raises:
+      FileExistsError: it exists and `overwrite` is false.
+    """
+    if not overwrite and Path(path).exists():
+        raise FileExistsError(f"{path} exists; pass --overwrite or choose another output.")
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a UTF-8 text file, whole or not at all."""
     with replacing(path) as temporary:

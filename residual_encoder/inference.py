@@ -195,10 +195,7 @@ class Colorizer:
         """
         if Path(target).resolve() == Path(source).resolve():
             raise ValueError(f"{source} would be written onto itself; choose another output")
-        if not overwrite and Path(target).exists():
-            raise FileExistsError(
-                f"{target} exists; pass overwrite (--overwrite) or choose another output"
-            )
+        files.check_free(target, overwrite)
         images.write(target, self.colorize(source))
 
     def _gray(self, picture: Picture) -> np.ndarray:

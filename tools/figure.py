@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import door
 from absl import flags
 
@@ -17,14 +15,11 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier file.")
 
 def main(_: list[str]) -> None:
     """Builds the network and draws it."""
-    output = Path(_OUTPUT.value)
-    if output.exists() and not _OVERWRITE.value:
-        raise FileExistsError(f"{output} exists; pass --overwrite or another --output")
+    files.check_free(_OUTPUT.value, _OVERWRITE.value)
     recipe = RECIPES[_RECIPE.value]
     model = networks.build(recipe.network, train_trunk=recipe.train_trunk)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    files.write_text(output, diagram.network_figure(model))
-    print(output)
+    files.write_text(_OUTPUT.value, diagram.network_figure(model))
+    print(_OUTPUT.value)
 
 
 if __name__ == "__main__":

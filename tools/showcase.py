@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import door
 from absl import flags
 
@@ -16,14 +14,12 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier file.")
 
 def main(_: list[str]) -> None:
     """Writes the sheet."""
-    from residual_encoder import images, showcase
+    from residual_encoder import files, images, showcase
     from residual_encoder.inference import Colorizer
 
-    output = Path(_OUTPUT.value)
-    if output.exists() and not _OVERWRITE.value:
-        raise FileExistsError(f"{output} exists; pass --overwrite or another --output")
-    images.write(output, showcase.sheet(Colorizer(_MODEL.value)))
-    print(output)
+    files.check_free(_OUTPUT.value, _OVERWRITE.value)
+    images.write(_OUTPUT.value, showcase.sheet(Colorizer(_MODEL.value)))
+    print(_OUTPUT.value)
 
 
 if __name__ == "__main__":
