@@ -123,10 +123,16 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     return tf.concat([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
+def lightness(gray: Tensor) -> Tensor:
+    """L of a gray pixel: gray in [0, 1] -> [0, 100]. [..., 1] -> [..., 1]."""
+    gray = _float(gray)
+    return rgb_to_lab(tf.concat([gray, gray, gray], axis=-1))[..., :1]
+
+
 def lab_to_rgb(lab: Tensor) -> Tensor:
     """L, a, b -> RGB clipped to [0, 1]. [..., 3] -> [..., 3]."""
-    lightness, a, b = tf.split(_float(lab), 3, axis=-1)
-    y = (lightness + 16) / 116
+    level, a, b = tf.split(_float(lab), 3, axis=-1)
+    y = (level + 16) / 116
     f = tf.concat([y + a / 500, y, y - b / 200], axis=-1)
     xyz = tf.where(f**3 > LAB_EPSILON, f**3, (f - LAB_OFFSET) / LAB_SLOPE) * tf.constant(WHITE)
     linear = tf.clip_by_value(_mix(xyz, RGB_FROM_XYZ), 0.0, 1.0)
@@ -149,9 +155,7 @@ def _lab_chroma(rgb: Tensor) -> Tensor:
 
 
 def _lab_merge(gray: Tensor, chroma: Tensor) -> Tensor:
-    gray = _float(gray)
-    lightness = rgb_to_lab(tf.concat([gray, gray, gray], axis=-1))[..., :1]
-    return lab_to_rgb(tf.concat([lightness, (_float(chroma) - 0.5) * 256], axis=-1))
+    return lab_to_rgb(tf.concat([lightness(gray), (_float(chroma) - 0.5) * 256], axis=-1))
 
 
 @dataclass(frozen=True)

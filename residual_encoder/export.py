@@ -46,14 +46,14 @@ class ExportedColorizer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, "grayscale")])
     def network(self, grayscale: Tensor) -> dict[str, Tensor]:
-        """The bare network: height and width are multiples of 8."""
+        """The bare network: height and width are multiples of the recipe's `multiple`."""
         return {"chroma": self._network(grayscale)}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, "grayscale")])
     def chroma(self, grayscale: Tensor) -> dict[str, Tensor]:
         """[B, H, W, 1] in [0, 1], any H and W -> `chroma` [B, H, W, 2], for those who merge."""
-        size = self._recipe.inference_size
-        return {"chroma": any_size.chroma_at(self._network, grayscale, size)}
+        size, multiple = self._recipe.inference_size, self._recipe.multiple
+        return {"chroma": any_size.chroma_at(self._network, grayscale, size, multiple)}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, "grayscale")])
     def colorize(self, grayscale: Tensor) -> dict[str, Tensor]:
@@ -173,7 +173,8 @@ def largest_difference(loaded: Loaded, folder: str | os.PathLike[str]) -> float:
 
 def _expected(loaded: Loaded, gray: Tensor) -> tuple[Tensor, Tensor]:
     """Chroma and RGB, operation by operation, without a graph."""
-    chroma = any_size.chroma_at(loaded.network, gray, loaded.recipe.inference_size)
+    recipe = loaded.recipe
+    chroma = any_size.chroma_at(loaded.network, gray, recipe.inference_size, recipe.multiple)
     return chroma, loaded.recipe.space.merge(gray, chroma)
 
 

@@ -22,14 +22,14 @@ Tensor = Any
 PRETRAINED = Path(__file__).with_name("pretrained")
 # Names inside an exported SavedModel, which `export` writes and `load_network` reads.
 CARD = Path("assets") / "recipe.json"  # {"recipe": ..., "weights_sha256": ...}
-NETWORK_SIGNATURE = "network"  # the bare network, for heights and widths that are multiples of 8
+NETWORK_SIGNATURE = "network"  # the bare network, for the heights and widths it takes
 STRIPE = 1 << 22  # pixels merged at a time; ours: about 200 MB of float temporaries
 
 
 class Loaded(NamedTuple):
     """A network ready to run, and where it came from."""
 
-    network: Any  # gray [B, H, W, 1] -> chroma [B, H, W, 2], multiples of 8; mostly a Keras model
+    network: Any  # gray [B, H, W, 1] -> chroma [B, H, W, 2]; mostly a Keras model
     recipe: Recipe
     sha256: str  # of the weights file
     source: str  # the weights file or SavedModel folder
@@ -121,15 +121,15 @@ class Colorizer:
 
         Args:
           model: A training workdir, weights file or exported SavedModel; None is what is shipped.
-          size: Short side in pixels that the network sees, rounded to a multiple of 8; "auto" is
-            the recipe's. The output has the size of the picture whatever this is.
+          size: Short side in pixels that the network sees, rounded to what it takes; "auto" is the
+            recipe's. The output has the size of the picture whatever this is.
           saturation: 0 gives gray, 1 what the network says, more is more vivid.
 
         Raises:
           FileNotFoundError: there is no such model.
           ValueError: a wrong argument, or a damaged model.
         """
-        if size != "auto" and not (isinstance(size, int) and size >= any_size.MULTIPLE):
+        if size != "auto" and not (isinstance(size, int) and size >= 8):
             raise ValueError(f'size must be "auto" or a whole number from 8 up. Received {size!r}.')
         if not (np.isfinite(saturation) and saturation >= 0):
             raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
@@ -138,7 +138,9 @@ class Colorizer:
         self.size = loaded.recipe.inference_size if size == "auto" else int(size)
         self.saturation = float(saturation)
         self._chroma = tf.function(  # one trace for pictures of all sizes
-            lambda gray: any_size.chroma_at(loaded.network, gray, self.size),
+            lambda gray: any_size.chroma_at(
+                loaded.network, gray, self.size, loaded.recipe.multiple
+            ),
             input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32)],
         )
 

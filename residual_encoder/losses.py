@@ -100,11 +100,17 @@ def tinyclouds_code(truth: Truth, chroma: Tensor) -> Tensor:
     return tf.add_n([tf.reduce_mean(term) for term in terms]) / len(terms)
 
 
+def lab_mse(truth: Truth, chroma: Tensor) -> Tensor:
+    """Mean squared distance in a and b, in their own units, on Lab recipes: chroma is ab / 256."""
+    return 256.0**2 * euclidean(truth, chroma)
+
+
 LOSSES: dict[str, Callable[[Truth, Tensor], Tensor]] = {
     "blurred_euclidean": blurred_euclidean,
     "tinyclouds_code": tinyclouds_code,
     "euclidean": euclidean,
     "rgb_euclidean": rgb_euclidean,
+    "lab_mse": lab_mse,
 }
-# These merge chroma in YUV, so they are defined for YUV recipes only.
-YUV_ONLY = ("tinyclouds_code", "rgb_euclidean")
+# The color space of the losses that are defined in one only.
+SPACE_OF_LOSS = {"tinyclouds_code": "yuv", "rgb_euclidean": "yuv", "lab_mse": "lab"}

@@ -11,8 +11,15 @@ from typing import Any
 
 from residual_encoder import networks
 from residual_encoder.colorspace import COLOR_SPACES, GRAYS, ColorSpace
-from residual_encoder.losses import LOSSES, YUV_ONLY
-from residual_encoder.networks import NETWORKS, NetworkConfig, ResidualEncoderConfig
+from residual_encoder.losses import LOSSES, SPACE_OF_LOSS
+from residual_encoder.networks import (
+    NETWORKS,
+    CnnConfig,
+    HypercolumnConfig,
+    NetworkConfig,
+    ResidualEncoderConfig,
+    VggAutoencoderConfig,
+)
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "lamb")
 SCHEDULES = ("constant", "cosine")
@@ -36,7 +43,7 @@ class Recipe:
       weight_decay: Decoupled weight decay, of adamw and lamb only.
       batch_size: Pictures a step, over all devices.
       steps: Training steps.
-      image_size: Side of the training squares in pixels, a multiple of 8.
+      image_size: Side of the training squares in pixels.
       min_crop: Random square crops of at least this share of the short side; 1.0 is the center
         square.
       flip: Whether half of the training pictures are mirrored.
@@ -81,14 +88,14 @@ class Recipe:
             ("precision", PRECISIONS),
         ):
             _check(getattr(self, field) in known, field, f"one of {list(known)}", self)
-        size_fits = self.image_size > 0 and self.image_size % 8 == 0
-        _check(size_fits, "image_size", "a positive multiple of 8", self)
+        size_fits = self.image_size > 0 and self.image_size % self.multiple == 0
+        _check(size_fits, "image_size", f"a positive multiple of {self.multiple}", self)
         for field in ("batch_size", "steps", "learning_rate"):
             _check(getattr(self, field) > 0, field, "above zero", self)
         _check(0 < self.min_crop <= 1, "min_crop", "above 0 and at most 1", self)
         _check(0 <= self.frozen_blocks <= 4, "frozen_blocks", "0 to 4", self)
-        if self.loss in YUV_ONLY:
-            _check(self.color_space == "yuv", "color_space", f'"yuv" for loss {self.loss}', self)
+        space = SPACE_OF_LOSS.get(self.loss, self.color_space)
+        _check(self.color_space == space, "color_space", f'"{space}" for loss {self.loss}', self)
         if self.trunk_batch_norm or self.frozen_blocks:
             _check(self.train_trunk, "train_trunk", "true where the trunk is set up to train", self)
 
@@ -98,13 +105,18 @@ class Recipe:
         return COLOR_SPACES[self.color_space]
 
     @property
+    def multiple(self) -> int:
+        """What height and width of the network's input must be multiples of."""
+        return networks.multiple_of(self.network)
+
+    @property
     def inference_size(self) -> int:
-        """Short side in pixels that the network sees of a photograph, a multiple of 8.
+        """Short side in pixels that the network sees of a photograph, a multiple as well.
 
         The scale of training: a square of `image_size` shows this share of a short side on average.
         """
         share = (1 + self.min_crop) / 2
-        return 8 * round(self.image_size / share / 8)
+        return self.multiple * round(self.image_size / share / self.multiple)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields; the network's name stands beside its numbers."""
@@ -122,7 +134,7 @@ class Recipe:
         name = network.pop("name", None)
         if name not in NETWORKS:
             raise ValueError(f"Unknown network {name!r}; this version has {list(NETWORKS)}.")
-        config, _ = NETWORKS[name]
+        config: Any = NETWORKS[name].config
         numbers: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in network.items()
         }
@@ -157,6 +169,61 @@ TINYCLOUDS2016_CODE = dataclasses.replace(
     TINYCLOUDS2016, name="tinyclouds2016_code", loss="tinyclouds_code"
 )
 
+# The article's first model: 1 image a batch was all that 2 GB took.
+HYPERCOLUMN = dataclasses.replace(
+    TINYCLOUDS2016,
+    name="tinyclouds2016_hypercolumn",
+    network=HypercolumnConfig(),  # 963-128-64-2: the article's text and drawing
+    batch_size=1,
+)
+HYPERCOLUMN_CODE = dataclasses.replace(
+    HYPERCOLUMN,
+    name="tinyclouds2016_hypercolumn_code",
+    network=HypercolumnConfig(widths=(128, 64, 3)),  # 963-128-64-3-2: script, name of the drawing
+    loss="tinyclouds_code",
+)
+# One 1x1 convolution over the hypercolumn; the article reports that it stays gray.
+PIXELWISE = dataclasses.replace(
+    HYPERCOLUMN, name="tinyclouds2016_pixelwise", network=HypercolumnConfig(widths=())
+)
+
+# A frozen VGG16 as encoder; published with Lab, ab / 128, MSE, Adam, 100 epochs. Learning rate and
+# batch are Keras's defaults; the number of photographs is not stated, so the steps are ours.
+VGG_AUTOENCODER = Recipe(
+    name="vgg_autoencoder",
+    network=VggAutoencoderConfig(),
+    color_space="lab",
+    gray="lightness",
+    loss="euclidean",  # of ab / 256; ab / 128 is the same but for a factor of 4, and Adam
+    optimizer="adam",
+    learning_rate=1e-3,
+    schedule="constant",
+    batch_size=32,
+    steps=10_000,
+    image_size=224,
+)
+
+# The six CNNs: Adam 1e-3, batch 32, 400x400; 200 epochs of 200 photographs are 7 x 200 steps, the
+# final net's 300 epochs of 2,000 are 63 x 300.
+CNN1 = dataclasses.replace(
+    VGG_AUTOENCODER,
+    name="cnn1",
+    network=CnnConfig(widths=(32, 64)),
+    loss="lab_mse",  # MSE of raw a and b
+    steps=1_400,
+    image_size=400,
+)
+CNNS = (
+    CNN1,
+    dataclasses.replace(CNN1, name="cnn2", network=CnnConfig((32, 64, 128))),
+    dataclasses.replace(CNN1, name="cnn3", network=CnnConfig((32, 64, 128), skips=True)),
+    dataclasses.replace(CNN1, name="cnn4", network=CnnConfig((32, 64, 128, 256), skips=True)),
+    dataclasses.replace(CNN1, name="cnn5", network=CnnConfig((32, 64, 128, 256), True, 1)),
+    dataclasses.replace(
+        CNN1, name="cnn6", network=CnnConfig((32, 64, 128, 256), True, 2), steps=18_900
+    ),
+)
+
 # Ours: the same network with a wider tail, and today's habits of training.
 MODERN = Recipe(
     name="modern",
@@ -179,4 +246,16 @@ MODERN = Recipe(
     precision="auto",
 )
 
-RECIPES = {recipe.name: recipe for recipe in (TINYCLOUDS2016, TINYCLOUDS2016_CODE, MODERN)}
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        TINYCLOUDS2016,
+        TINYCLOUDS2016_CODE,
+        HYPERCOLUMN,
+        HYPERCOLUMN_CODE,
+        PIXELWISE,
+        VGG_AUTOENCODER,
+        *CNNS,
+        MODERN,
+    )
+}

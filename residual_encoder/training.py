@@ -147,7 +147,8 @@ class _Run:
     def predict(self) -> Callable[[Tensor], Tensor]:
         """Gray [B, H, W, 1] of any size -> chroma, as inference will do it."""
         network = functools.partial(self.model, training=False)
-        return tf.function(lambda gray: chroma_at(network, gray, self.recipe.inference_size))
+        size, multiple = self.recipe.inference_size, self.recipe.multiple
+        return tf.function(lambda gray: chroma_at(network, gray, size, multiple))
 
 
 def train(config: TrainConfig) -> Outcome:
@@ -216,12 +217,12 @@ def _restore(run: _Run) -> None:
 
 def _about(run: _Run, precision: str, jit: bool) -> dict[str, Any]:
     """What config.json says."""
-    config, trunk = run.config, run.model.get_layer(networks.TRUNK)
+    config, trunk = run.config, networks.trunk_of(run.model)
     return {
         "recipe": config.recipe.to_json(),
         "data": dataclasses.asdict(config.data),
         "eval_data": dataclasses.asdict(config.eval_data or config.data),
-        "vgg16_weights": _trunk_source(config.vgg16_weights),
+        "vgg16_weights": _trunk_source(config.vgg16_weights) if trunk else None,
         "init_from": config.init_from,
         "seed": config.seed,
         "precision": precision,
@@ -229,7 +230,7 @@ def _about(run: _Run, precision: str, jit: bool) -> dict[str, Any]:
         "replicas": run.strategy.num_replicas_in_sync,
         "device": devices.describe(),
         "trainable_parameters": _count(run.model.trainable_variables),
-        "frozen_parameters": _count(trunk.non_trainable_variables),
+        "frozen_parameters": _count(trunk.non_trainable_variables) if trunk else 0,
         "versions": {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,

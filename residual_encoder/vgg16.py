@@ -62,13 +62,17 @@ def build_trunk(
     vgg = _vgg16(weights)
     if batch_norm:
         vgg = _with_batch_norm(vgg)
-    suffix = "_relu" if batch_norm else ""
-    outputs = [vgg.get_layer(tap + suffix).output for tap in taps]
+    outputs = [vgg.get_layer(_activation(tap, batch_norm)).output for tap in taps]
     trunk = keras.Model(vgg.inputs[0], outputs, name="vgg16")
     trunk.trainable = trainable
     for layer in trunk.layers if trainable else []:
         layer.trainable = _block(layer) > frozen_blocks
     return trunk
+
+
+def _activation(tap: str, batch_norm: bool) -> str:
+    """The layer whose output a tap is: with batch norm, ReLU is a layer of its own."""
+    return f"{tap}_relu" if batch_norm and "conv" in tap else tap
 
 
 def _block(layer: keras.layers.Layer) -> int:

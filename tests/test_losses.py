@@ -44,6 +44,8 @@ def numpy_loss(name, truth, uv):
     rgb, gray, target = (np.asarray(x, np.float64) for x in truth)
     if name == "euclidean":
         return np.mean((uv - target) ** 2)
+    if name == "lab_mse":
+        return 65536 * np.mean((uv - target) ** 2)
     if name == "rgb_euclidean":
         return np.mean((numpy_rgb(gray, uv) - rgb) ** 2)
     if name == "blurred_euclidean":

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from residual_encoder import vgg16
+from residual_encoder.networks.cnn import CnnConfig, cnn
+from residual_encoder.networks.hypercolumn import HypercolumnConfig, hypercolumn
 from residual_encoder.networks.residual_encoder import ResidualEncoderConfig, residual_encoder
+from residual_encoder.networks.vgg_autoencoder import VggAutoencoderConfig, vgg_autoencoder
 
-NetworkConfig = ResidualEncoderConfig
+NetworkConfig = ResidualEncoderConfig | HypercolumnConfig | VggAutoencoderConfig | CnnConfig
 
-# name in recipes -> (config class, function that builds it)
-NETWORKS: dict[str, tuple[type[NetworkConfig], Any]] = {
-    "residual_encoder": (ResidualEncoderConfig, residual_encoder),
+
+class Network(NamedTuple):
+    """A published network.
+
+    Attributes:
+      config: The class of its numbers.
+      build: (config, function that builds the trunk) -> model.
+      multiple: config -> what height and width of its input must be multiples of.
+    """
+
+    config: type[NetworkConfig]
+    build: Callable[[Any, Callable[..., keras.Model]], keras.Model]
+    multiple: Callable[[Any], int]
+
+
+NETWORKS = {
+    "residual_encoder": Network(ResidualEncoderConfig, residual_encoder, lambda _: 8),
+    "hypercolumn": Network(HypercolumnConfig, hypercolumn, lambda _: 8),
+    "vgg_autoencoder": Network(VggAutoencoderConfig, vgg_autoencoder, lambda _: 32),
+    "cnn": Network(CnnConfig, cnn, lambda config: 2 ** len(config.widths)),
 }
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 TRUNK = "vgg16"
@@ -24,7 +44,17 @@ TRUNK = "vgg16"
 
 def name_of(config: NetworkConfig) -> str:
     """The name in `NETWORKS` of a config's network."""
-    return next(name for name, (kind, _) in NETWORKS.items() if type(config) is kind)
+    return next(name for name, network in NETWORKS.items() if type(config) is network.config)
+
+
+def multiple_of(config: NetworkConfig) -> int:
+    """What height and width of a network's input must be multiples of."""
+    return NETWORKS[name_of(config)].multiple(config)
+
+
+def trunk_of(model: keras.Model) -> keras.Model | None:
+    """The VGG16 inside a network, if it has one."""
+    return next((layer for layer in model.layers if layer.name == TRUNK), None)
 
 
 def build(
@@ -48,7 +78,7 @@ def build(
 
     Returns:
       A model: gray [B, H, W, 1] float32 in [0, 1] -> chroma [B, H, W, 2] float32 in [0, 1]; H and W
-      are multiples of 8 and may be unknown.
+      are multiples of `multiple_of(config)` and may be unknown.
 
     Raises:
       ValueError: a name is unknown or a weight file does not fit.
@@ -63,9 +93,8 @@ def build(
         frozen_blocks=frozen_blocks,
         batch_norm=trunk_batch_norm,
     )
-    _, function = NETWORKS[name_of(config)]
     with _dtype_policy(PRECISIONS[precision]):
-        return function(config, trunk)
+        return NETWORKS[name_of(config)].build(config, trunk)
 
 
 @contextlib.contextmanager
@@ -88,10 +117,23 @@ def deployable(model: keras.Model, config: NetworkConfig) -> keras.Model:
     """
     plain = build(config)
     values = {variable.path: variable.numpy() for variable in model.weights}
-    values |= vgg16.folded_weights(model.get_layer(TRUNK))
+    trunk = trunk_of(model)
+    values |= vgg16.folded_weights(trunk) if trunk else {}
     for variable in plain.weights:
         variable.assign(values[variable.path])
     return plain
 
 
-__all__ = ["NETWORKS", "NetworkConfig", "ResidualEncoderConfig", "build", "deployable", "name_of"]
+__all__ = [
+    "NETWORKS",
+    "CnnConfig",
+    "HypercolumnConfig",
+    "NetworkConfig",
+    "ResidualEncoderConfig",
+    "VggAutoencoderConfig",
+    "build",
+    "deployable",
+    "multiple_of",
+    "name_of",
+    "trunk_of",
+]

@@ -9,19 +9,21 @@ import tensorflow as tf
 
 Tensor = Any
 
-MULTIPLE = 8  # three pools lie between the input and the deepest tap
 # Longest side the network sees, in short sides: a strip of film or a line of text is squeezed, so
 # that memory depends on the network's size and never on the photograph.
 LONGEST = 4
 
 
-def network_size(height: Tensor, width: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The size that the network sees of a picture: its aspect, short side `size`, multiples of 8.
+def network_size(
+    height: Tensor, width: Tensor, size: int, multiple: int = 8
+) -> tuple[Tensor, Tensor]:
+    """The size that the network sees of a picture: its aspect, short side about `size`.
 
     Args:
       height: int32 scalar, pixels.
       width: int32 scalar, pixels.
-      size: Short side in pixels, rounded to a multiple of 8.
+      size: Short side in pixels.
+      multiple: What both sides are rounded to.
 
     Returns:
       (height, width), int32 scalars.
@@ -30,7 +32,7 @@ def network_size(height: Tensor, width: Tensor, size: int) -> tuple[Tensor, Tens
 
     def scaled(side: Tensor) -> Tensor:
         ratio = tf.minimum(tf.cast(side, tf.float32) / short, LONGEST)
-        return MULTIPLE * tf.maximum(1, tf.cast(tf.round(ratio * size / MULTIPLE), tf.int32))
+        return multiple * tf.maximum(1, tf.cast(tf.round(ratio * size / multiple), tf.int32))
 
     return scaled(height), scaled(width)
 
@@ -46,17 +48,20 @@ def resize(x: Tensor, height: Tensor, width: Tensor) -> Tensor:
     return tf.cond(same, lambda: tf.cast(x, tf.float32), resized)
 
 
-def chroma_at(network: Callable[[Tensor], Tensor], gray: Tensor, size: int) -> Tensor:
+def chroma_at(
+    network: Callable[[Tensor], Tensor], gray: Tensor, size: int, multiple: int = 8
+) -> Tensor:
     """Chroma of pictures of any size.
 
     Args:
-      network: gray [B, h, w, 1] -> chroma [B, h, w, 2], for h and w that are multiples of 8.
+      network: gray [B, h, w, 1] -> chroma [B, h, w, 2], for h and w that are multiples.
       gray: [B, H, W, 1] float32 in [0, 1], any H and W from 1 up.
       size: Short side in pixels that the network sees.
+      multiple: What h and w must be multiples of.
 
     Returns:
       [B, H, W, 2] float32 in [0, 1].
     """
     height, width = tf.shape(gray)[1], tf.shape(gray)[2]
-    chroma = network(resize(gray, *network_size(height, width, size)))
+    chroma = network(resize(gray, *network_size(height, width, size, multiple)))
     return tf.ensure_shape(resize(chroma, height, width), [gray.shape[0], None, None, 2])

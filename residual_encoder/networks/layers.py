@@ -43,13 +43,13 @@ def _sizes(x: Tensor) -> list[Any]:
     return [size or tf.shape(x)[axis] for axis, size in enumerate(x.shape)]
 
 
-def convolution(filters: int, size: int, name: str) -> keras.layers.Conv2D:
+def convolution(filters: int, size: int, name: str, use_bias: bool = False) -> keras.layers.Conv2D:
     """A SAME convolution without bias, as everywhere in the 2016 decoder: batch norm stands in."""
     return keras.layers.Conv2D(
         filters,
         size,
         padding="same",
-        use_bias=False,
+        use_bias=use_bias,
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=INITIAL_SIGMA),
         name=name,
     )
