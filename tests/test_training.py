@@ -292,7 +292,7 @@ def test_killed_and_resumed_equals_never_stopped(tmp_path, recipe):
         command(cut, f"--recipe={recipe}"), cwd=ROOT, stderr=subprocess.DEVNULL
     )
     wait_for(cut / "checkpoints" / "step-00000016.h5", process)
-    time.sleep(0.3)
+    time.sleep(0.05)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert 16 <= checkpoints.steps(cut / "checkpoints")[-1] < 40
