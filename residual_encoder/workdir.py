@@ -28,8 +28,13 @@ class Workdir:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
-        for folder in (self.path, self.checkpoints, self.samples):
-            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for folder in (self.path, self.checkpoints, self.samples):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                f"Cannot make the workdir {self.path}: {error.strerror}. Choose another --workdir."
+            ) from error
         self._writer: tf.summary.SummaryWriter | None = None
 
     def claim(self, config: dict[str, Any], fixed: tuple[str, ...]) -> None:

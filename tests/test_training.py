@@ -236,6 +236,12 @@ def test_missing_evaluation_data_is_known_before_the_first_step(tmp_path):
     assert not checkpoints.steps(tmp_path / "run" / "checkpoints")
 
 
+def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Cannot make the workdir .*file/run.*another --workdir"):
+        train(config(tmp_path / "file" / "run"))
+
+
 def test_precision_and_jit_choices(monkeypatch):
     monkeypatch.setattr(devices, "_cpu_info", lambda: {"flags": "sse2 amx_bf16"})
     monkeypatch.setattr(devices, "_gpus", lambda: [])
