@@ -39,6 +39,9 @@ WHITE = (0.950456, 1.0, 1.088754)
 # CIE 15:2004, as OpenCV rounds them.
 LAB_EPSILON, LAB_SLOPE, LAB_OFFSET = 0.008856, 7.787, 16 / 116
 
+# Chroma of Lab is ab / 256 + 0.5, so that tanh networks, which say ab / 128, span [0, 1].
+AB_SCALE = 256.0
+
 
 class Truth(NamedTuple):
     """A batch of color pictures, split: what the network sees and what it should say."""
@@ -151,11 +154,11 @@ def _yuv_merge(gray: Tensor, chroma: Tensor) -> Tensor:
 
 
 def _lab_chroma(rgb: Tensor) -> Tensor:
-    return tf.clip_by_value(rgb_to_lab(rgb)[..., 1:] / 256 + 0.5, 0.0, 1.0)
+    return tf.clip_by_value(rgb_to_lab(rgb)[..., 1:] / AB_SCALE + 0.5, 0.0, 1.0)
 
 
 def _lab_merge(gray: Tensor, chroma: Tensor) -> Tensor:
-    return lab_to_rgb(tf.concat([lightness(gray), (_float(chroma) - 0.5) * 256], axis=-1))
+    return lab_to_rgb(tf.concat([lightness(gray), (_float(chroma) - 0.5) * AB_SCALE], axis=-1))
 
 
 @dataclass(frozen=True)

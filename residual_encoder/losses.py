@@ -102,7 +102,7 @@ def tinyclouds_code(truth: Truth, chroma: Tensor) -> Tensor:
 
 def lab_mse(truth: Truth, chroma: Tensor) -> Tensor:
     """Mean squared distance in a and b, in their own units, on Lab recipes: chroma is ab / 256."""
-    return 256.0**2 * euclidean(truth, chroma)
+    return colorspace.AB_SCALE**2 * euclidean(truth, chroma)
 
 
 LOSSES: dict[str, Callable[[Truth, Tensor], Tensor]] = {

@@ -23,7 +23,7 @@ from residual_encoder.training import TrainConfig, train
 from residual_encoder.workdir import read_metrics
 
 # VGG16's weights are not in the package, so the tour trains a trunk from scratch, with batch norm.
-# Sizes and steps are what two CPU cores do in about five minutes.
+# Sizes and steps are what two CPU cores do in about three minutes.
 RECIPE = dataclasses.replace(
     RECIPES["modern"],
     name="tour",

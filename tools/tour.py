@@ -8,7 +8,7 @@ import door
 from absl import flags
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder for everything it makes.")
-_STEPS = flags.DEFINE_integer("steps", None, "Training steps; default: about five minutes' worth.")
+_STEPS = flags.DEFINE_integer("steps", None, "Training steps; default: about three minutes' worth.")
 INTERRUPTED = 75  # as tools/train.py
 
 

@@ -16,8 +16,6 @@ from residual_encoder import colorspace
 
 Tensor = Any
 
-AB_SCALE = 256.0  # chroma is ab / 256 + 0.5
-
 
 @dataclass(frozen=True)
 class CnnConfig:
@@ -81,7 +79,7 @@ def cnn(config: CnnConfig, _: Callable[..., keras.Model]) -> keras.Model:
     if config.skips:
         x = keras.layers.Concatenate(name="skip0")([x, lightness])  # [B, H, W, 3]
         x = keras.layers.Conv2D(2, 3, name="ab", **_shared())(x)
-    chroma = keras.layers.Rescaling(1 / AB_SCALE, 0.5, dtype="float32", name="chroma")(x)
+    chroma = keras.layers.Rescaling(1 / colorspace.AB_SCALE, 0.5, dtype="float32", name="chroma")(x)
     return keras.Model(gray, chroma, name="cnn")
 
 
