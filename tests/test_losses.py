@@ -55,6 +55,11 @@ def numpy_loss(name, truth, uv):
             a, b = (numpy_blur(x, kernel, "symmetric") for x in (uv, target))
             terms.append(np.mean((a - b) ** 2))
         return np.mean(terms)
+    if name == "blurred_distance":
+        kernels = [numpy_kernel(size) / numpy_kernel(size).sum() for size in (3, 5)]
+        differences = [uv - target, *(numpy_blur(uv - target, k, "symmetric") for k in kernels)]
+        half = 0.5 / 255
+        return np.mean([np.hypot(np.linalg.norm(d, axis=-1), half) - half for d in differences])
     terms = [np.mean(np.abs(uv - target))]
     for size in (3, 5):
         blurred = [
