@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= runs/demo
 
-.PHONY: demo test test-slow check figure clean
+.PHONY: demo page test test-slow check figure clean
 
 .venv/ready: requirements.txt
 	$(PYTHON) -m venv .venv
@@ -12,6 +12,13 @@ DEMO ?= runs/demo
 
 demo: .venv/ready  ## train, evaluate, export and color on this machine, in minutes
 	$(BIN)/python tools/tour.py --workdir=$(DEMO)
+
+.venv/page: .venv/ready requirements-page.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-page.txt
+	touch $@
+
+page: .venv/page  ## serve the page that colors pictures, with the shipped weights
+	$(BIN)/python tools/demo.py
 
 test: .venv/ready  ## everything that needs neither network nor GPU
 	$(BIN)/python -m pytest -n 2 --dist loadfile

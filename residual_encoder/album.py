@@ -1,18 +1,26 @@
-"""Colors many pictures, files and folders, and goes on where one of them is bad."""
+"""Colors many pictures and films, and goes on where one of them is bad."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
-from residual_encoder import images
+from residual_encoder import files, finding, images, video
+from residual_encoder.finding import STANDARD, Job, target_name
+from residual_encoder.images import Picture
 from residual_encoder.inference import Colorizer
+
+__all__ = ["AlbumConfig", "Row", "Summary", "colorize_files", "target_name"]
 
 
 @dataclass(frozen=True)
@@ -20,13 +28,18 @@ class AlbumConfig:
     """What to color and where to put it.
 
     Attributes:
-      inputs: Picture files and folders; of a folder every picture below it, hidden ones left out.
+      inputs: Files, folders, globs and "-" for standard input; see `finding.find`.
       output: Folder for the colored pictures; made if need be. What lies in an input folder keeps
-        its place relative to that folder.
+        its place relative to that folder. "-" is standard output, for one picture.
       model: See `Colorizer`.
       size: See `Colorizer`.
       saturation: See `Colorizer`.
-      overwrite: Whether pictures that are in `output` already are replaced. Inputs never are.
+      upsampling: See `Colorizer`.
+      format: "keep" or a key of `finding.FORMATS`, for pictures.
+      compare: Whether NAME_compare, gray beside colored, is written too; for pictures.
+      overwrite: Whether outputs that are there already are replaced. Inputs never are.
+      skip_existing: Whether such outputs are passed over in silence.
+      report: File for one JSON object a line and input, as `Row` has it; or none.
     """
 
     inputs: tuple[str, ...]
@@ -34,25 +47,58 @@ class AlbumConfig:
     model: str | None = None
     size: int | str = "auto"
     saturation: float = 1.0
+    upsampling: str = "guided"
+    format: str = "keep"
+    compare: bool = False
     overwrite: bool = False
+    skip_existing: bool = False
+    report: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.overwrite and self.skip_existing:
+            raise ValueError("Existing outputs are replaced or skipped: choose one of the two.")
+        if self.format != "keep" and self.format not in finding.FORMATS:
+            known = ", ".join(finding.FORMATS)
+            raise ValueError(f"format is keep or one of {known}. Received {self.format!r}.")
+        if self.output == str(STANDARD) and self.compare:
+            raise ValueError("Standard output takes one picture; compare needs a folder.")
 
 
-class Job(NamedTuple):
-    """One picture to color."""
+@dataclass
+class Row:
+    """What became of one input; None is unknown.
 
-    source: Path
-    target: Path
+    Attributes:
+      file: The input.
+      output: The colored file; None where nothing was written.
+      width: Pixels, upright.
+      height: Pixels, upright.
+      seconds: From reading to written.
+      model: SHA-256 of the weights.
+      error: Why it failed, in one line.
+      frames: Of a film.
+    """
+
+    file: str
+    output: str | None = None
+    width: int | None = None
+    height: int | None = None
+    seconds: float | None = None
+    model: str | None = None
+    error: str | None = None
+    frames: int | None = None
 
 
 class Summary(NamedTuple):
-    """What became of the pictures."""
+    """What became of the inputs."""
 
     colored: int
-    failed: dict[Path, str]  # source -> why; a target that exists already is such a reason
+    failed: dict[Path, str]  # source -> why; an output that exists already is such a reason
+    skipped: int = 0
 
 
 def colorize_files(config: AlbumConfig) -> Summary:
-    """Colors pictures one after the other; one line on stderr for each that fails.
+    """Colors pictures and films one after the other; a line on stderr for each that fails.
 
     Args:
       config: What to color and how.
@@ -62,73 +108,182 @@ def colorize_files(config: AlbumConfig) -> Summary:
 
     Raises:
       FileNotFoundError: an input or the model does not exist.
+      FileExistsError: the report exists.
       ValueError: no picture was found, or a wrong option.
       OSError: the output folder cannot be made.
     """
-    jobs = list(_jobs(config))
-    if not jobs:
+    output = Path(config.output)
+    jobs, closed = finding.find(config.inputs, output, config.format)
+    _check_jobs(config, jobs, closed)
+    taken = {job.source.resolve() for job in jobs if job.source != STANDARD}
+    if config.report:
+        _check_report(config, taken)
+    if output != STANDARD:
+        _make_folder(output)
+    run = _Run(config, taken)
+    with _reporting(config.report, run.rows):
+        for path, reason in closed.items():
+            run.fail(Row(str(path)), path, reason)
+        for job in tqdm(jobs, unit="file", file=sys.stderr, disable=None):
+            run.color(job)
+    return Summary(run.colored, run.failed, run.skipped)
+
+
+class _Run:
+    """The state of one `colorize_files`."""
+
+    def __init__(self, config: AlbumConfig, taken: set[Path]) -> None:
+        self.config, self.taken = config, taken  # `taken` must not be written to
+        self.colorizer = Colorizer(
+            config.model,
+            size=config.size,
+            saturation=config.saturation,
+            upsampling=config.upsampling,
+        )
+        self.colored, self.skipped = 0, 0
+        self.failed: dict[Path, str] = {}
+        self.rows: list[Row] = []
+
+    def color(self, job: Job) -> None:
+        """Colors one input; whatever is wrong with it is a line."""
+        row, start = Row(str(job.source), model=self.colorizer.sha256), time.perf_counter()
+        try:
+            done = self._film(job, row) if finding.is_film(job.source) else self._picture(job, row)
+        except (ValueError, OSError, MemoryError) as error:
+            self.fail(row, job.source, _reason(job.source, error))
+            return
+        self.colored += done
+        self.skipped += not done
+        row.seconds = round(time.perf_counter() - start, 3)
+        self.rows.append(row)
+
+    def fail(self, row: Row, source: Path, reason: str) -> None:
+        """Notes and prints why an input failed."""
+        self.failed[source] = row.error = reason
+        self.rows.append(row)
+        tqdm.write(reason, file=sys.stderr)
+
+    def _film(self, job: Job, row: Row) -> bool:
+        if job.target == STANDARD:
+            raise ValueError(f"{job.source} is a film; standard output takes pictures only")
+        targets = self._claim(job, [job.target])
+        if not targets:
+            return False
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        film = video.FilmConfig(str(job.source), str(job.target), overwrite=self.config.overwrite)
+        summary = video.colorize_film(self.colorizer, film)
+        for note in summary.notes:
+            tqdm.write(f"{job.source}: {note}", file=sys.stderr)
+        row.output, row.frames = str(job.target), summary.frames
+        return True
+
+    def _picture(self, job: Job, row: Row) -> bool:
+        if job.target == STANDARD:
+            return self._standard_output(job, row)
+        data = sys.stdin.buffer.read() if job.source == STANDARD else None
+        if data is not None:
+            suffix = finding.FORMATS.get(self.config.format) or images.suffix_of(data)
+            job = Job(job.source, job.target.with_name(f"stdin{suffix}"))
+        wanted = [job.target, _beside(job.target)] if self.config.compare else [job.target]
+        targets = self._claim(job, wanted)
+        if not targets:
+            return False
+        picture = _read(job.source, data)
+        row.height, row.width = picture.pixels.shape[:2]
+        colored = self.colorizer.colorize(picture)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        if job.target in targets:
+            images.write(job.target, colored, picture.metadata)
+        row.output = str(job.target)
+        if _beside(job.target) in targets:
+            pair = np.concatenate([self._gray(picture), colored], axis=1)
+            images.write(_beside(job.target), pair, picture.metadata)
+        return True
+
+    def _standard_output(self, job: Job, row: Row) -> bool:
+        data = sys.stdin.buffer.read() if job.source == STANDARD else job.source.read_bytes()
+        picture = _read(job.source, data)
+        row.height, row.width = picture.pixels.shape[:2]
+        suffix = finding.FORMATS.get(self.config.format) or images.suffix_of(data)
+        encoded = images.encode(self.colorizer.colorize(picture), suffix, picture.metadata)
+        sys.stdout.buffer.write(encoded)
+        sys.stdout.buffer.flush()
+        row.output = str(STANDARD)
+        return True
+
+    def _claim(self, job: Job, targets: list[Path]) -> list[Path]:
+        """Those targets that are to be written, marked as taken; all or none may be.
+
+        Raises:
+          ValueError: one of them is an input or the output of another.
+          FileExistsError: one exists and is neither to be replaced nor skipped.
+        """
+        for target in targets:
+            if target.resolve() in self.taken:
+                raise ValueError(
+                    f"{job.source} would be written onto {target}, an input or the output of "
+                    "another; choose another --output"
+                )
+        self.taken |= {target.resolve() for target in targets}
+        if self.config.skip_existing:
+            return [target for target in targets if not target.exists()]
+        for target in targets:
+            files.check_free(target, self.config.overwrite)
+        return targets
+
+    def _gray(self, picture: Picture) -> np.ndarray:
+        """The picture's gray as the network sees it, of the output's shape and type."""
+        neutral = np.full((1, 1, 2), self.colorizer.recipe.space.neutral, np.float32)
+        return self.colorizer.merge(picture, neutral)
+
+
+def _beside(target: Path) -> Path:
+    """Where gray | colored of a picture goes."""
+    return target.with_name(f"{target.stem}_compare{target.suffix}")
+
+
+def _read(source: Path, data: bytes | None) -> Picture:
+    if data is None:
+        return images.read(source)
+    try:
+        return images.decode(data)
+    except ValueError as error:
+        name = "standard input" if source == STANDARD else source
+        raise ValueError(f"{name} {error}") from error
+
+
+# --- before and after -----------------------------------------------------------------------------
+
+
+def _check_jobs(config: AlbumConfig, jobs: list[Job], closed: dict[Path, str]) -> None:
+    if not jobs and not closed:
         raise ValueError(
             f"No picture found in {', '.join(config.inputs) or 'no input'}; wanted files, or "
-            f"folders with files that end in {' '.join(sorted(images.READABLE))}."
+            f"folders with files that end in {' '.join(sorted(images.READABLE | video.FILMS))}."
         )
-    _make_folder(Path(config.output))
-    colorizer = Colorizer(config.model, size=config.size, saturation=config.saturation)
-    failed: dict[Path, str] = {}
-    taken = {job.source.resolve() for job in jobs}  # what must not be written to
-    for job in tqdm(jobs, unit="picture", file=sys.stderr, disable=None):
-        try:
-            _colorize(colorizer, job, taken, config.overwrite)
-        except (ValueError, OSError, MemoryError) as error:
-            failed[job.source] = _reason(job.source, error)
-            tqdm.write(failed[job.source], file=sys.stderr)
-    return Summary(len(jobs) - len(failed), failed)
+    if config.output == str(STANDARD) and len(jobs) > 1:
+        raise ValueError(f"Standard output takes one picture, received {len(jobs)}; give a folder.")
 
 
-def _colorize(colorizer: Colorizer, job: Job, taken: set[Path], overwrite: bool) -> None:
-    """Colors one picture and marks its target as taken."""
-    target = job.target.resolve()
-    if target in taken:
-        raise ValueError(
-            f"{job.source} would be written onto {job.target}, an input or the output of another; "
-            "choose another --output"
-        )
-    taken.add(target)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    colorizer.colorize_file(job.source, job.target, overwrite=overwrite)
+def _check_report(config: AlbumConfig, taken: set[Path]) -> None:
+    """Refuses a report that would replace something, and keeps pictures off its place."""
+    report = Path(config.report or "")
+    files.check_free(report, config.overwrite)
+    if report.resolve() in taken:
+        raise ValueError(f"The report {report} would be written onto an input; choose another.")
+    if not report.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {report.parent} for the report.")
+    taken.add(report.resolve())
 
 
-def _jobs(config: AlbumConfig) -> Iterator[Job]:
-    """Every picture once, in a fixed order."""
-    output, seen = Path(config.output), set()
-    for given in map(Path, config.inputs):
-        if not given.exists():
-            raise FileNotFoundError(f"There is no {given}; wanted a picture file or a folder.")
-        found = _pictures(given, output) if given.is_dir() else [(given, Path(given.name))]
-        for source, place in found:
-            if source.resolve() not in seen:
-                seen.add(source.resolve())
-                yield Job(source, output / _target_name(place))
-
-
-def _pictures(folder: Path, output: Path) -> Iterator[tuple[Path, Path]]:
-    """(path, path relative to the folder) of the pictures below a folder, earlier output aside."""
-    for parent, children, names in os.walk(folder):
-        children[:] = sorted(
-            child
-            for child in children
-            if not child.startswith(".") and (Path(parent) / child).resolve() != output.resolve()
-        )
-        for name in sorted(names):
-            path = Path(parent) / name
-            if not name.startswith(".") and path.suffix.lower() in images.READABLE:
-                yield path, path.relative_to(folder)
-
-
-def _target_name(place: Path) -> Path:
-    """The same name, with .png behind it where we cannot write its format."""
-    return (
-        place if place.suffix.lower() in images.WRITABLE else place.with_name(f"{place.name}.png")
-    )
+@contextmanager
+def _reporting(report: str | None, rows: list[Row]) -> Iterator[None]:
+    """Writes the report in the end, also of a run that is interrupted."""
+    try:
+        yield
+    finally:
+        if report:
+            files.write_text(report, "".join(f"{json.dumps(asdict(row))}\n" for row in rows))
 
 
 def _make_folder(folder: Path) -> None:
@@ -141,6 +296,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _reason(source: Path, error: Exception) -> str:
-    """One line that names the picture."""
+    """One line that names the input."""
     line = " ".join(str(error).split()) or type(error).__name__
+    if source == STANDARD:
+        return line
     return line if str(source) in line else f"{source}: {line}"

@@ -1,4 +1,4 @@
-"""JPEG YUV, CIE Lab and gray: split a color picture into gray and chroma, and merge them again.
+"""JPEG YUV, CIE Lab, HSV and gray: split a color picture into gray and chroma, and merge again.
 
 Everything here takes tensors or arrays of any leading shape and returns float32 tensors. RGB and
 gray are sRGB code values in [0, 1]. Chroma is two channels in [0, 1], whatever the color space.
@@ -79,10 +79,16 @@ def lightness_gray(rgb: Tensor) -> Tensor:
     return _companded(luminance)
 
 
+def value_gray(rgb: Tensor) -> Tensor:
+    """The value of HSV, max(R, G, B). [..., 3] in [0, 1] -> [..., 1]."""
+    return tf.reduce_max(_float(rgb), axis=-1, keepdims=True)
+
+
 GRAYS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": mean_gray,
     "luma": luma_gray,
     "lightness": lightness_gray,
+    "value": value_gray,
 }
 
 # --- JPEG YUV -------------------------------------------------------------------------------------
@@ -161,6 +167,16 @@ def _lab_merge(gray: Tensor, chroma: Tensor) -> Tensor:
     return lab_to_rgb(tf.concat([lightness(gray), (_float(chroma) - 0.5) * AB_SCALE], axis=-1))
 
 
+def _hsv_chroma(rgb: Tensor) -> Tensor:
+    return tf.image.rgb_to_hsv(_float(rgb))[..., :2]
+
+
+def _hsv_merge(gray: Tensor, chroma: Tensor) -> Tensor:
+    """Hue is clipped, not wrapped: beyond red lies nothing, which is what the article left."""
+    hsv = tf.concat([_float(chroma), _float(gray)], axis=-1)
+    return tf.image.hsv_to_rgb(tf.clip_by_value(hsv, 0.0, 1.0))
+
+
 @dataclass(frozen=True)
 class ColorSpace:
     """How chroma is written down.
@@ -180,7 +196,9 @@ class ColorSpace:
 
 YUV = ColorSpace("yuv", YUV_NEUTRAL, _yuv_chroma, _yuv_merge)
 LAB = ColorSpace("lab", 0.5, _lab_chroma, _lab_merge)  # ab / 256 + 0.5
-COLOR_SPACES = {space.name: space for space in (YUV, LAB)}
+# Hue (0 and 1 are both red) and saturation, whose 0 is gray at any hue; the gray of it is "value".
+HSV = ColorSpace("hsv", 0.0, _hsv_chroma, _hsv_merge)
+COLOR_SPACES = {space.name: space for space in (YUV, LAB, HSV)}
 
 
 def split(rgb_u8: Tensor, space: ColorSpace, gray: str) -> Truth:

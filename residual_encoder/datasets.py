@@ -33,6 +33,7 @@ class DataConfig:
       skip_gray: Leave out pictures without color; they are counted.
       max_bad_records: Share of broken records in an epoch above which reading ends in an error.
       synthetic_size: How many synthetic scenes a training epoch has.
+      train_limit: How many of the first training pictures are used; None takes all.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class DataConfig:
     skip_gray: bool = False
     max_bad_records: float = 0.001
     synthetic_size: int = 2000
+    train_limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -49,6 +51,8 @@ class DataConfig:
             raise ValueError(f"max_bad_records is {self.max_bad_records}; it is a share, 0 to 1")
         if self.synthetic_size < 1:
             raise ValueError(f"synthetic_size is {self.synthetic_size}; at least 1 is needed")
+        if self.train_limit is not None and self.train_limit < 1:
+            raise ValueError(f"train_limit is {self.train_limit}; at least 1 is needed, or None")
 
 
 @dataclass(frozen=True)
@@ -57,17 +61,22 @@ class Augment:
 
     Attributes:
       min_crop: Smallest side of the cropped square, as a share of the picture's short side. The
-        side is uniform in [min_crop, 1] and its place anywhere in the picture. At 1 the square is
-        the centre one.
+        side is uniform in [min_crop, max_crop] and its place anywhere in the picture. At 1 the
+        square is the centre one.
       flip: Mirror every second picture, left to right.
+      max_crop: Largest side, as a share of the short side.
     """
 
     min_crop: float = 1.0
     flip: bool = False
+    max_crop: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_crop <= 1:
-            raise ValueError(f"min_crop is {self.min_crop}; it is a share of the side, in (0, 1]")
+        if not 0 < self.min_crop <= self.max_crop <= 1:
+            raise ValueError(
+                f"min_crop is {self.min_crop} and max_crop {self.max_crop}; they are shares of the "
+                "side, in (0, 1], the first at most the second"
+            )
 
 
 class TrainBatch(NamedTuple):
@@ -95,7 +104,9 @@ def _loader(
         )
         rgb, name = source.picture(
             item.record,
-            lambda height, width: decoding.square(height, width, augment.min_crop, window_seed),
+            lambda height, width: decoding.square(
+                height, width, augment.min_crop, window_seed, augment.max_crop
+            ),
         )
         rgb = decoding.resize(rgb, size)
         if augment.flip:
@@ -114,6 +125,13 @@ def _reading(
 
 
 def _source(config: DataConfig, split: str, size: int) -> sources.Source:
+    every = _whole_source(config, split, size)
+    if split == "train" and config.train_limit is not None:
+        return sources.first(every, config.train_limit)
+    return every
+
+
+def _whole_source(config: DataConfig, split: str, size: int) -> sources.Source:
     if config.kind == "imagenet":
         return sources.imagenet(config.data_dir, config.manual_dir, split)
     if config.kind == "tfrecord":

@@ -61,17 +61,19 @@ def decode(contents: Tensor, window: Window) -> Tensor:
     )
 
 
-def square(height: Tensor, width: Tensor, min_crop: float, seed: Tensor) -> Tensor:
+def square(
+    height: Tensor, width: Tensor, min_crop: float, seed: Tensor, max_crop: float = 1.0
+) -> Tensor:
     """The square to crop from a picture: int32 [top, left, side, side].
 
-    At `min_crop` 1 it is the centre square. Otherwise its side is uniform in [min_crop, 1] of the
-    short side, its place anywhere, both decided by `seed`, two integers.
+    At `min_crop` 1 it is the centre square. Otherwise its side is uniform in [min_crop, max_crop]
+    of the short side, its place anywhere, both decided by `seed`, two integers.
     """
     short = tf.minimum(height, width)
     if min_crop == 1.0:
         return tf.stack([(height - short) // 2, (width - short) // 2, short, short])
     share = tf.random.stateless_uniform([3], seed)
-    side = tf.cast(short, tf.float32) * (min_crop + (1 - min_crop) * share[0])
+    side = tf.cast(short, tf.float32) * (min_crop + (max_crop - min_crop) * share[0])
     side = tf.clip_by_value(tf.cast(tf.round(side), tf.int32), 1, short)
     room = tf.stack([height - side, width - side])
     corner = tf.cast(tf.floor(share[1:] * tf.cast(room + 1, tf.float32)), tf.int32)

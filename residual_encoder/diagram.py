@@ -124,7 +124,8 @@ def _label(layer: Layer) -> str:
         return f"{scale}{'−' if layer.offset < 0 else '+'} {abs(layer.offset):g}"
     if isinstance(layer, keras.layers.Concatenate):  # of one tensor with itself
         return f"{len(layer._inbound_nodes[-1].input_tensors)} copies"
-    names = {"BatchNormalization": "BN", "Upsample2": "upsample ×2"}
+    doubled = "upsample ×2"
+    names = {"BatchNormalization": "BN", "Upsample2": doubled, "HalfPixelUpsample2": doubled}
     return names.get(type(layer).__name__, type(layer).__name__)
 
 

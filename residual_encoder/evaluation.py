@@ -45,8 +45,12 @@ class EvaluateConfig:
     overwrite: bool = False
 
 
-def evaluate_model(config: EvaluateConfig) -> dict[str, Any]:
+def evaluate_model(config: EvaluateConfig, colorizer: Colorizer | None = None) -> dict[str, Any]:
     """Measures a model and the two baselines on the same photographs.
+
+    Args:
+      config: What to measure, and on what.
+      colorizer: The model, where it is loaded already; `config.model` and `size` are not read then.
 
     Returns:
       What `metrics.evaluate` gives, with `model`, `data`, `image_size`, `network_size` and
@@ -60,7 +64,7 @@ def evaluate_model(config: EvaluateConfig) -> dict[str, Any]:
     """
     if config.output:
         files.check_free(config.output, config.overwrite)
-    colorizer = Colorizer(config.model, size=config.size)
+    colorizer = colorizer or Colorizer(config.model, size=config.size)
     tally = Tally()
     report = metrics.evaluate(
         colorizer.chroma,

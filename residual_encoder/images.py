@@ -1,4 +1,4 @@
-"""Picture files to pixels and back: orientation, alpha and depth kept. The only use of OpenCV.
+"""Picture files to pixels and back: orientation, alpha, depth and metadata kept.
 
 OpenCV orders channels B, G, R; the swap happens here and nowhere else.
 """
@@ -16,9 +16,25 @@ import cv2
 import numpy as np
 
 from residual_encoder import files
+from residual_encoder.metadata import (
+    CMYK,
+    HEIGHT,
+    JPEG_EXIF,
+    NOTHING,
+    ORIENTATION,
+    PHOTOMETRIC,
+    WIDTH,
+    Metadata,
+    rgb_profile,
+    tags,
+    upright,
+    with_jpeg_profile,
+)
 
-# Ours. Coloring a gray 8-bit picture of this size was measured to take 5.8 GiB and under a minute.
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 200_000_000  # ours
+# Measured: coloring a file takes so many bytes of memory a pixel, twice as many at 16 bits, beyond
+# the network's own: the picture, its colored copy, and a copy in the order that OpenCV writes.
+BYTES_PER_PIXEL = 10
 QUALITY = 95  # ours, of 100, for JPEG and WebP: no visible blocks at about a third of PNG's size
 
 READABLE = frozenset(
@@ -27,7 +43,6 @@ READABLE = frozenset(
 
 _JPEG, _PNG, _BMP, _GIF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8"
 _TIFF = (b"II*\0", b"MM\0*")
-_WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274  # TIFF 6.0 tags; EXIF borrows the third
 
 # Formats that OpenCV does not read, by the bytes that give them away, for error messages.
 _STRANGERS = {
@@ -49,10 +64,12 @@ class Picture:
       pixels: [H, W] gray or [H, W, 3] RGB; uint8 or uint16, as in the file. A picture whose three
         channels are equal everywhere is gray, however its file stores it.
       alpha: [H, W] of the same type, 0 is transparent; None where the file has none.
+      metadata: EXIF data, with orientation 1, and RGB profile, for `encode`.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
+    metadata: Metadata = NOTHING
 
     @property
     def has_color(self) -> bool:
@@ -71,21 +88,6 @@ class Picture:
 
 
 # --- what the header says -------------------------------------------------------------------------
-
-
-def _tiff_tags(data: bytes) -> dict[int, int]:
-    """Short and long values of a TIFF structure's first directory, by tag; as far as it goes."""
-    order = "<" if data[:2] == b"II" else ">"
-    tags: dict[int, int] = {}
-    with contextlib.suppress(struct.error):
-        (start,) = struct.unpack_from(order + "I", data, 4)
-        (count,) = struct.unpack_from(order + "H", data, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(order + "HH", data, entry)
-            if kind in (3, 4):  # SHORT, LONG
-                form = order + ("H" if kind == 3 else "I")
-                (tags[tag],) = struct.unpack_from(form, data, entry + 8)
-    return tags
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int, int]:
@@ -124,8 +126,8 @@ def _declared_size(data: bytes) -> tuple[int, int]:
             width, height = struct.unpack_from("<HH", data, 6)
             return height, width
         if data.startswith(_TIFF):
-            tags = _tiff_tags(data)
-            return tags.get(_HEIGHT, 0), tags.get(_WIDTH, 0)
+            found = tags(data)
+            return found.get(HEIGHT, 0), found.get(WIDTH, 0)
     return 0, 0
 
 
@@ -192,8 +194,8 @@ def _swapped(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, codes[pixels.shape[2]])
 
 
-def _opencv_decode(data: bytes) -> np.ndarray:
-    """[H, W], [H, W, 3] BGR or [H, W, 4] BGRA, upright.
+def _opencv_decode(data: bytes) -> tuple[np.ndarray, Metadata]:
+    """[H, W], [H, W, 3] BGR or [H, W, 4] BGRA, upright; and what the file says beside it.
 
     "Unchanged" is the only mode that keeps alpha, and it leaves EXIF orientation to us. TIFF's own
     orientation tag it applies by itself.
@@ -206,23 +208,32 @@ def _opencv_decode(data: bytes) -> np.ndarray:
         pixels = None
     if pixels is None:
         raise ValueError(_found(data))
-    orientation = 1
-    for kind, block in zip(kinds, blocks, strict=True):
-        if kind == cv2.IMAGE_METADATA_EXIF:
-            exif = np.asarray(block).tobytes().removeprefix(b"Exif\0\0")
-            orientation = _tiff_tags(exif).get(_ORIENTATION, 1)
-    return _UPRIGHT.get(orientation, _UPRIGHT[1])(pixels)
+    found = {kind: np.asarray(block).tobytes() for kind, block in zip(kinds, blocks, strict=True)}
+    exif = found.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(b"Exif\0\0")
+    turn = _UPRIGHT.get(tags(exif).get(ORIENTATION, 1), _UPRIGHT[1])
+    profile = rgb_profile(found.get(cv2.IMAGE_METADATA_ICCP, b""))
+    if data.startswith(_TIFF) and tags(data).get(PHOTOMETRIC) == CMYK:
+        pixels = pixels[..., :3]  # OpenCV adds an alpha of its own
+    return turn(pixels), Metadata(upright(exif), profile)
 
 
-def as_picture(pixels: np.ndarray) -> Picture:
+def _has_color(pixels: np.ndarray) -> bool:
+    """Whether any pixel of [H, W, 3 or 4] differs from gray; most that do show it in few rows."""
+    for rows in (pixels[::64], pixels):
+        for row in rows:
+            if np.any(row[:, 0] != row[:, 1]) or np.any(row[:, 1] != row[:, 2]):
+                return True
+    return False
+
+
+def as_picture(pixels: np.ndarray, metadata: Metadata = NOTHING) -> Picture:
     """[H, W], [H, W, 1], [H, W, 3] RGB or [H, W, 4] RGBA of uint8 or uint16, as a `Picture`."""
     alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2:] == (4,) else None
     if pixels.ndim == 2 or pixels.shape[2] == 1:
-        return Picture(np.ascontiguousarray(pixels.reshape(pixels.shape[:2])), alpha)
-    red, green, blue = (pixels[..., channel] for channel in range(3))
-    if np.array_equal(red, green) and np.array_equal(green, blue):
-        return Picture(np.ascontiguousarray(green), alpha)
-    return Picture(np.ascontiguousarray(pixels[..., :3]), alpha)
+        gray = pixels.reshape(pixels.shape[:2])
+    else:
+        gray = pixels[..., :3] if _has_color(pixels) else pixels[..., 1]
+    return Picture(np.ascontiguousarray(gray), alpha, metadata)
 
 
 def decode(data: bytes) -> Picture:
@@ -230,6 +241,7 @@ def decode(data: bytes) -> Picture:
 
     Takes JPEG (also CMYK), PNG, WebP, TIFF, BMP, GIF, JPEG 2000, PNM and AVIF: gray, palette or
     color, 1 to 16 bits, with or without alpha. Of an animation or a document, the first page.
+    EXIF data and RGB profiles come along from JPEG, PNG and WebP.
 
     Raises:
       ValueError: no picture, a truncated one, samples that are no 8- or 16-bit integers, or more
@@ -239,11 +251,11 @@ def decode(data: bytes) -> Picture:
         raise ValueError("is empty; a picture file was wanted")
     _check_size(*_declared_size(data))
     _check_whole(data)
-    pixels = _opencv_decode(data)
+    pixels, metadata = _opencv_decode(data)
     _check_size(*pixels.shape[:2])
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"has {pixels.dtype} samples; save it with 8 or 16 bits a channel")
-    return as_picture(_swapped(pixels))
+    return as_picture(_swapped(pixels), metadata)
 
 
 def read(path: str | os.PathLike[str]) -> Picture:
@@ -268,10 +280,14 @@ class _Format:
     alpha: bool
     deep: bool  # takes uint16
     options: tuple[int, ...] = ()
+    deep_options: tuple[int, ...] = ()  # the same for uint16
+    metadata: bool = True  # OpenCV writes EXIF data and profiles
 
 
 _JPEG_FORMAT = _Format("JPEG", False, False, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
-_TIFF_FORMAT = _Format("TIFF", True, True)
+# OpenCV's default, LZW, is quick but makes 16-bit photographs larger than no compression does.
+_DEFLATE = (cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_ADOBE_DEFLATE)
+_TIFF_FORMAT = _Format("TIFF", True, True, deep_options=_DEFLATE, metadata=False)
 _FORMATS = {
     ".jpg": _JPEG_FORMAT,
     ".jpeg": _JPEG_FORMAT,
@@ -280,9 +296,22 @@ _FORMATS = {
     ".webp": _Format("WebP", True, False, (cv2.IMWRITE_WEBP_QUALITY, QUALITY)),
     ".tif": _TIFF_FORMAT,
     ".tiff": _TIFF_FORMAT,
-    ".bmp": _Format("BMP", True, False),
+    ".bmp": _Format("BMP", True, False, metadata=False),
 }
 WRITABLE = frozenset(_FORMATS)
+
+
+def format_name(suffix: str) -> str:
+    """The format that one of `WRITABLE`, in any case, stands for."""
+    return _FORMATS[suffix.lower()].name
+
+
+def suffix_of(data: bytes) -> str:
+    """The suffix of a file's own format, or .png where it is one that is only read."""
+    starts = {_JPEG: ".jpg", _PNG: ".png", _BMP: ".bmp", _TIFF[0]: ".tiff", _TIFF[1]: ".tiff"}
+    if data[8:12] == b"WEBP":
+        return ".webp"
+    return next((suffix for start, suffix in starts.items() if data.startswith(start)), ".png")
 
 
 def _check_encodable(pixels: np.ndarray, suffix: str) -> None:
@@ -302,29 +331,50 @@ def _check_encodable(pixels: np.ndarray, suffix: str) -> None:
         raise ValueError(f"{form.name} holds no alpha, the picture has it: use PNG, WebP or TIFF")
 
 
-def encode(pixels: np.ndarray, suffix: str) -> bytes:
+def _blocks(form: _Format, metadata: Metadata) -> dict[int, bytes]:
+    """What OpenCV can write of a picture's metadata, by its kinds."""
+    if not form.metadata:
+        return {}
+    jpeg = form is _JPEG_FORMAT
+    fits = not jpeg or len(metadata.exif) <= JPEG_EXIF
+    blocks = {
+        cv2.IMAGE_METADATA_EXIF: metadata.exif if fits else b"",
+        cv2.IMAGE_METADATA_ICCP: b"" if jpeg else metadata.icc,  # put in afterwards
+    }
+    return {kind: block for kind, block in blocks.items() if block}
+
+
+def encode(pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> bytes:
     """Encodes a picture.
 
     Args:
       pixels: [H, W] gray, [H, W, 3] RGB or [H, W, 4] RGBA; uint8, or uint16 for PNG and TIFF.
       suffix: One of `WRITABLE`, with its dot, in any case.
+      metadata: What a `Picture` has; written into JPEG, PNG and WebP, left out elsewhere.
 
     Raises:
       ValueError: the format cannot hold the picture.
     """
     suffix = suffix.lower()
     _check_encodable(pixels, suffix)
+    form = _FORMATS[suffix]
+    options = form.options if pixels.dtype == np.uint8 else form.deep_options
+    blocks = _blocks(form, metadata)
+    arrays = [np.frombuffer(block, np.uint8)[None] for block in blocks.values()]
     try:
         with _quiet():
-            done, data = cv2.imencode(suffix, _swapped(pixels), _FORMATS[suffix].options)
+            done, data = cv2.imencodeWithMetadata(
+                suffix, _swapped(pixels), list(blocks), arrays, options
+            )
     except cv2.error as error:
         raise ValueError(f"OpenCV cannot write this picture as {suffix}: {error.err}") from error
     if not done:
-        raise ValueError(f"{_FORMATS[suffix].name} cannot hold {pixels.shape} pixels")
-    return data.tobytes()
+        raise ValueError(f"{form.name} cannot hold {pixels.shape} pixels")
+    encoded = data.tobytes()
+    return with_jpeg_profile(encoded, metadata.icc) if form is _JPEG_FORMAT else encoded
 
 
-def write(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
+def write(path: str | os.PathLike[str], pixels: np.ndarray, metadata: Metadata = NOTHING) -> None:
     """Writes a picture, whole or not at all, in the format of the path's suffix; see `encode`.
 
     An earlier file of that name is replaced.
@@ -333,6 +383,6 @@ def write(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
       ValueError: the format is unknown or cannot hold the picture.
       OSError: the folder cannot be written, or the disk is full.
     """
-    data = encode(pixels, Path(path).suffix)
+    data = encode(pixels, Path(path).suffix, metadata)
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Losses by name: pure functions of the truth and of the predicted chroma.
+"""Losses by name: pure functions of the truth and of the predicted chroma, or its logits.
 
 Each takes a `Truth` and chroma [B, H, W, 2] float32 in [0, 1] and returns the mean over the batch,
 a float32 scalar. "Squared distance" is the mean over pixels and channels.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder import colorspace
+from residual_encoder import classes, colorspace
 from residual_encoder.colorspace import Truth
 
 Tensor = Any
@@ -119,6 +119,19 @@ def lab_mse(truth: Truth, chroma: Tensor) -> Tensor:
     return colorspace.AB_SCALE**2 * euclidean(truth, chroma)
 
 
+def tanh_l1(truth: Truth, chroma: Tensor) -> Tensor:
+    """Mean absolute distance in chroma, in the units of pix2pix's tanh: from -1 to 1."""
+    return 2 * tf.reduce_mean(tf.abs(chroma - truth.chroma))
+
+
+def ab_classes(truth: Truth, logits: Tensor) -> Tensor:
+    """Rebalanced cross-entropy over classes of ab (Zhang et al. 2016), for networks of classes.
+
+    It takes logits [B, H / 4, W / 4, Q] instead of chroma; on Lab recipes.
+    """
+    return classes.cross_entropy(classes.pooled_ab(truth.chroma), logits)
+
+
 LOSSES: dict[str, Callable[[Truth, Tensor], Tensor]] = {
     "blurred_euclidean": blurred_euclidean,
     "blurred_distance": blurred_distance,
@@ -126,6 +139,15 @@ LOSSES: dict[str, Callable[[Truth, Tensor], Tensor]] = {
     "euclidean": euclidean,
     "rgb_euclidean": rgb_euclidean,
     "lab_mse": lab_mse,
+    "ab_classes": ab_classes,
+    "tanh_l1": tanh_l1,
 }
 # The color space of the losses that are defined in one only.
-SPACE_OF_LOSS = {"tinyclouds_code": "yuv", "rgb_euclidean": "yuv", "lab_mse": "lab"}
+SPACE_OF_LOSS = {
+    "tinyclouds_code": "yuv",
+    "rgb_euclidean": "yuv",
+    "lab_mse": "lab",
+    "ab_classes": "lab",
+}
+# The losses that read the logits of a network of classes.
+LOGIT_LOSSES = ("ab_classes",)

@@ -5,7 +5,6 @@ A picture is measured as it would be saved: gray and chroma merged, clipped, rou
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,13 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder import colorspace
+from residual_encoder.ab_grid import HALF_GRID, ab_cell, centers, gamut_cells, smoothed_prior
 from residual_encoder.colorspace import ColorSpace, Tensor
 
 THRESHOLDS = 150  # Zhang, Isola and Efros 2016, section 3.1: ab distances 0..150
 DISTANCE_SLACK = 1e-3  # float32 noise of Lab, far below one threshold
-BIN = 10  # Zhang et al. 2016, section 2.1: ab in cells of 10 x 10
-HALF_GRID = 11  # cells -110..110 on either axis
-PRIOR_SIGMA = 5.0  # Zhang et al. 2016, section 2.2: Gaussian that smooths the color prior
 PSNR_CAP = 100.0  # dB for identical pictures, whose PSNR is infinite; customary
 SSIM_WINDOW = 11  # Wang et al. 2004, and the default of tf.image.ssim
 RESAMPLES = 2000
@@ -72,25 +69,6 @@ def colorfulness(rgb_u8: Tensor) -> Tensor:
     return spread + 0.3 * tf.sqrt(tf.reduce_sum(mean**2, axis=-1))
 
 
-def ab_cell(ab: Tensor) -> Tensor:
-    """Index of the 10 x 10 cell of the whole 23 x 23 ab grid. [..., 2] -> [...] int32."""
-    cell = tf.clip_by_value(tf.cast(tf.round(ab / BIN), tf.int32), -HALF_GRID, HALF_GRID)
-    return (cell[..., 0] + HALF_GRID) * (2 * HALF_GRID + 1) + cell[..., 1] + HALF_GRID
-
-
-@functools.cache
-def gamut_cells() -> np.ndarray:
-    """The cells of the ab grid that some sRGB color reaches, ascending int.
-
-    The faces of the RGB cube cast the same shadow on the ab plane as the whole cube.
-    """
-    level = np.arange(256, dtype=np.uint8)
-    face = np.stack(np.meshgrid(level, level), axis=-1).reshape(-1, 2)
-    faces = [np.insert(face, axis, end, axis=1) for axis in range(3) for end in (0, 255)]
-    lab = colorspace.rgb_to_lab(np.concatenate(faces).astype(np.float32) / 255)
-    return np.unique(ab_cell(lab[..., 1:]))
-
-
 def rebalancing_weights(counts: np.ndarray) -> np.ndarray:
     """Weight of a pixel by the cell of its true color: 1 / smoothed prior, mean 1 under the prior.
 
@@ -102,10 +80,7 @@ def rebalancing_weights(counts: np.ndarray) -> np.ndarray:
     """
     # A color outside the sampled shadow by a hair keeps its own cell.
     cells = np.union1d(gamut_cells(), np.flatnonzero(counts))
-    points = BIN * np.stack(np.divmod(cells, 2 * HALF_GRID + 1), axis=-1).astype(np.float64)
-    square = np.sum((points[:, None] - points[None]) ** 2, axis=-1)
-    kernel = np.exp(-square / (2 * PRIOR_SIGMA**2))
-    prior = (kernel / kernel.sum(axis=0)) @ (counts[cells] / counts.sum())
+    prior = smoothed_prior(centers(cells), counts[cells])
     seen = prior > 0
     weights = np.zeros(counts.shape)
     weights[cells[seen]] = 1 / (prior[seen] * seen.sum())

@@ -11,12 +11,14 @@ from typing import Any
 
 from residual_encoder import networks
 from residual_encoder.colorspace import COLOR_SPACES, GRAYS, ColorSpace
-from residual_encoder.losses import LOSSES, SPACE_OF_LOSS
+from residual_encoder.losses import LOGIT_LOSSES, LOSSES, SPACE_OF_LOSS
 from residual_encoder.networks import (
     NETWORKS,
+    AbClassesConfig,
     CnnConfig,
     HypercolumnConfig,
     NetworkConfig,
+    Pix2PixConfig,
     ResidualEncoderConfig,
     VggAutoencoderConfig,
 )
@@ -24,6 +26,42 @@ from residual_encoder.networks import (
 OPTIMIZERS = ("sgd", "adam", "adamw", "lamb")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "bfloat16", "auto")
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """A discriminator that is trained against the network; the defaults are pix2pix's.
+
+    Attributes:
+      widths: Channels of its convolutions.
+      loss_weight: Weight of the recipe's loss in what the network descends.
+      weight: Weight of the adversarial term beside it.
+      learning_rate: Peak learning rate of the discriminator's Adam; the schedule is the recipe's.
+      beta1: Momentum of that Adam.
+    """
+
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    loss_weight: float = 100.0
+    weight: float = 1.0
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Checks ranges.
+
+        Raises:
+          ValueError: what is wrong with which field.
+        """
+        wide = bool(self.widths) and min(self.widths) > 0
+        _check(wide, "widths", "one or more positive numbers", self)
+        for field in ("loss_weight", "weight", "learning_rate"):
+            _check(getattr(self, field) > 0, field, "above zero", self)
+        _check(0 <= self.beta1 < 1, "beta1", "at least 0 and below 1", self)
+
+    @property
+    def least_size(self) -> int:
+        """Side in pixels of the smallest picture that the discriminator has a word for."""
+        return 3 * 2 ** (len(self.widths) - 1)
 
 
 @dataclass(frozen=True)
@@ -46,11 +84,14 @@ class Recipe:
       image_size: Side of the training squares in pixels.
       min_crop: Random square crops of at least this share of the short side; 1.0 is the center
         square.
+      max_crop: And of at most this share.
       flip: Whether half of the training pictures are mirrored.
       train_trunk: Whether the trunk is fine-tuned.
       frozen_blocks: The first blocks of the trunk that stay frozen even so, 0 to 4.
       trunk_batch_norm: Whether the trunk trains with batch norm, folded before saving.
       precision: "float32", "bfloat16" or "auto" (bfloat16 where the device is quick at it).
+      beta1: Momentum of adam, adamw and lamb.
+      adversarial: The discriminator to train against, or None.
     """
 
     name: str
@@ -72,6 +113,9 @@ class Recipe:
     frozen_blocks: int = 0
     trunk_batch_norm: bool = False
     precision: str = "float32"
+    max_crop: float = 1.0
+    beta1: float = 0.9
+    adversarial: Adversarial | None = None
 
     def __post_init__(self) -> None:
         """Checks names and ranges.
@@ -92,12 +136,28 @@ class Recipe:
         _check(size_fits, "image_size", f"a positive multiple of {self.multiple}", self)
         for field in ("batch_size", "steps", "learning_rate"):
             _check(getattr(self, field) > 0, field, "above zero", self)
-        _check(0 < self.min_crop <= 1, "min_crop", "above 0 and at most 1", self)
+        if self.adversarial:
+            least = self.adversarial.least_size
+            fits = self.image_size >= least
+            _check(fits, "image_size", f"at least {least} for the discriminator", self)
+        _check(0 < self.max_crop <= 1, "max_crop", "above 0 and at most 1", self)
+        fits = 0 < self.min_crop <= self.max_crop
+        _check(fits, "min_crop", f"above 0 and at most max_crop, {self.max_crop:.3g}", self)
+        _check(0 <= self.beta1 < 1, "beta1", "at least 0 and below 1", self)
         _check(0 <= self.frozen_blocks <= 4, "frozen_blocks", "0 to 4", self)
         space = SPACE_OF_LOSS.get(self.loss, self.color_space)
         _check(self.color_space == space, "color_space", f'"{space}" for loss {self.loss}', self)
+        self._check_classes()
         if self.trunk_batch_norm or self.frozen_blocks:
             _check(self.train_trunk, "train_trunk", "true where the trunk is set up to train", self)
+
+    def _check_classes(self) -> None:
+        """A network of classes and its loss, or neither."""
+        of_classes = isinstance(self.network, AbClassesConfig)
+        wanted = "ab_classes for a network of classes" if of_classes else "one of chroma"
+        _check((self.loss in LOGIT_LOSSES) == of_classes, "loss", wanted, self)
+        if of_classes:
+            _check(self.adversarial is None, "adversarial", "None for a network of classes", self)
 
     @property
     def space(self) -> ColorSpace:
@@ -115,7 +175,7 @@ class Recipe:
 
         The scale of training: a square of `image_size` shows this share of a short side on average.
         """
-        share = (1 + self.min_crop) / 2
+        share = (self.max_crop + self.min_crop) / 2
         return self.multiple * round(self.image_size / share / self.multiple)
 
     def to_json(self) -> dict[str, Any]:
@@ -135,18 +195,25 @@ class Recipe:
         if name not in NETWORKS:
             raise ValueError(f"Unknown network {name!r}; this version has {list(NETWORKS)}.")
         config: Any = NETWORKS[name].config
-        numbers: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in network.items()
-        }
+        rival = fields.get("adversarial")
         try:
-            return cls(**(fields | {"network": config(**numbers)}))
+            parts = {
+                "network": config(**_frozen(network)),
+                "adversarial": rival and Adversarial(**_frozen(rival)),
+            }
+            return cls(**(fields | parts))
         except TypeError as error:
             raise ValueError(f"The recipe does not fit this version: {error}.") from error
 
 
-def _check(holds: bool, field: str, wanted: str, recipe: Recipe) -> None:
+def _frozen(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+
+
+def _check(holds: bool, field: str, wanted: str, config: Recipe | Adversarial) -> None:
     if not holds:
-        raise ValueError(f"{field} must be {wanted}. Received {getattr(recipe, field)!r}.")
+        raise ValueError(f"{field} must be {wanted}. Received {getattr(config, field)!r}.")
 
 
 # The article: "The residual encoder"; numbers from the author's script where the article is silent.
@@ -224,11 +291,34 @@ CNNS = (
     ),
 )
 
+# Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks", and its
+# code in TensorFlow: L1 x 100 + GAN x 1, Adam 2e-4 with beta1 0.5, batch 1.
+PIX2PIX = Recipe(
+    name="pix2pix",
+    network=Pix2PixConfig(),
+    color_space="lab",
+    gray="lightness",
+    loss="tanh_l1",
+    optimizer="adam",
+    learning_rate=2e-4,
+    beta1=0.5,
+    schedule="constant",
+    batch_size=1,
+    steps=200_000,  # ours, 200 epochs of 1,000 photographs: steps go with the data in the paper
+    image_size=256,
+    min_crop=256 / 286,  # resized to 286, cropped to 256; ours keeps the aspect of what it crops
+    max_crop=256 / 286,
+    flip=True,
+    adversarial=Adversarial(),
+)
+
+# Three channels in color1 and color0 are the original's bottleneck: with 32 grass turns green.
+WIDE_TAIL = ResidualEncoderConfig(widths=(256, 128, 64, 32, 32), gray_tap="concat")
+
 # Ours: the same network with a wider tail, and today's habits of training.
 MODERN = Recipe(
     name="modern",
-    # Three channels in color1 and color0 are the original's bottleneck: with 32 grass turns green.
-    network=ResidualEncoderConfig(widths=(256, 128, 64, 32, 32), gray_tap="concat"),
+    network=WIDE_TAIL,
     color_space="yuv",
     gray="luma",  # Y is kept exactly, so true chroma gives the picture back
     loss="blurred_euclidean",
@@ -246,6 +336,36 @@ MODERN = Recipe(
     precision="auto",
 )
 
+# The same with a small adversarial term, against the brownish means that a squared error answers.
+MODERN_ADVERSARIAL = dataclasses.replace(
+    MODERN,
+    name="modern_adversarial",
+    # pix2pix's proportion. Its L1 x 100 pulls each of n chroma values with a slope of 200 / n; the
+    # squared error does with 2 x 0.05 / n where a color is off by 0.05, as most are: 2,000 times
+    # less, and so the adversarial term.
+    adversarial=Adversarial(loss_weight=1.0, weight=5e-4),
+)
+
+# The same with the trunk as ImageNet left it, which has never seen a gray picture. The article
+# leaves fine-tuning on gray to the future; `modern` is what it brings.
+MODERN_FROZEN = dataclasses.replace(MODERN, name="modern_frozen", train_trunk=False)
+
+# The same with all five of VGG16's pools tapped, which the article leaves to the future as well.
+MODERN_FIVE_TAPS = dataclasses.replace(
+    MODERN, name="modern_five_taps", network=dataclasses.replace(WIDE_TAIL, taps=5)
+)
+
+# The same trunk and habits, but classes of color instead of a mean: Zhang, Isola and Efros 2016,
+# "Colorful Image Colorization". Classes are of ab, so the space is Lab.
+MODERN_CLASSES = dataclasses.replace(
+    MODERN,
+    name="modern_classes",
+    network=AbClassesConfig(),
+    color_space="lab",
+    gray="lightness",
+    loss="ab_classes",
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -256,6 +376,11 @@ RECIPES = {
         PIXELWISE,
         VGG_AUTOENCODER,
         *CNNS,
+        PIX2PIX,
         MODERN,
+        MODERN_ADVERSARIAL,
+        MODERN_FROZEN,
+        MODERN_FIVE_TAPS,
+        MODERN_CLASSES,
     )
 }

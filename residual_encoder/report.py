@@ -14,6 +14,7 @@ import numpy as np
 from residual_encoder import images
 
 GAP = 4  # pixels of white between the strips of a contact sheet
+LONG = 28  # characters from which on a table's cell may take several lines
 SMOOTHING = 20  # part of a curve's points that the line over a noisy loss averages
 
 # The lines of the table: key in the evaluation, what to call it, factor, digits.
@@ -104,10 +105,49 @@ def contact_sheet(strips: Sequence[np.ndarray], columns: int = 1) -> np.ndarray:
     return np.concatenate(rows, axis=0)[:-GAP, :-GAP]
 
 
+def headed_sheet(headings: Sequence[str], columns: Sequence[np.ndarray]) -> bytes:
+    """Columns of pictures side by side, each below its heading.
+
+    Args:
+      headings: One a column.
+      columns: [H, W, 3] uint8 each, of one height.
+
+    Returns:
+      A PNG file; the pictures are shown pixel by pixel.
+
+    Raises:
+      ValueError: there is no column, or not one heading for each, or their heights differ.
+    """
+    heights = {column.shape[0] for column in columns}
+    if len(heights) != 1 or len(headings) != len(columns):
+        raise ValueError(
+            f"a sheet takes columns of one height and a heading for each. "
+            f"Received {len(headings)} headings and columns of heights {sorted(heights)}."
+        )
+    from matplotlib.figure import Figure
+
+    gaps = [np.pad(column, [(0, 0), (0, GAP), (0, 0)], constant_values=255) for column in columns]
+    grid, dpi = np.concatenate(gaps, axis=1), 100
+    height, width = grid.shape[:2]
+    longest = max(len(heading) for heading in headings)
+    head, margin = 7 * longest + 20, 5 * longest  # pixels that slanted headings may take
+    size = (width + margin, height + head)
+    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi)
+    axes = figure.add_axes((0, 0, width / size[0], height / size[1]))
+    axes.imshow(grid, interpolation="nearest", extent=(0, width, height, 0))
+    axes.set_axis_off()
+    left = 0
+    for heading, gap in zip(headings, gaps, strict=True):
+        axes.text(left + gap.shape[1] / 3, -8, heading, rotation=55, fontsize=8, va="bottom")
+        left += gap.shape[1]
+    return png(figure)
+
+
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def _interval(metric: Mapping[str, Any], factor: float, digits: int) -> str:
+def interval(metric: Mapping[str, Any], factor: float, digits: int) -> str:
+    """A metric of an evaluation with its 95 % interval, times a factor: 0.31 [0.12, 0.50]."""
     low, high = (f"{factor * bound:.{digits}f}" for bound in metric["ci95"])
     return f"{factor * metric['mean']:.{digits}f} [{low}, {high}]"
 
@@ -121,7 +161,7 @@ def metrics_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
     lines = [["", *evaluations]]
     for key, name, factor, digits in METRICS:
         if all(key in block for block in evaluations.values()):
-            cells = [_interval(block[key], factor, digits) for block in evaluations.values()]
+            cells = [interval(block[key], factor, digits) for block in evaluations.values()]
             lines.append([name, *cells])
     return lines
 
@@ -175,7 +215,6 @@ def curve(
     Raises:
       ValueError: no row of any run has both numbers.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     series = {name: _points(rows, x, y) for name, rows in runs.items()}
@@ -192,6 +231,21 @@ def curve(
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
+    return png(figure)
+
+
+def smooth_points(
+    rows: Iterable[Mapping[str, Any]], x: str, y: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The smoothed line of a curve: x and y where rows have both, see `curve`."""
+    places, values = _points(rows, x, y)
+    return places, _smoothed(values) if len(values) else values
+
+
+def png(figure: Any) -> bytes:
+    """A matplotlib figure as a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     with io.BytesIO() as file:
         FigureCanvasAgg(figure).print_png(file)
         return file.getvalue()
@@ -236,7 +290,9 @@ p { max-width: 42rem; margin: .5rem 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .925rem; }
 th, td { padding: .4rem 1.25rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left;
-  white-space: nowrap; font-weight: 400; }
+  white-space: nowrap; vertical-align: top; font-weight: 400; }
+td.text { white-space: normal; min-width: 15rem; }
+th.text { white-space: normal; min-width: 12rem; }
 thead th { color: var(--quiet); }
 figure { margin: 1rem 0; }
 figure > :first-child { display: block; max-width: 100%; height: auto; border-radius: .4rem;
@@ -261,10 +317,13 @@ def _embedded(figure: Figure) -> str:
 
 
 def _markup_table(table: Table) -> str:
+    def long(cell: str) -> str:
+        return ' class="text"' if len(cell) >= LONG else ""
+
     def line(cells: Sequence[str], first: str, rest: str) -> str:
         tags = [first] + [rest] * (len(cells) - 1)
         written = (
-            f"<{tag}>{markup.escape(cell)}</{tag.split()[0]}>"
+            f"<{tag}{long(cell)}>{markup.escape(cell)}</{tag.split()[0]}>"
             for tag, cell in zip(tags, cells, strict=True)
         )
         return f"<tr>{''.join(written)}</tr>"

@@ -66,6 +66,30 @@ class Source:
     name: Callable[[Record], Tensor]
 
 
+def _shuffled(records: tf.data.Dataset, held: int, seed: Tensor) -> tf.data.Dataset:
+    """Shuffled by two int64 numbers, holding back so many records."""
+    shuffle_seed = tf.random.stateless_uniform([], seed, None, None, tf.int64)
+    # The process-wide seed would take part in the order; within this graph it is a constant. (Not
+    # 0: TensorFlow compares the pair of seeds with (0, 0), which a tensor does not allow.)
+    tf.compat.v1.set_random_seed(1)
+    return records.shuffle(held, shuffle_seed, reshuffle_each_iteration=False)
+
+
+def first(source: Source, count: int) -> Source:
+    """A source of the first records of another one, shuffled among themselves.
+
+    Args:
+      source: Whose own order decides which are the first.
+      count: How many.
+    """
+
+    def records(seed: Tensor | None) -> tf.data.Dataset:
+        few = source.records(None).take(count)
+        return few if seed is None else _shuffled(few, count, seed)
+
+    return Source(records, source.picture, source.name)
+
+
 # --- TFRecord shards ------------------------------------------------------------------------------
 
 
@@ -94,11 +118,7 @@ def _shuffled_shards(paths: list[str], seed: Tensor) -> tf.data.Dataset:
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    shuffle_seed = tf.random.stateless_uniform([], seed, None, None, tf.int64)
-    # The process-wide seed would take part in the order; within this graph it is a constant. (Not
-    # 0: TensorFlow compares the pair of seeds with (0, 0), which a tensor does not allow.)
-    tf.compat.v1.set_random_seed(1)
-    return records.shuffle(SHUFFLE_RECORDS, shuffle_seed, reshuffle_each_iteration=False)
+    return _shuffled(records, SHUFFLE_RECORDS, seed)
 
 
 def shards(paths: list[str], image_key: str, name_key: str) -> Source:

@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from residual_encoder import colorspace
+from residual_encoder import colorspace, networks
 from residual_encoder.losses import LOSSES
 from residual_encoder.recipes import Recipe
 
 Tensor = Any
 
 
-def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer with its schedule."""
+class Learner(NamedTuple):
+    """What a run trains.
+
+    Attributes:
+      model: gray -> chroma, which is kept in the end.
+      optimizer: The model's; its learning rate is the run's.
+      variables: Everything that a checkpoint holds.
+      step: rgb [B, S, S, 3] uint8, per replica -> losses before the update by name, float32
+        scalars; "loss" is what the model descends.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    variables: list[Any]
+    step: Callable[[Tensor], dict[str, Tensor]]
+
+
+def learner(
+    model: keras.Model, recipe: Recipe, strategy: tf.distribute.Strategy, jit: bool = False
+) -> Learner:
+    """A network that descends its recipe's loss; to be called in the strategy's scope."""
+    optimizer = make_optimizer(recipe)
+    optimizer.build(model.trainable_variables)
+    step = make_step(model, optimizer, recipe, strategy, jit)
+    variables = [*model.variables, *optimizer.variables]
+    return Learner(model, optimizer, variables, lambda rgb: {"loss": step(rgb)})
+
+
+def make_optimizer(recipe: Recipe, name: str = "optimizer") -> keras.optimizers.Optimizer:
+    """The recipe's optimizer with its schedule; its variables are named after it."""
     rate = recipe.learning_rate if recipe.schedule == "constant" else _cosine(recipe)
-    # A fixed name, so that variables are called the same in every checkpoint.
-    if recipe.optimizer in ("sgd", "adam"):
-        kind = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[recipe.optimizer]
-        return kind(rate, name="optimizer")
+    if recipe.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, name=name)
+    if recipe.optimizer == "adam":
+        return keras.optimizers.Adam(rate, beta_1=recipe.beta1, name=name)
     kind = {"adamw": keras.optimizers.AdamW, "lamb": keras.optimizers.Lamb}[recipe.optimizer]
-    optimizer = kind(rate, weight_decay=recipe.weight_decay, name="optimizer")
+    optimizer = kind(rate, beta_1=recipe.beta1, weight_decay=recipe.weight_decay, name=name)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
 
@@ -60,19 +88,34 @@ def make_step(
     """
     replicas = strategy.num_replicas_in_sync
     loss_of = LOSSES[recipe.loss]
+    predictor = networks.predictor(model, recipe.network)
 
     @tf.function(jit_compile=jit or None)
     def replica_step(rgb: Tensor) -> Tensor:
         truth = colorspace.split(rgb, recipe.space, recipe.gray)
         with tf.GradientTape() as tape:
             # Keras optimizers sum gradients over replicas, so each gives its share of the mean.
-            loss = loss_of(truth, model(truth.gray, training=True)) / replicas
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+            loss = loss_of(truth, predictor(truth.gray, training=True)) / replicas
+        descend(model, optimizer, tape.gradient(loss, model.trainable_variables))
         return loss
 
+    return on_every_replica(replica_step, strategy)
+
+
+def descend(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, gradients: list[Tensor]
+) -> None:
+    """Moves a model's trainable variables, and no others."""
+    optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+
+def on_every_replica(
+    replica_step: Callable[[Tensor], Any], strategy: tf.distribute.Strategy
+) -> Callable[[Tensor], Any]:
+    """Runs a step on every replica's part of a batch, and adds up the losses that they return."""
+
     @tf.function
-    def step(rgb: Tensor) -> Tensor:
+    def step(rgb: Tensor) -> Any:
         losses = strategy.run(replica_step, args=(rgb,))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 

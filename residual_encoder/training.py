@@ -28,14 +28,15 @@ from residual_encoder import (
     devices,
     files,
     images,
+    learners,
     metrics,
     networks,
     report,
-    steps,
 )
 from residual_encoder.datasets import Augment, Cursor, DataConfig, EvalBatch, Tally, TrainBatch
 from residual_encoder.networks.any_size import chroma_at
 from residual_encoder.recipes import Recipe
+from residual_encoder.steps import Learner
 from residual_encoder.workdir import Workdir
 
 Tensor = Any
@@ -125,8 +126,7 @@ class _Run:
 
     config: TrainConfig
     workdir: Workdir
-    model: keras.Model
-    optimizer: keras.optimizers.Optimizer
+    learner: Learner
     strategy: tf.distribute.Strategy
     step: int = 0
     saved: int = 0  # step of the newest checkpoint
@@ -140,8 +140,8 @@ class _Run:
         return self.config.recipe
 
     @property
-    def variables(self) -> list[Any]:
-        return [*self.model.variables, *self.optimizer.variables]
+    def model(self) -> keras.Model:
+        return self.learner.model
 
     @functools.cached_property
     def predict(self) -> Callable[[Tensor], Tensor]:
@@ -167,43 +167,38 @@ def train(config: TrainConfig) -> Outcome:
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
-    run = _build(config, precision)
+    run = _build(config, precision, jit)
     started = bool(checkpoints.steps(run.workdir.checkpoints))
-    run.workdir.claim(_about(run, precision, jit), FIXED if started else ())
+    run.workdir.claim(_about(run, precision, jit), FIXED if started else (), _up_to_date)
     _restore(run)
     _eval_dataset(run, 1, Tally())  # missing evaluation data is better known now than in hours
-    step = steps.make_step(run.model, run.optimizer, run.recipe, run.strategy, jit)
     with _until_signal() as stopped:
-        _loop(run, step, stopped)
+        _loop(run, stopped)
     return Outcome(run.step, run.step < run.recipe.steps, run.evaluation)
 
 
 # --- start-up -------------------------------------------------------------------------------------
 
 
-def _build(config: TrainConfig, precision: str) -> _Run:
-    """Model and optimizer in the strategy's scope; VGG16's weights in."""
+def _build(config: TrainConfig, precision: str, jit: bool) -> _Run:
+    """The learner in the strategy's scope; VGG16's weights in."""
     recipe, workdir = config.recipe, Workdir(config.workdir)
     # A checkpoint or init_from brings the trunk too.
     filled = config.init_from or checkpoints.steps(workdir.checkpoints)
     strategy = devices.strategy(config.strategy)
-    with strategy.scope():
-        model = networks.build(
-            recipe.network,
-            vgg16_weights="none" if filled else config.vgg16_weights,
-            train_trunk=recipe.train_trunk,
-            frozen_blocks=recipe.frozen_blocks,
-            trunk_batch_norm=recipe.trunk_batch_norm,
-            precision=precision,
-        )
-        optimizer = steps.make_optimizer(recipe)
-        optimizer.build(model.trainable_variables)
-    return _Run(config, workdir, model, optimizer, strategy)
+    learner = learners.make(
+        recipe,
+        strategy,
+        precision=precision,
+        jit=jit,
+        vgg16_weights="none" if filled else config.vgg16_weights,
+    )
+    return _Run(config, workdir, learner, strategy)
 
 
 def _restore(run: _Run) -> None:
     """Fills the variables: (1) newest checkpoint, else (2) init_from, else (3) VGG16 stays."""
-    restored = checkpoints.restore(run.workdir.checkpoints, run.variables)
+    restored = checkpoints.restore(run.workdir.checkpoints, run.learner.variables)
     if restored:
         run.step, state = restored
         run.cursor = Cursor(*state["cursor"])
@@ -238,6 +233,11 @@ def _about(run: _Run, precision: str, jit: bool) -> dict[str, Any]:
             "numpy": np.__version__,
         },
     }
+
+
+def _up_to_date(about: dict[str, Any]) -> dict[str, Any]:
+    """An earlier config.json with what its recipe did not know yet: the defaults."""
+    return about | {"recipe": Recipe.from_json(about["recipe"]).to_json()}
 
 
 def _count(variables: Iterable[Any]) -> int:
@@ -276,7 +276,7 @@ def _batches(run: _Run, tally: Tally) -> Iterator[TrainBatch]:
         config.data,
         batch_size=recipe.batch_size,
         image_size=recipe.image_size,
-        augment=Augment(recipe.min_crop, recipe.flip),
+        augment=Augment(recipe.min_crop, recipe.flip, recipe.max_crop),
         seed=config.seed,
         start=run.cursor,
         tally=tally,
@@ -284,7 +284,7 @@ def _batches(run: _Run, tally: Tally) -> Iterator[TrainBatch]:
     return iter(run.strategy.experimental_distribute_dataset(dataset))
 
 
-def _loop(run: _Run, step: Callable[[Tensor], Tensor], stopped: Callable[[], bool]) -> None:
+def _loop(run: _Run, stopped: Callable[[], bool]) -> None:
     """Steps, log rows, checkpoints and evaluations, until the last step or a signal."""
     tally = Tally()
     batches, meter = _batches(run, tally), _Meter(run)
@@ -298,7 +298,7 @@ def _loop(run: _Run, step: Callable[[Tensor], Tensor], stopped: Callable[[], boo
     with bar, tally.explained():
         while run.step < run.recipe.steps and not stopped():
             batch = meter.wait_for(batches)
-            meter.losses.append(step(batch.rgb))
+            meter.losses.append(run.learner.step(batch.rgb))
             run.step += 1
             run.cursor = _after(run.strategy, batch)
             bar.update()
@@ -326,11 +326,11 @@ def _after(strategy: tf.distribute.Strategy, batch: TrainBatch) -> Cursor:
 
 
 class _Meter:
-    """Loss and speed since the last log row, compilation and everything but training left out."""
+    """Losses and speed since the last log row, compilation and everything but training left out."""
 
     def __init__(self, run: _Run) -> None:
         self.run = run
-        self.losses: list[Tensor] = []
+        self.losses: list[dict[str, Tensor]] = []  # a step
         self._fresh = True  # the next step compiles, so it does not count
         self._restart()
 
@@ -341,7 +341,7 @@ class _Meter:
         """The next batch; the time it took is input wait."""
         if self._fresh and self.losses:
             self._fresh = False
-            float(self.losses[-1])  # waits for the device
+            float(self.losses[-1]["loss"])  # waits for the device
             self.run.seconds += time.perf_counter() - self._started
             self._restart()
         began = time.perf_counter()
@@ -350,31 +350,35 @@ class _Meter:
         self._counted += 1
         return batch
 
-    def mean_loss(self) -> float:
-        """The mean over the steps since the last row.
+    def means(self) -> dict[str, float]:
+        """The mean of every loss over the steps since the last row, if there were any.
 
         Raises:
-          Diverged: it is not finite.
+          Diverged: one is not finite.
         """
-        loss = float(tf.add_n(self.losses)) / len(self.losses) if self.losses else 0.0
-        if not math.isfinite(loss):
-            raise Diverged(
-                f"The loss is {loss} by step {self.run.step}; training stopped. The last good "
-                f"checkpoint is in {self.run.workdir.checkpoints}. Try a lower --learning_rate."
-            )
-        return loss
+        means = {}
+        for name in self.losses[0] if self.losses else ():
+            loss = float(tf.add_n([losses[name] for losses in self.losses])) / len(self.losses)
+            if not math.isfinite(loss):
+                raise Diverged(
+                    f"The {name.replace('_', ' ')} is {loss} by step {self.run.step}; training "
+                    f"stopped. The last good checkpoint is in {self.run.workdir.checkpoints}. "
+                    "Try a lower --learning_rate."
+                )
+            means[name] = loss
+        return means
 
     def row(self, tally: Tally) -> dict[str, Any]:
         """A row of metrics.jsonl; starts the next interval."""
-        loss, run = self.mean_loss(), self.run
+        means, run = self.means(), self.run
         elapsed = time.perf_counter() - self._started
         run.seconds += elapsed
         images = self._counted * run.recipe.batch_size
         row = {
             "step": run.step,
             "seconds": round(run.seconds, 3),
-            "loss": loss,
-            "learning_rate": float(tf.convert_to_tensor(run.optimizer.learning_rate)),
+            **means,
+            "learning_rate": float(tf.convert_to_tensor(run.learner.optimizer.learning_rate)),
             "images_per_second": None if self._fresh else round(images / elapsed, 2),
             "input_wait_fraction": round(self._waited / elapsed, 4),
             "bad_records": tally.bad,
@@ -385,8 +389,8 @@ class _Meter:
         return row
 
     def pause(self, work: Callable[[_Run], None], run: _Run) -> None:
-        """Does something that is not training, off the clock, if the loss is still finite."""
-        self.mean_loss()
+        """Does something that is not training, off the clock, if the losses are still finite."""
+        self.means()
         began = time.perf_counter()
         work(run)
         self._started += time.perf_counter() - began
@@ -402,7 +406,7 @@ def _save(run: _Run) -> None:
         "seconds": run.seconds,
         "best": run.best,
     }
-    checkpoints.save(run.workdir.checkpoints, run.step, run.variables, state)
+    checkpoints.save(run.workdir.checkpoints, run.step, run.learner.variables, state)
     run.saved = run.step
     if run.best == -math.inf:
         _save_best(run)

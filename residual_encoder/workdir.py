@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +38,28 @@ class Workdir:
             ) from error
         self._writer: tf.summary.SummaryWriter | None = None
 
-    def claim(self, config: dict[str, Any], fixed: tuple[str, ...]) -> None:
+    def claim(
+        self,
+        config: dict[str, Any],
+        fixed: tuple[str, ...],
+        up_to_date: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> None:
         """Writes config.json, or checks that the one there says the same.
 
         Args:
           config: JSON-able.
           fixed: Keys that must say the same; none in a folder that holds no training yet.
+          up_to_date: What an earlier version wrote -> what this one would have written.
 
         Raises:
           ValueError: an earlier run in this folder differs; every difference is listed.
         """
         path = self.path / CONFIG
-        if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
+        if fixed and path.exists():
+            before = _as_read(up_to_date(json.loads(path.read_text(encoding="utf-8"))))
+            now = _as_read(config)
             differences = [
-                line
-                for key in fixed
-                for line in _differences(key, before.get(key), json.loads(json.dumps(config[key])))
+                line for key in fixed for line in _differences(key, before.get(key), now[key])
             ]
             if differences:
                 raise ValueError(
@@ -77,6 +83,11 @@ class Workdir:
             for name, value in _numbers(row):
                 tf.summary.scalar(name, value)
         self._writer.flush()
+
+
+def _as_read(config: dict[str, Any]) -> dict[str, Any]:
+    """What reading it back gives: JSON knows no tuples."""
+    return json.loads(json.dumps(config))
 
 
 def _differences(key: str, before: Any, now: Any) -> list[str]:

@@ -1,6 +1,6 @@
 """Trains a few steps on the given number of logical CPU devices; run by test_strategy.py.
 
-python tests/replicas.py REPLICAS WORKDIR
+python tests/replicas.py REPLICAS WORKDIR [adversarial]
 """
 
 import dataclasses
@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from residual_encoder import devices
 from residual_encoder.datasets import DataConfig
-from residual_encoder.recipes import RECIPES
+from residual_encoder.recipes import RECIPES, Adversarial
 from residual_encoder.training import TrainConfig, train
 
 replicas, workdir = int(sys.argv[1]), sys.argv[2]
+rival = Adversarial(widths=(4, 8)) if "adversarial" in sys.argv else None
 cpu = tf.config.list_physical_devices("CPU")[0]
 parts = [tf.config.LogicalDeviceConfiguration()] * replicas
 tf.config.set_logical_device_configuration(cpu, parts)
@@ -22,5 +23,6 @@ if replicas > 1:
     mirrored = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
     devices.strategy = lambda asked: mirrored
 recipe = dataclasses.replace(RECIPES["tinyclouds2016"], batch_size=4, steps=5, image_size=32)
+recipe = dataclasses.replace(recipe, adversarial=rival)
 scenes = DataConfig("synthetic", synthetic_size=40)
 train(TrainConfig(recipe, scenes, workdir, vgg16_weights="none", eval_every=0))

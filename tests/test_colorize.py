@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from residual_encoder import album, checkpoints, images, networks, recipes
+from residual_encoder import album, checkpoints, images, networks, recipes, video
 from residual_encoder.album import AlbumConfig, colorize_files
 from residual_encoder.inference import Colorizer
 
@@ -71,7 +74,7 @@ def test_folders_keep_their_structure(photos: Path, tmp_path: Path, colorizer: C
     before = contents(photos)
     output = tmp_path / "new" / "out"
     summary = colorize_files(config(output, photos))
-    assert summary == (3, {})
+    assert summary == (3, {}, 0)
     assert sorted(contents(output)) == ["a.png", "deep/a.png", "deep/b.JPG"]
     assert contents(photos) == before
     wanted = colorizer.colorize(photos / "deep" / "a.png")
@@ -103,8 +106,116 @@ def test_each_picture_once(photos: Path, tmp_path: Path) -> None:
 def test_output_inside_the_input_is_not_colored_again(photos: Path) -> None:
     for _ in range(2):
         summary = colorize_files(config(photos / "out", photos, overwrite=True))
-        assert summary == (3, {})
+        assert summary == (3, {}, 0)
     assert not (photos / "out" / "out").exists()
+
+
+# --- globs, formats, comparisons, films -----------------------------------------------------------
+
+
+def test_globs_keep_the_structure_below_their_first_wildcard(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    colorize_files(config(output, photos / "**" / "*.png"))
+    assert sorted(contents(output)) == ["a.png", "deep/a.png"]
+    colorize_files(config(output / "folder", photos / "d*"))
+    assert sorted(contents(output / "folder")) == ["deep/a.png", "deep/b.JPG"]
+    with pytest.raises(FileNotFoundError, match=r"Nothing fits .*\*.tif"):
+        colorize_files(config(output, photos / "*.tif"))
+
+
+def test_a_name_with_brackets_is_no_glob(tmp_path: Path) -> None:
+    images_at(tmp_path / "a [1].png")
+    assert colorize_files(config(tmp_path / "out", tmp_path / "a [1].png")).colored == 1
+
+
+def test_format_changes_the_suffix(photos: Path, tmp_path: Path) -> None:
+    chosen = dataclasses.replace(config(tmp_path / "out", photos), format="jpeg")
+    assert colorize_files(chosen).colored == 3
+    assert sorted(contents(tmp_path / "out")) == ["a.jpg", "deep/a.jpg", "deep/b.JPG"]
+    for data in contents(tmp_path / "out").values():
+        assert Image.open(io.BytesIO(data)).format == "JPEG"
+
+
+def test_compare_is_gray_beside_colored(tmp_path: Path, colorizer: Colorizer) -> None:
+    images_at(tmp_path / "a.png")
+    compared = dataclasses.replace(config(tmp_path / "out", tmp_path / "a.png"), compare=True)
+    assert colorize_files(compared).colored == 1
+    assert sorted(contents(tmp_path / "out")) == ["a.png", "a_compare.png"]
+    with Image.open(tmp_path / "out" / "a_compare.png") as pair:
+        pixels = np.asarray(pair)
+    assert pixels.shape == (12, 34, 3)
+    gray = images.read(tmp_path / "a.png").pixels
+    np.testing.assert_array_equal(pixels[:, :17], np.stack([gray] * 3, -1))
+    np.testing.assert_array_equal(pixels[:, 17:], colorizer.colorize(gray))
+
+
+def test_films_go_to_the_film_maker(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "holiday.AVI").write_bytes(b"frames")
+    (photos / "broken.mp4").write_bytes(b"frames")
+    seen = []
+
+    def colorize_film(_: Colorizer, film: video.FilmConfig) -> video.FilmSummary:
+        seen.append(film)
+        if "broken" in film.source:
+            raise ValueError("is no film")
+        return video.FilmSummary(48, 2.0, 0.1, 0.2, (), False, ("no ffmpeg, no sound",))
+
+    monkeypatch.setattr(video, "colorize_film", colorize_film)
+    report = tmp_path / "report.jsonl"
+    summary = colorize_files(
+        dataclasses.replace(config(tmp_path / "out", photos), report=str(report))
+    )
+    assert summary.colored == 4 and list(summary.failed) == [photos / "broken.mp4"]
+    target = str(tmp_path / "out" / "holiday.AVI.mp4")
+    assert video.FilmConfig(str(photos / "holiday.AVI"), target) in seen
+    rows = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [row["frames"] for row in rows if row["output"] == target] == [48]
+
+
+def test_the_report_has_an_object_for_each_input(
+    photos: Path, tmp_path: Path, colorizer: Colorizer
+) -> None:
+    (photos / "b.jpg").write_text("Dear reader")
+    report, output = tmp_path / "report.jsonl", tmp_path / "out"
+    colorize_files(dataclasses.replace(config(output, photos), report=str(report)))
+    rows = {row["file"]: row for row in map(json.loads, report.read_text().splitlines())}
+    assert sorted(rows) == sorted(
+        str(photos / name) for name in ("a.png", "b.jpg", "deep/a.png", "deep/b.JPG")
+    )
+    good, bad = rows[str(photos / "deep/b.JPG")], rows[str(photos / "b.jpg")]
+    assert good["output"] == str(output / "deep/b.JPG") and good["error"] is None
+    assert (good["width"], good["height"], good["model"]) == (17, 12, colorizer.sha256)
+    assert 0 < good["seconds"] < 60
+    assert "is no picture" in bad["error"] and bad["output"] is None
+
+
+def test_a_report_replaces_nothing(photos: Path, tmp_path: Path) -> None:
+    before = contents(photos)
+    report = dataclasses.replace(config(tmp_path / "out", photos), report=str(photos / "a.png"))
+    with pytest.raises(FileExistsError):
+        colorize_files(report)
+    with pytest.raises(ValueError, match="onto an input"):
+        colorize_files(dataclasses.replace(report, overwrite=True))
+    assert contents(photos) == before
+
+
+def test_a_report_is_written_of_an_interrupted_run_too(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = images.write
+
+    def interrupted(path: Path, *rest: object) -> None:
+        if path.name == "b.JPG":
+            raise KeyboardInterrupt
+        original(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(images, "write", interrupted)
+    report = tmp_path / "report.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        colorize_files(dataclasses.replace(config(tmp_path / "o", photos), report=str(report)))
+    assert len(report.read_text().splitlines()) == 2
 
 
 # --- nothing of the user's is lost ----------------------------------------------------------------
@@ -123,6 +234,20 @@ def test_what_exists_is_kept_without_overwrite(photos: Path, tmp_path: Path) -> 
     assert images.read(output / "a.png").has_color
 
 
+def test_existing_outputs_are_skipped_where_that_is_asked(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "a.png").write_bytes(b"precious")
+    skipping = dataclasses.replace(config(output, photos), skip_existing=True)
+    assert colorize_files(skipping) == (2, {}, 1)
+    assert colorize_files(skipping) == (0, {}, 3)
+    assert (output / "a.png").read_bytes() == b"precious"
+    comparing = dataclasses.replace(skipping, compare=True)
+    assert colorize_files(comparing) == (3, {}, 0)  # what is missing is written
+    assert (output / "a.png").read_bytes() == b"precious"
+    assert len(contents(output)) == 6
+
+
 @pytest.mark.parametrize("output", [".", "deep"])
 def test_no_input_is_ever_written_to(photos: Path, output: str) -> None:
     before = contents(photos)
@@ -137,6 +262,12 @@ def test_two_pictures_are_not_written_onto_each_other(photos: Path, tmp_path: Pa
     inputs = (photos / "a.png", photos / "deep" / "a.png")
     summary = colorize_files(config(tmp_path / "out", *inputs, overwrite=True))
     assert summary.colored == 1 and list(summary.failed) == [inputs[1]]
+
+
+def test_a_link_has_an_output_of_its_own(photos: Path, tmp_path: Path) -> None:
+    (photos / "link.png").symlink_to(photos / "a.png")
+    assert colorize_files(config(tmp_path / "out", photos)).colored == 4
+    assert not (tmp_path / "out" / "link.png").is_symlink()
 
 
 # --- bad pictures, and the rest goes on -----------------------------------------------------------
@@ -179,12 +310,29 @@ def test_errors_of_the_whole(tmp_path: Path) -> None:
             colorize_files(config(place, tmp_path / "a.png"))
 
 
+def test_wrong_options() -> None:
+    for options, message in (
+        ({"overwrite": True, "skip_existing": True}, "choose one of the two"),
+        ({"format": "gif"}, "format is keep or one of"),
+        ({"output": "-", "compare": True}, "compare needs a folder"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            AlbumConfig(**{"inputs": ("a",), "output": "o", **options})  # type: ignore[arg-type]
+
+
+def test_standard_output_takes_one_picture(photos: Path) -> None:
+    with pytest.raises(ValueError, match="takes one picture, received 3; give a folder"):
+        colorize_files(config(Path("-"), photos))
+
+
 # --- the tool -------------------------------------------------------------------------------------
 
 
-def run_tool(*arguments: object) -> subprocess.CompletedProcess:
+def run_tool(*arguments: object, data: bytes | None = None) -> subprocess.CompletedProcess:
     command = [sys.executable, str(TOOL), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, input=data)
+    done.stderr = done.stderr.decode()
+    done.stdout = done.stdout if data else done.stdout.decode()
     assert "Traceback" not in done.stderr
     return done
 
@@ -198,6 +346,15 @@ def test_tool_colors_and_reports(photos: Path, tmp_path: Path, weights: Path) ->
     assert "3 colored, 1 failed" in done.stdout
     assert [line for line in done.stderr.splitlines() if "b.jpg is no picture" in line]
     assert not images.read(output / "a.png").has_color  # saturation 0
+
+
+def test_tool_as_a_filter(weights: Path, colorizer: Colorizer) -> None:
+    gray = np.random.default_rng(0).integers(0, 255, (12, 17), np.uint8)
+    done = run_tool("-", "--output=-", f"--model={weights}", data=images.encode(gray, ".tiff"))
+    assert done.returncode == 0 and not done.stderr
+    with Image.open(io.BytesIO(done.stdout)) as picture:  # nothing but the picture is there
+        assert picture.format == "TIFF"
+        np.testing.assert_array_equal(np.asarray(picture), colorizer.colorize(gray))
 
 
 @pytest.mark.parametrize(

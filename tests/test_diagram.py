@@ -58,6 +58,15 @@ def test_variant_with_other_widths_and_concatenation():
     assert not any("frozen" in word for word in words)
 
 
+def test_five_taps_and_other_options_are_drawn_too():
+    config = ResidualEncoderConfig(activation="elu", dropout=0.5, upsampling="half_pixel", taps=5)
+    words = texts(diagram.network_figure(networks.build(config)))
+    assert words.count("14 × 14 × 512") == 2  # the fifth tap, color5
+    assert words.count("1×1 conv, BN, ELU, Dropout") == 1
+    assert words.count("3×3 conv, BN, ELU, Dropout") == 3
+    assert words.count("upsample ×2") == words.count("max pool") == 4
+
+
 def test_trunk_with_batch_norm_is_drawn_too():
     model = networks.build(ResidualEncoderConfig(), train_trunk=True, trunk_batch_norm=True)
     words = texts(diagram.network_figure(model))

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
-from residual_encoder import images
+from residual_encoder import images, metadata
 
 STORED = np.array([[10, 20, 30], [40, 50, 60]], np.uint8)
 # EXIF orientation -> the upright picture, turned by hand from the definition: 6 says that row 0 of
@@ -101,6 +101,91 @@ def test_broken_exif_is_no_reason_to_refuse_a_picture() -> None:
     for block in (exif(6)[:13], exif(99), b"MM\0*\xff\xff\xff\xff", b"junk"):
         png = with_png_exif(saved(STORED, "PNG"), block)
         np.testing.assert_array_equal(images.decode(png).pixels, STORED)
+
+
+# --- EXIF data and profiles -----------------------------------------------------------------------
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
+
+
+def photograph(orientation: int, order: str = "MM") -> bytes:
+    """EXIF data as a camera writes it: a text, sizes in the inner folder, a thumbnail."""
+    data = Image.Exif()
+    data.endian = ">" if order == "MM" else "<"
+    data[274], data[0x010E] = orientation, "Grandmother"
+    data.get_ifd(0x8769).update({0xA002: 16, 0xA003: 48, 0x9003: "1923:05:01 12:00:00"})
+    data.get_ifd(1).update({259: 6, 513: 0, 514: 0})  # IFD1 is the thumbnail's
+    return data.tobytes()
+
+
+def read_exif(data: bytes) -> Any:
+    return Image.open(io.BytesIO(data)).getexif()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_exif_and_profile_go_along(form: str, orientation: int) -> None:
+    source = saved(noise(48, 16, 3), form, exif=photograph(orientation), icc_profile=SRGB)
+    picture = images.decode(source)
+    for suffix in (".jpg", ".png", ".webp"):
+        written = images.encode(picture.pixels, suffix, picture.metadata)
+        exif, inner = read_exif(written), read_exif(written).get_ifd(0x8769)
+        assert exif[274] == 1 and exif[0x010E] == "Grandmother"
+        assert inner[0x9003] == "1923:05:01 12:00:00"
+        assert (inner[0xA002], inner[0xA003]) == ((48, 16) if orientation == 6 else (16, 48))
+        assert not exif.get_ifd(1)  # a gray thumbnail would be shown for a colored picture
+        assert Image.open(io.BytesIO(written)).info["icc_profile"] == SRGB
+        np.testing.assert_array_equal(images.decode(written).pixels.shape, picture.pixels.shape)
+
+
+@pytest.mark.parametrize("order", ["MM", "II"])
+def test_upright_changes_orientation_only_where_there_is_no_thumbnail(order: str) -> None:
+    block = exif(6, ">" if order == "MM" else "<")
+    assert metadata.upright(block) == exif(1, ">" if order == "MM" else "<")
+    assert metadata.upright(exif(1)) == exif(1)
+
+
+def test_damaged_exif_is_left_out() -> None:
+    whole = photograph(6)
+    for block in (b"", b"junk", whole[:13], whole[:40], b"MM\0*\xff\xff\xff\xff"):
+        assert metadata.upright(block) == b""
+
+
+def test_a_profile_for_gray_is_left_out_of_a_color_file() -> None:
+    for form in ("JPEG", "PNG"):
+        gray = images.decode(saved(noise(8, 8), form, icc_profile=GRAY_PROFILE))
+        assert gray.metadata.icc == b""
+    assert images.decode(saved(noise(8, 8), "JPEG", icc_profile=SRGB)).metadata.icc == SRGB
+
+
+def test_a_large_profile_goes_into_a_jpeg() -> None:
+    profile = SRGB + bytes(100_000)  # more than one segment
+    written = images.encode(noise(8, 8, 3), ".jpg", metadata.Metadata(icc=profile))
+    assert Image.open(io.BytesIO(written)).info["icc_profile"] == profile
+    by_pillow = saved(noise(8, 8, 3), "JPEG", icc_profile=profile)
+    assert images.decode(by_pillow).metadata.icc == profile
+    assert images.encode(noise(8, 8, 3), ".jpg") + b"" == metadata.with_jpeg_profile(
+        images.encode(noise(8, 8, 3), ".jpg"), bytes(17 << 20)
+    )
+
+
+def test_exif_that_no_jpeg_can_hold_is_left_out() -> None:
+    block = photograph(1) + bytes(70_000)  # a PNG may have it
+    written = images.encode(noise(8, 8, 3), ".jpg", metadata.Metadata(exif=block))
+    assert Image.open(io.BytesIO(written)).size == (8, 8)
+    assert not read_exif(written)
+    png = images.encode(noise(8, 8, 3), ".png", metadata.Metadata(exif=block))
+    assert read_exif(png)[0x010E] == "Grandmother"
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif"])
+def test_formats_without_metadata_are_written_all_the_same(
+    suffix: str, capfd: pytest.CaptureFixture
+) -> None:
+    both = metadata.Metadata(photograph(1).removeprefix(b"Exif\0\0"), SRGB)
+    assert images.decode(images.encode(noise(8, 8, 3), suffix, both)).has_color
+    assert capfd.readouterr().err == ""
 
 
 # --- kinds of pictures ----------------------------------------------------------------------------
@@ -281,6 +366,21 @@ def test_jpeg_is_written_with_quality_95(tmp_path: Path) -> None:
     written: Any = Image.open(tmp_path / "a.jpg")
     assert written.format == "JPEG"
     assert written.quantization == wanted.quantization
+
+
+def test_others_read_16_bit_tiff(tmp_path: Path) -> None:
+    pixels = noise(30, 40, 4, dtype=np.uint16)
+    images.write(tmp_path / "a.tif", pixels)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), pixels)
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix"),
+    [("JPEG", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp"), ("TIFF", ".tiff"), ("BMP", ".bmp")],
+)
+def test_the_suffix_of_data(form: str, suffix: str) -> None:
+    assert images.suffix_of(saved(noise(8, 8, 3), form)) == suffix
+    assert images.suffix_of(saved(noise(8, 8, 3), "GIF")) == ".png"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL
 
-from residual_encoder import images, inference, recipes
+from residual_encoder import checkpoints, images, inference, recipes
 from residual_encoder.inference import Colorizer
 
 SIZE = 32
@@ -39,13 +40,9 @@ def luma(rgb: np.ndarray) -> np.ndarray:
 
 def painting(chroma: tuple[float, float], recipe: recipes.Recipe = RECIPE) -> Colorizer:
     """A Colorizer whose network says the same everywhere, without weights."""
-
-    def network(gray: tf.Tensor) -> tf.Tensor:
-        return tf.ones_like(gray) * tf.constant(chroma)
-
     made = Colorizer.__new__(Colorizer)
-    made.recipe, made.saturation = recipe, 1.0
-    made.chroma = network  # type: ignore[method-assign]
+    made.recipe, made.saturation, made.size, made.upsampling = recipe, 1.0, SIZE, "guided"
+    made.small_chroma = lambda gray: np.ones_like(gray) * np.float32(chroma)  # type: ignore
     return made
 
 
@@ -132,8 +129,51 @@ def test_stripes_change_nothing(colorizer: Colorizer, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(colorizer.colorize(rgb), wanted)
 
 
+@pytest.mark.parametrize("upsampling", ["guided", "bilinear"])
+@pytest.mark.parametrize("size", [(200, 333), (300, 20), (9, 1000)])
+def test_no_seams(colorizer: Colorizer, weights: Path, upsampling: str, size: tuple) -> None:
+    """Against a merge of the whole picture at once, written another way."""
+    ours = Colorizer(weights, upsampling=upsampling)
+    gray = noise(*size)
+    small = ours.small_gray(gray)
+    chroma = ours.small_chroma(small[None])[0]
+    whole = tf.image.resize(ours._coefficients(images.Picture(gray), chroma, small), size)
+    level = gray[..., None] / np.float32(255)
+    merged = RECIPE.space.merge(level, whole[..., :2] * level + whole[..., 2:])
+    difference = ours.colorize(gray) - merged * 255
+    assert np.abs(difference).max() < 0.51  # the rounding to 8 bits, and of float32
+
+
+def test_bilinear_is_the_networks_chroma_enlarged(colorizer: Colorizer, weights: Path) -> None:
+    gray = noise(90, 121)
+    level = gray[None, ..., None] / np.float32(255)
+    wanted = RECIPE.space.merge(level, colorizer.chroma(level))[0] * 255
+    difference = Colorizer(weights, upsampling="bilinear").colorize(gray) - wanted
+    assert np.abs(difference).max() < 0.52
+
+
+def test_at_the_networks_size_both_upsamplings_change_nothing(
+    colorizer: Colorizer, weights: Path
+) -> None:
+    gray = noise(SIZE, 40)
+    bilinear = Colorizer(weights, upsampling="bilinear").colorize(gray)
+    assert np.abs(colorizer.colorize(gray) - bilinear.astype(int)).max() <= 1
+
+
+def test_the_parts_are_the_whole(colorizer: Colorizer) -> None:
+    """Two frames of a film, with their chroma at hand in between."""
+    frames = [noise(50, 77, 3), noise(50, 77, 3)[::-1]]
+    grays = np.stack([colorizer.small_gray(frame) for frame in frames])
+    chroma = colorizer.small_chroma(grays)
+    assert chroma.shape == (2, *grays.shape[1:3], 2)
+    for frame, gray, small in zip(frames, grays, chroma, strict=True):
+        wanted = colorizer.colorize(frame)
+        for merged in (colorizer.merge(frame, small), colorizer.merge(frame, small, gray)):
+            assert np.abs(merged.astype(int) - wanted).max() <= 1  # batches round differently
+
+
 def test_lab_recipes_merge_in_lab() -> None:
-    recipe = SimpleNamespace(space=recipes.COLOR_SPACES["lab"], gray="lightness")
+    recipe = SimpleNamespace(space=recipes.COLOR_SPACES["lab"], gray="lightness", multiple=8)
     gray = np.full((2, 3), 100, np.uint8)
     output = painting((0.5, 0.5), recipe).colorize(gray)  # type: ignore[arg-type]
     np.testing.assert_allclose(output.astype(int), 100, atol=1)
@@ -162,7 +202,7 @@ def test_chroma_at_the_networks_own_size_is_the_networks(
 def test_many_sizes_are_one_trace(colorizer: Colorizer) -> None:
     for side in range(10, 20):
         colorizer.colorize(noise(side, side + 3))
-    assert colorizer._chroma.experimental_get_tracing_count() == 1
+    assert colorizer._network.experimental_get_tracing_count() == 1
 
 
 # --- loading --------------------------------------------------------------------------------------
@@ -181,9 +221,46 @@ def test_no_model_is_shipped_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         Colorizer()
 
 
-def test_shipped_weights_are_found(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    monkeypatch.setattr(inference, "PRETRAINED", weights.parent)
-    assert inference.shipped_weights() == weights
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch, weights: Path, tmp_path: Path) -> Path:
+    """float16 weights where the package keeps its own, with their SHA-256."""
+    monkeypatch.setattr(inference, "PRETRAINED", tmp_path)
+    arrays, about = checkpoints.read_arrays(weights)
+    path = tmp_path / "modern.weights.h5"
+    halved = {name: value.astype(np.float16) for name, value in arrays.items()}
+    checkpoints.write_arrays(path, halved, about)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "modern.weights.h5.sha256").write_text(f"{digest}  {path.name}\n")
+    return path
+
+
+def test_shipped_weights_in_float16_are_used(shipped: Path, colorizer: Colorizer) -> None:
+    ours = Colorizer()
+    assert ours.source == str(shipped)
+    gray = noise(40, 50)
+    difference = ours.colorize(gray).astype(int) - colorizer.colorize(gray)
+    assert np.abs(difference).max() <= 1
+
+
+def test_shipped_weights_that_were_touched_are_refused(shipped: Path) -> None:
+    data = bytearray(shipped.read_bytes())
+    data[len(data) // 2] ^= 1
+    shipped.write_bytes(data)
+    with pytest.raises(ValueError, match="is not what was shipped: its SHA-256 is .* says"):
+        Colorizer()
+
+
+@pytest.mark.parametrize("lost", ["modern.weights.h5", "modern.weights.h5.sha256"])
+def test_shipped_weights_that_are_incomplete_are_refused(shipped: Path, lost: str) -> None:
+    (shipped.parent / lost).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{lost} of the shipped weights is missing"):
+        Colorizer()
+
+
+def test_of_several_shipped_weights_one_is_to_be_named(shipped: Path) -> None:
+    (shipped.parent / "other.weights.h5").touch()
+    with pytest.raises(ValueError, match="several shipped weights"):
+        Colorizer()
 
 
 def test_models_that_are_none(tmp_path: Path) -> None:
@@ -221,6 +298,8 @@ def test_wrong_options_are_told_before_anything_is_loaded() -> None:
     for saturation in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="saturation must be 0 or more"):
             Colorizer("absent", saturation=saturation)
+    with pytest.raises(ValueError, match="upsampling must be one of"):
+        Colorizer("absent", upsampling="cubic")
 
 
 # --- files ----------------------------------------------------------------------------------------

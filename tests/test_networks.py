@@ -10,7 +10,7 @@ import tensorflow as tf
 from residual_encoder import networks
 from residual_encoder.networks import ResidualEncoderConfig
 from residual_encoder.networks.any_size import chroma_at, network_size
-from residual_encoder.networks.layers import Upsample2
+from residual_encoder.networks.layers import HalfPixelUpsample2, Upsample2
 from residual_encoder.recipes import RECIPES
 
 # name: (trainable, frozen in the trunk)
@@ -29,7 +29,14 @@ PARAMETERS = {
     "cnn4": (1_544_826, 0),
     "cnn5": (2_594_170, 0),
     "cnn6": (3_643_514, 0),
+    "pix2pix": (54_410_434, 0),  # taken apart in test_pix2pix.py
     "modern": (8_166_436, 0),
+    "modern_adversarial": (8_166_436, 0),
+    "modern_frozen": (531_172, 7_635_264),
+    # modern; conv5 of the trunk; pool5_bn, color5 with its norm, and color4 of 3x3
+    "modern_five_taps": (8_166_436 + 7_079_424 + 1_024 + 263_168 + 1_048_576, 0),
+    # trunk; pool3_bn, pool4_bn; color4 and color3 with their norms; logits with bias
+    "modern_classes": (7_635_264 + 512 + 1_024 + 131_584 + 590_336 + 257 * 261, 0),
 }
 RELEASED_PARTS = {
     "filter": "kernel",
@@ -102,7 +109,12 @@ def test_initial_weights_are_the_scripts(network):
 
 @pytest.mark.parametrize("name", ["tinyclouds2016", "modern"])
 def test_every_trainable_variable_has_a_gradient(name, rng):
-    model = networks.build(RECIPES[name].network, train_trunk=name == "modern")
+    assert_gradients_everywhere(
+        networks.build(RECIPES[name].network, train_trunk=name == "modern"), rng
+    )
+
+
+def assert_gradients_everywhere(model, rng):
     gray = rng.uniform(size=(2, 16, 16, 1)).astype(np.float32)
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(model(gray, training=True) - 0.3))
@@ -110,6 +122,102 @@ def test_every_trainable_variable_has_a_gradient(name, rng):
         model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
     ):
         assert gradient is not None and np.any(gradient != 0), variable.path
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def everything():
+    """All options at once."""
+    keras.utils.set_random_seed(1)
+    options = {"activation": "leaky_relu", "dropout": 0.25, "upsampling": "half_pixel", "taps": 5}
+    return networks.build(ResidualEncoderConfig(**options), train_trunk=True)
+
+
+def test_the_default_options_change_nothing(network):
+    names = [layer.name for layer in network.layers]
+    assert [name for name in names if name.endswith(("_relu", "_upsample"))] == [
+        "color4_relu",
+        "merge3_upsample",
+        "color3_relu",
+        "merge2_upsample",
+        "color2_relu",
+        "merge1_upsample",
+        "color1_relu",
+        "color0_relu",
+    ]
+    assert type(network.get_layer("merge3_upsample")) is Upsample2
+    # 10 convolutions of the trunk; 4 norms of taps; 6 convolutions with their norms
+    assert len(network.weights) == 10 * 2 + 4 * 4 + 6 * 5
+
+
+def test_shapes_with_five_taps(everything):
+    expected = {
+        "pool5_bn": (1, 2, 512),
+        "color5": (1, 2, 512),
+        "merge4": (2, 4, 512),
+        "color4": (2, 4, 256),
+        "merge3": (4, 8, 256),
+        "color1": (16, 32, 3),
+        "chroma": (16, 32, 2),
+    }
+    outputs = [everything.get_layer(name).output for name in expected]
+    values = keras.Model(everything.input, outputs)(np.zeros((1, 16, 32, 1), np.float32))
+    assert {n: v.shape[1:] for n, v in zip(expected, values, strict=True)} == expected
+    assert everything.get_layer("color5").kernel_size == (1, 1)
+    assert everything.get_layer("color4").kernel_size == (3, 3)
+    assert networks.multiple_of(ResidualEncoderConfig(taps=5)) == 16
+
+
+def test_parameters_of_five_taps_by_hand():
+    model = networks.build(ResidualEncoderConfig(taps=5))
+    more = 2 * 512 + (512 * 512 + 2 * 512)  # pool5_bn; color5 with its norm
+    more += (9 - 1) * 512 * 256  # color4 is 3x3 instead of 1x1
+    assert count(model.trainable_variables) == 504_407 + more
+    # conv5_1, conv5_2 and conv5_3, with their biases
+    assert count(networks.trunk_of(model).weights) == 7_635_264 + 3 * (9 * 512 * 512 + 512)
+
+
+def test_gradients_reach_everything_with_all_options(everything, rng):
+    assert_gradients_everywhere(everything, rng)
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [
+        ("relu", [0, 0, 2]),
+        ("elu", [math.exp(-1) - 1, 0, 2]),
+        ("leaky_relu", [-0.1, 0, 2]),
+    ],
+)
+def test_activations_by_hand(activation, expected):
+    model = networks.build(ResidualEncoderConfig(activation=activation))
+    names = [f"color{k}_{activation}" for k in range(5)]
+    for layer in map(model.get_layer, names):
+        np.testing.assert_allclose(layer(np.array([-1.0, 0.0, 2.0])), expected, atol=1e-6)
+
+
+def test_dropout_drops_in_training_only_and_keeps_the_mean(everything):
+    x = np.ones((1, 64, 64, 256), np.float32)
+    layer = everything.get_layer("color4_dropout")
+    np.testing.assert_array_equal(layer(x, training=False), x)
+    left, again = layer(x, training=True).numpy(), layer(x, training=True).numpy()
+    assert set(np.unique(left)) == {0, np.float32(4 / 3)}
+    assert left.mean() == pytest.approx(1, abs=0.01)
+    assert (left != again).any()
+    dropped = [layer.name for layer in everything.layers if "dropout" in layer.name]
+    assert dropped == [f"color{k}_dropout" for k in (5, 4, 3, 2)]
+
+
+def test_random_states_are_called_alike_in_every_network_of_a_process():
+    config = ResidualEncoderConfig(dropout=0.5)
+    paths = [[v.path for v in networks.build(config).variables] for _ in range(2)]
+    assert paths[0] == paths[1]
+    assert "color3_dropout/seed_generator_state" in paths[0]
+
+
+# --- the released model ---------------------------------------------------------------------------
 
 
 def test_released_decoder_loads_by_name(network, shared):
@@ -134,23 +242,35 @@ def legacy(x):
     return tf.compat.v1.image.resize_bilinear(x, [2 * x.shape[1], 2 * x.shape[2]])
 
 
+def half_pixel(x):
+    return tf.image.resize(x, [2 * x.shape[1], 2 * x.shape[2]])
+
+
+KINDS = pytest.mark.parametrize(
+    ("layer", "reference"), [(Upsample2, legacy), (HalfPixelUpsample2, half_pixel)]
+)
+
+
+@KINDS
 @pytest.mark.parametrize("shape", [(2, 5, 7, 3), (1, 1, 1, 4), (1, 28, 28, 8)])
-def test_upsampling_is_the_legacy_one(shape, rng, run_mode):
+def test_upsampling_is_tensorflows(layer, reference, shape, rng, run_mode):
     x = tf.constant(rng.normal(size=shape).astype(np.float32))
-    np.testing.assert_allclose(run_mode(Upsample2())(x), legacy(x), atol=1e-6)
+    np.testing.assert_allclose(run_mode(layer())(x), reference(x), atol=1e-6)
 
 
-def test_upsampling_with_unknown_sizes_and_under_xla(rng):
+@KINDS
+def test_upsampling_with_unknown_sizes_and_under_xla(layer, reference, rng):
     x = tf.constant(rng.normal(size=(2, 5, 7, 3)).astype(np.float32))
-    unknown = tf.function(Upsample2(), input_signature=[tf.TensorSpec([None] * 3 + [3])])
-    np.testing.assert_allclose(unknown(x), legacy(x), atol=1e-6)
-    compiled = tf.function(Upsample2(), jit_compile=True)
-    np.testing.assert_allclose(compiled(x), legacy(x), atol=1e-6)
+    unknown = tf.function(layer(), input_signature=[tf.TensorSpec([None] * 3 + [3])])
+    np.testing.assert_allclose(unknown(x), reference(x), atol=1e-6)
+    compiled = tf.function(layer(), jit_compile=True)
+    np.testing.assert_allclose(compiled(x), reference(x), atol=1e-6)
 
 
 def test_upsampling_by_hand():
     x = tf.reshape([1.0, 3.0], [1, 1, 2, 1])
     np.testing.assert_array_equal(Upsample2()(x)[0, 0, :, 0], [1, 2, 3, 3])
+    np.testing.assert_array_equal(HalfPixelUpsample2()(x)[0, 0, :, 0], [1, 1.5, 2.5, 3])
 
 
 # --- sizes ----------------------------------------------------------------------------------------
@@ -228,6 +348,10 @@ def test_bfloat16_keeps_float32_weights_and_output():
         ({"widths": (128, 128, 64, 3, 3)}, "widths must begin"),
         ({"widths": (256, 128, 64, 32, 3)}, r"widths\[3\] = 3"),
         ({"gray_tap": "multiply"}, "gray_tap must be"),
+        ({"activation": "swish"}, "activation must be one of .* Received 'swish'"),
+        ({"upsampling": "nearest"}, "upsampling must be one of"),
+        ({"dropout": 1.0}, "dropout must be from 0"),
+        ({"taps": 3}, "taps must be 4 or 5"),
     ],
 )
 def test_impossible_configs_are_refused(change, message):

@@ -2,67 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-# No CPU feature lines, no notes of the graph optimizer; errors are Python exceptions anyway.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from residual_encoder.door import network_size, quiet_tensorflow, run  # noqa: E402
 
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Sends stderr of C++ to nowhere: TensorFlow 2.21 logs before its log level counts."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+__all__ = ["network_size", "run"]
 
-
-with _quiet_stderr():
-    import tensorflow as tf
-
-    tf.config.list_physical_devices()  # the driver's own notices, once
-
-from absl import app, logging  # noqa: E402
-
-
-def run(main: Callable[[list[str]], int | None], positional: bool = False) -> None:
-    """Parses flags and runs `main`; a user's error becomes one line on stderr and exit code 1.
-
-    Args:
-      main: Takes the arguments that are no flags, returns the exit code (None is 0).
-      positional: Whether such arguments are allowed.
-    """
-    logging.set_verbosity(logging.WARNING)
-
-    def guarded(argv: list[str]) -> int:
-        tool, arguments = Path(argv[0]).name, argv[1:]
-        try:
-            if arguments and not positional:
-                raise ValueError(f"takes flags only, received {arguments}; see --help")
-            return main(arguments) or 0
-        except (ValueError, OSError) as error:
-            print(f"{tool}: error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 1
-
-    app.run(guarded)
-
-
-def network_size(text: str) -> int | str:
-    """The value of a --size flag: "auto", or a number of pixels.
-
-    Raises:
-      ValueError: it is neither.
-    """
-    if text != "auto" and not text.isdecimal():
-        raise ValueError(f"--size takes auto or a number of pixels, received {text!r}")
-    return text if text == "auto" else int(text)
+quiet_tensorflow()

@@ -10,12 +10,21 @@ from typing import Any, NamedTuple
 import keras
 
 from residual_encoder import vgg16
+from residual_encoder.networks.ab_classes import AbClassesConfig, ab_classes, logits_of
 from residual_encoder.networks.cnn import CnnConfig, cnn
 from residual_encoder.networks.hypercolumn import HypercolumnConfig, hypercolumn
+from residual_encoder.networks.pix2pix import Pix2PixConfig, patch_discriminator, pix2pix
 from residual_encoder.networks.residual_encoder import ResidualEncoderConfig, residual_encoder
 from residual_encoder.networks.vgg_autoencoder import VggAutoencoderConfig, vgg_autoencoder
 
-NetworkConfig = ResidualEncoderConfig | HypercolumnConfig | VggAutoencoderConfig | CnnConfig
+NetworkConfig = (
+    ResidualEncoderConfig
+    | HypercolumnConfig
+    | VggAutoencoderConfig
+    | CnnConfig
+    | Pix2PixConfig
+    | AbClassesConfig
+)
 
 
 class Network(NamedTuple):
@@ -25,18 +34,24 @@ class Network(NamedTuple):
       config: The class of its numbers.
       build: (config, function that builds the trunk) -> model.
       multiple: config -> what height and width of its input must be multiples of.
+      predictor: model -> the model whose output the loss reads.
     """
 
     config: type[NetworkConfig]
     build: Callable[[Any, Callable[..., keras.Model]], keras.Model]
     multiple: Callable[[Any], int]
+    predictor: Callable[[keras.Model], keras.Model] = lambda model: model
 
 
 NETWORKS = {
-    "residual_encoder": Network(ResidualEncoderConfig, residual_encoder, lambda _: 8),
+    "residual_encoder": Network(
+        ResidualEncoderConfig, residual_encoder, lambda config: config.multiple
+    ),
     "hypercolumn": Network(HypercolumnConfig, hypercolumn, lambda _: 8),
     "vgg_autoencoder": Network(VggAutoencoderConfig, vgg_autoencoder, lambda _: 32),
     "cnn": Network(CnnConfig, cnn, lambda config: 2 ** len(config.widths)),
+    "pix2pix": Network(Pix2PixConfig, pix2pix, lambda _: 8),  # it pads to its own multiple inside
+    "ab_classes": Network(AbClassesConfig, ab_classes, lambda _: 8, logits_of),
 }
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 TRUNK = "vgg16"
@@ -50,6 +65,11 @@ def name_of(config: NetworkConfig) -> str:
 def multiple_of(config: NetworkConfig) -> int:
     """What height and width of a network's input must be multiples of."""
     return NETWORKS[name_of(config)].multiple(config)
+
+
+def predictor(model: keras.Model, config: NetworkConfig) -> keras.Model:
+    """What the loss reads of a network: chroma, or the logits of a network of classes."""
+    return NETWORKS[name_of(config)].predictor(model)
 
 
 def trunk_of(model: keras.Model) -> keras.Model | None:
@@ -97,6 +117,21 @@ def build(
         return NETWORKS[name_of(config)].build(config, trunk)
 
 
+def build_discriminator(widths: tuple[int, ...], precision: str = "float32") -> keras.Model:
+    """Builds the PatchGAN that adversarial training sets against a network.
+
+    Args:
+      widths: Channels of its convolutions.
+      precision: "float32" or "bfloat16", as of `build`.
+
+    Returns:
+      A model: [gray [B, H, W, 1], chroma [B, H, W, 2]] -> how likely the chroma of each patch is
+      true, [B, h, w, 1]; all float32 in [0, 1].
+    """
+    with _dtype_policy(PRECISIONS[precision]):
+        return patch_discriminator(widths)
+
+
 @contextlib.contextmanager
 def _dtype_policy(name: str) -> Iterator[None]:
     """Layers made inside have this policy; `keras.applications` takes no dtype of its own."""
@@ -126,14 +161,18 @@ def deployable(model: keras.Model, config: NetworkConfig) -> keras.Model:
 
 __all__ = [
     "NETWORKS",
+    "AbClassesConfig",
     "CnnConfig",
     "HypercolumnConfig",
     "NetworkConfig",
+    "Pix2PixConfig",
     "ResidualEncoderConfig",
     "VggAutoencoderConfig",
     "build",
+    "build_discriminator",
     "deployable",
     "multiple_of",
     "name_of",
+    "predictor",
     "trunk_of",
 ]

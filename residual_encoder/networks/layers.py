@@ -24,13 +24,14 @@ class Upsample2(keras.layers.Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """[B, H, W, C] -> [B, 2H, 2W, C]."""
-        batch, height, width, channels = _sizes(x)
-        below = tf.concat([x[:, 1:], x[:, -1:]], axis=1)
-        x = tf.stack([x, (x + below) / 2], axis=2)  # [B, H, 2, W, C]
-        x = tf.reshape(x, [batch, 2 * height, width, channels])
-        right = tf.concat([x[:, :, 1:], x[:, :, -1:]], axis=2)
-        x = tf.stack([x, (x + right) / 2], axis=3)  # [B, 2H, W, 2, C]
-        return tf.reshape(x, [batch, 2 * height, 2 * width, channels])
+        for axis in (1, 2):
+            before, after = _neighbors(x, axis)
+            x = _interleave(*self.between(before, x, after), axis)
+        return x
+
+    def between(self, before: Tensor, x: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        """The even and the odd outputs, from the inputs and their neighbors along one axis."""
+        return x, (x + after) / 2
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Twice the height and width, where they are known."""
@@ -38,9 +39,57 @@ class Upsample2(keras.layers.Layer):
         return batch, height and 2 * height, width and 2 * width, channels
 
 
-def _sizes(x: Tensor) -> list[Any]:
-    """The sizes of a tensor: numbers where they are known, scalars in the graph elsewhere."""
-    return [size or tf.shape(x)[axis] for axis, size in enumerate(x.shape)]
+@keras.saving.register_keras_serializable("residual_encoder")
+class HalfPixelUpsample2(Upsample2):
+    """x2 bilinear upsampling as TensorFlow 2 and Keras do it: half-pixel centers, not shifted.
+
+    Equal to `tf.image.resize`: out[2i] = (x[i - 1] + 3 x[i]) / 4, out[2i + 1] = (3 x[i] +
+    x[i + 1]) / 4, the first and the last one repeated.
+    """
+
+    def between(self, before: Tensor, x: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        """The even and the odd outputs, from the inputs and their neighbors along one axis."""
+        return (before + 3 * x) / 4, (3 * x + after) / 4
+
+
+@keras.saving.register_keras_serializable("residual_encoder")
+class Dropout(keras.layers.Layer):
+    """Keras's dropout; its random state is called after the layer.
+
+    Keras numbers the states through the process, so that a checkpoint of the second network that a
+    process builds would not fit the first of another.
+    """
+
+    def __init__(self, rate: float, **settings: Any) -> None:
+        """Takes the share that training drops, from 0 to below 1, and a layer's settings."""
+        super().__init__(**settings)
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator(name=self.name)
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """Any shape; what is left is scaled up, so that the mean stays."""
+        return keras.random.dropout(x, self.rate, seed=self.seed_generator) if training else x
+
+    def get_config(self) -> dict[str, Any]:
+        """What it takes to make the layer again."""
+        return {**super().get_config(), "rate": self.rate}
+
+
+UPSAMPLINGS = {"legacy": Upsample2, "half_pixel": HalfPixelUpsample2}
+
+
+def _neighbors(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Before and after each element along an axis, 1 or 2; the ends are their own neighbors."""
+    if axis == 1:
+        return tf.concat([x[:, :1], x[:, :-1]], 1), tf.concat([x[:, 1:], x[:, -1:]], 1)
+    return tf.concat([x[:, :, :1], x[:, :, :-1]], 2), tf.concat([x[:, :, 1:], x[:, :, -1:]], 2)
+
+
+def _interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
+    """Two tensors of one shape, alternating along an axis."""
+    sizes = [size or tf.shape(even)[i] for i, size in enumerate(even.shape)]
+    sizes[axis] = 2 * sizes[axis]
+    return tf.reshape(tf.stack([even, odd], axis=axis + 1), sizes)
 
 
 def convolution(filters: int, size: int, name: str, use_bias: bool = False) -> keras.layers.Conv2D:

@@ -9,13 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 
-from residual_encoder.networks.layers import Upsample2, batch_norm, convolution
+from residual_encoder import vgg16
+from residual_encoder.networks.layers import UPSAMPLINGS, Dropout, batch_norm, convolution
 
 Tensor = Any
+
+# The article tried "leaky ReLUs" without saying how leaky. Ours: between the 0.01 of Maas et al.
+# 2013 and the 1 / 5.5 of Xu et al. 2015.
+LEAK = 0.1
+ACTIVATIONS: dict[str, Callable[..., keras.layers.Layer]] = {
+    "relu": keras.layers.ReLU,
+    "elu": keras.layers.ELU,  # Clevert et al. 2015: alpha 1
+    "leaky_relu": partial(keras.layers.LeakyReLU, negative_slope=LEAK),
+}
+# What pool5 reads: with it all of VGG16's pools are tapped, which the article leaves to the future.
+FIFTH_TAP = "block5_conv3"
 
 
 @dataclass(frozen=True)
@@ -27,16 +40,27 @@ class ResidualEncoderConfig:
         of the taps they are added to, so only the last two are free.
       gray_tap: How the gray picture joins the last level: "add", as in 2016 (color1 then has the
         three channels of the replicated gray), or "concat" (color1 may be wider).
+      activation: Of the decoder's convolutions but the last: "relu", "elu" or "leaky_relu".
+      dropout: Share of the values that training drops behind color5, color4, color3 and color2;
+        the narrow levels above have none to spare. The place is ours: the article names none.
+      upsampling: "legacy", TensorFlow's of 2016, which shifts by a quarter of a pixel of what it
+        enlarges, or "half_pixel", today's, which does not.
+      taps: 4 as in 2016, or 5: conv5_3 too. Then color5 (1x1, 512) is the deepest level and color4
+        a 3x3 convolution of its sum with conv4_3's tap.
     """
 
     widths: tuple[int, int, int, int, int] = (256, 128, 64, 3, 3)
     gray_tap: str = "add"
+    activation: str = "relu"
+    dropout: float = 0.0
+    upsampling: str = "legacy"
+    taps: int = 4
 
     def __post_init__(self) -> None:
-        """Checks the widths against the taps.
+        """Checks the widths against the taps, and names and ranges.
 
         Raises:
-          ValueError: a sum of two levels would not fit.
+          ValueError: a sum of two levels would not fit, or an option is unknown.
         """
         if self.widths[:3] != (256, 128, 64):
             raise ValueError(
@@ -46,56 +70,91 @@ class ResidualEncoderConfig:
             raise ValueError(f'gray_tap must be "add" or "concat". Received {self.gray_tap!r}.')
         if self.gray_tap == "add" and self.widths[3] != 3:
             raise ValueError(f"Adding gray needs widths[3] = 3. Received {self.widths[3]}.")
+        for field, known in (("activation", ACTIVATIONS), ("upsampling", UPSAMPLINGS)):
+            if getattr(self, field) not in known:
+                value = getattr(self, field)
+                raise ValueError(f"{field} must be one of {list(known)}. Received {value!r}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be from 0 to below 1. Received {self.dropout}.")
+        if self.taps not in (4, 5):
+            raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")
+
+    @property
+    def multiple(self) -> int:
+        """What height and width must be multiples of: the deepest tap's share of the side."""
+        return 2 ** (self.taps - 1)
 
 
 def residual_encoder(
-    config: ResidualEncoderConfig, build_trunk: Callable[[], keras.Model]
+    config: ResidualEncoderConfig, build_trunk: Callable[..., keras.Model]
 ) -> keras.Model:
     """Builds the network.
 
     Args:
-      config: Widths and the way gray joins.
-      build_trunk: Makes the trunk: RGB [B, H, W, 3] in [0, 1] -> the four taps.
+      config: Widths, the way gray joins, and options.
+      build_trunk: Makes the trunk: RGB [B, H, W, 3] in [0, 1] -> the taps.
 
     Returns:
       A model: `grayscale` [B, H, W, 1] float32 in [0, 1] -> chroma [B, H, W, 2] float32 in (0, 1).
-      H and W must be multiples of 8. Its layer "uv" with its norm makes the logits of the chroma.
+      H and W must be multiples of `config.multiple`. Its layer "uv" with its norm makes the logits
+      of the chroma.
     """
     c4, c3, c2, c1, c0 = config.widths
     gray = keras.Input((None, None, 1), name="grayscale")  # [B, H, W, 1]
     gray3 = keras.layers.Concatenate(name="gray3")([gray, gray, gray])  # [B, H, W, 3]
-    taps = build_trunk()(gray3)
-    t1, t2, t3, t4 = (batch_norm(f"pool{k}_bn")(tap) for k, tap in enumerate(taps, start=1))
-
-    x = _project(c4, 1, "color4")(t4)  # [B, H/8, W/8, 256]
-    x = _merge("merge3")(x, t3)  # [B, H/4, W/4, 256]
-    x = _project(c3, 3, "color3")(x)  # [B, H/4, W/4, 128]
-    x = _merge("merge2")(x, t2)  # [B, H/2, W/2, 128]
-    x = _project(c2, 3, "color2")(x)  # [B, H/2, W/2, 64]
-    x = _merge("merge1")(x, t1)  # [B, H, W, 64]
-    x = _project(c1, 3, "color1")(x)  # [B, H, W, 3]
+    t1, t2, t3, *deep = _normed_taps(config, gray3, build_trunk)
+    x = _deepest(config, deep)  # [B, H/8, W/8, 256]
+    x = merge(config, "merge3")(x, t3)  # [B, H/4, W/4, 256]
+    x = project(config, c3, 3, "color3")(x)  # [B, H/4, W/4, 128]
+    x = merge(config, "merge2")(x, t2)  # [B, H/2, W/2, 128]
+    x = project(config, c2, 3, "color2")(x)  # [B, H/2, W/2, 64]
+    x = merge(config, "merge1")(x, t1)  # [B, H, W, 64]
+    x = project(config, c1, 3, "color1")(x)  # [B, H, W, 3]
     x = _with_gray(config, x, gray, gray3)  # [B, H, W, 3]
-    x = _project(c0, 3, "color0")(x)  # [B, H, W, 3]
+    x = project(config, c0, 3, "color0")(x)  # [B, H, W, 3]
     x = batch_norm("uv_bn")(convolution(2, 3, "uv")(x))  # [B, H, W, 2]
     chroma = keras.layers.Activation("sigmoid", dtype="float32", name="chroma")(x)
     return keras.Model(gray, chroma, name="residual_encoder")
 
 
-def _project(filters: int, size: int, name: str) -> Callable[[Tensor], Tensor]:
-    """Convolution, batch norm, ReLU."""
+def _normed_taps(
+    config: ResidualEncoderConfig, gray3: Tensor, build_trunk: Callable[..., keras.Model]
+) -> list[Tensor]:
+    """Batch norm of each tap: [B, H, W, 64], [B, H/2, W/2, 128] and so on, shallow to deep."""
+    taps = build_trunk(taps=(*vgg16.TAPS, FIFTH_TAP)[: config.taps])(gray3)
+    return [batch_norm(f"pool{k}_bn")(tap) for k, tap in enumerate(taps, start=1)]
+
+
+def _deepest(config: ResidualEncoderConfig, deep: list[Tensor]) -> Tensor:
+    """Color4, of the fourth tap and of the fifth where there is one: [B, H/8, W/8, widths[0]]."""
+    width, t4 = config.widths[0], deep[0]
+    if config.taps == 4:
+        return project(config, width, 1, "color4")(t4)
+    x = project(config, t4.shape[-1], 1, "color5")(deep[1])  # [B, H/16, W/16, 512]
+    x = merge(config, "merge4")(x, t4)  # [B, H/8, W/8, 512]
+    return project(config, width, 3, "color4")(x)
+
+
+def project(
+    config: ResidualEncoderConfig, filters: int, size: int, name: str
+) -> Callable[[Tensor], Tensor]:
+    """Convolution, batch norm, activation; behind the wide levels dropout, where it is wanted."""
 
     def apply(x: Tensor) -> Tensor:
         x = batch_norm(f"{name}_bn")(convolution(filters, size, name)(x))
-        return keras.layers.ReLU(name=f"{name}_relu")(x)
+        x = ACTIVATIONS[config.activation](name=f"{name}_{config.activation}")(x)
+        if config.dropout and name not in ("color1", "color0"):
+            x = Dropout(config.dropout, name=f"{name}_dropout")(x)
+        return x
 
     return apply
 
 
-def _merge(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+def merge(config: ResidualEncoderConfig, name: str) -> Callable[[Tensor, Tensor], Tensor]:
     """x2 upsampling, then the residual sum with the tap of that size."""
 
     def apply(x: Tensor, tap: Tensor) -> Tensor:
-        x = Upsample2(name=f"{name}_upsample")(x)
+        x = UPSAMPLINGS[config.upsampling](name=f"{name}_upsample")(x)
         return keras.layers.Add(name=name)([x, tap])
 
     return apply

@@ -1,0 +1,135 @@
+"""All experiments of a budget in order, and the report of what came of them.
+
+Finished runs are read, an interrupted one goes on, and the report is written from whatever is
+finished, so that the same command can be given until it says that all is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from residual_encoder import claims, experiments, files, memory, results, runner
+from residual_encoder import reproduction_report as pages
+from residual_encoder.claims import Evidence
+from residual_encoder.costs import Forecast, spoken
+from residual_encoder.datasets import DataConfig
+from residual_encoder.experiments import Budget, Run
+from residual_encoder.memory import StepMemory
+from residual_encoder.recipes import RECIPES
+from residual_encoder.results import Result
+from residual_encoder.runner import Place
+
+
+@dataclass(frozen=True)
+class ReproduceConfig:
+    """What to reproduce, on what, and where to.
+
+    Attributes:
+      data: Photographs.
+      workdir: Folder of everything; a used one is gone on with.
+      budget: How much of everything.
+      vgg16_weights: "imagenet", "none" or the path of a VGG16 weight file.
+    """
+
+    data: DataConfig
+    workdir: str
+    budget: Budget
+    vgg16_weights: str = "imagenet"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What is there.
+
+    Attributes:
+      page: report.html; report.json lies beside it.
+      unfinished: Names of the runs that a signal kept from being done.
+    """
+
+    page: Path
+    unfinished: list[str]
+
+
+def reproduce(config: ReproduceConfig) -> Reproduction:
+    """Runs what is not finished yet and writes the report.
+
+    Raises:
+      ValueError: the workdir holds another budget's runs.
+      OSError: data or weights are missing, or the workdir cannot be written.
+    """
+    folder = Path(config.workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Before anything else: on a GPU this process would hold the memory that is measured.
+    measured = _memory(config.budget, folder / "memory.json")
+    runs = experiments.plan(config.budget, config.data)
+    place = Place(folder / "runs", config.budget, config.vgg16_weights)
+    finished = _finished(runs, place)
+    evidence = Evidence({r.name: r for r in finished}, measured, config.budget.decisive)
+    pages.write(folder, config.data, config.budget, runs, evidence)
+    unfinished = [run.name for run in runs if run.name not in evidence.results]
+    return Reproduction(folder / pages.PAGE, unfinished)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def _finished(runs: list[Run], place: Place) -> list[Result]:
+    """The results of all runs, or of those before a signal."""
+    done = [results.read(place.of(run), run.to_json()) for run in runs]
+    found = [result for result in done if result]
+    todo = [run for run, result in zip(runs, done, strict=True) if not result]
+    if not todo:
+        return found
+    forecast = Forecast(todo)
+    _say(
+        f"{len(runs)} runs, {len(found)} finished before. Expected for the other {len(todo)}: "
+        f"{spoken(forecast.left())}; the estimate gets better as they go."
+    )
+    for number, run in enumerate(todo, start=len(found) + 1):
+        began = time.perf_counter()
+        result = runner.finish(run, place)
+        if result is None:
+            break
+        found.append(result)
+        taken = time.perf_counter() - began
+        forecast.note(run.name, taken)
+        failed = f", broke: {result.failure}" if result.failure else ""
+        left = f"{spoken(taken)}{failed}; {spoken(forecast.left())} left"
+        _say(f"[{number}/{len(runs)}] {run.name}: {left}")
+    return found
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def _memory(budget: Budget, path: Path) -> dict[str, list[StepMemory]]:
+    """Memory of one training step by network, measured once."""
+    if not budget.memory_size:
+        return {}
+    if not path.is_file():
+        _say("Measuring the memory of a training step")
+        found = {
+            name: [_step(name, batch, budget.memory_size) for batch in batches]
+            for name, batches in claims.MEMORY_BATCHES.items()
+        }
+        rows = {name: [dataclasses.asdict(step) for step in steps] for name, steps in found.items()}
+        files.write_text(path, json.dumps(rows, indent=2) + "\n")
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return {name: [StepMemory(**row) for row in steps] for name, steps in rows.items()}
+
+
+def _step(name: str, batch: int, size: int) -> StepMemory:
+    try:
+        return memory.step_memory(RECIPES[name], batch, size, claims.MEMORY_LIMIT)
+    except BrokenProcessPool:  # killed: the machine has not even so much
+        return StepMemory("cpu", batch, size, 0.0, None, False)

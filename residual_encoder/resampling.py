@@ -1,0 +1,92 @@
+"""Pictures to the network's size and chroma back, a few rows at a time.
+
+Every row is computed by itself, so stripes of a picture are exactly the rows of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+
+def _centers(inside: int, outside: int) -> np.ndarray:
+    """Where the centers of `outside` pixels lie among those of `inside` pixels; [outside]."""
+    return (np.arange(outside) + 0.5) * (inside / outside) - 0.5
+
+
+def weights(inside: int, outside: int) -> np.ndarray:
+    """Bilinear weights that average when they shrink: `tf.image.resize` with `antialias`.
+
+    Args:
+      inside: Pixels along one side before.
+      outside: Pixels after.
+
+    Returns:
+      [outside, inside] float32; every row sums to 1.
+    """
+    reach = max(inside / outside, 1.0)
+    centers = _centers(inside, outside)[:, None]
+    near = np.floor(centers) + np.arange(np.floor(-reach), np.ceil(reach) + 1)  # [outside, taps]
+    triangle = np.maximum(0.0, 1.0 - np.abs(near - centers) / reach)
+    triangle[(near < 0) | (near >= inside)] = 0
+    dense = np.zeros((outside, inside), np.float32)
+    place = np.clip(near, 0, inside - 1).astype(int)
+    np.add.at(dense, (np.arange(outside)[:, None], place), triangle)
+    return dense / dense.sum(axis=1, keepdims=True)
+
+
+def resized(x: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resizes a small array. [h, w, C] float32 -> [height, width, C]."""
+    if x.shape[:2] == (height, width):
+        return x
+    down, across = weights(x.shape[0], height), weights(x.shape[1], width)
+    return np.einsum("yh,hwc,xw->yxc", down, x, across, optimize=True)
+
+
+def shrunk(
+    stripes: Iterable[np.ndarray], size: tuple[int, int], target: tuple[int, int]
+) -> np.ndarray:
+    """Resizes a picture that comes in stripes, top to bottom.
+
+    Args:
+      stripes: [rows, W] float32 each, H rows in all.
+      size: (H, W) of the picture.
+      target: (h, w) wanted.
+
+    Returns:
+      [h, w] float32.
+    """
+    down, top = weights(size[0], target[0]), 0
+    short = np.zeros((target[0], size[1]), np.float32)  # [h, W]
+    for stripe in stripes:
+        part = down[:, top : top + len(stripe)]
+        (touched,) = np.nonzero(part.any(axis=1))
+        band = slice(touched[0], touched[-1] + 1)
+        short[band] += part[band] @ stripe
+        top += len(stripe)
+    return short @ weights(size[1], target[1]).T
+
+
+def enlarged_rows(small: np.ndarray, rows: slice, height: int, width: int) -> np.ndarray:
+    """Some rows of a small array enlarged bilinearly, pixel centers aligned, ends repeated.
+
+    Args:
+      small: [h, w, C] float32, C from 1 to 4, h <= height and w <= width.
+      rows: Which rows of the enlarged array.
+      height: Of the whole enlarged array.
+      width: Of the enlarged array.
+
+    Returns:
+      [rows, width, C] float32.
+    """
+    last = len(small) - 1
+    place = np.clip(_centers(len(small), height)[rows], 0, last)
+    above = np.minimum(place.astype(int), max(last - 1, 0))
+    share = (place - above).astype(np.float32)[:, None, None]
+    lines = small[above] + share * (small[np.minimum(above + 1, last)] - small[above])
+    count = len(lines)
+    pair = np.repeat(lines, 2, axis=0) if count == 1 else lines  # OpenCV rounds one row otherwise
+    wide = cv2.resize(pair, (width, len(pair)), interpolation=cv2.INTER_LINEAR)
+    return wide.reshape(len(pair), width, small.shape[2])[:count]

@@ -1,0 +1,53 @@
+"""Shipped weights: half the bytes, the same chroma, a hash that holds."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from residual_encoder import checkpoints, release
+from residual_encoder.inference import Colorizer
+
+
+def test_half_the_bytes_and_the_same_colors(soft_weights, tmp_path):
+    path = tmp_path / "small.weights.h5"
+    assert release.release(soft_weights, path) < 0.5 / 255
+    assert path.stat().st_size < 0.55 * soft_weights.stat().st_size
+    ours, about = checkpoints.read_arrays(path)
+    theirs, before = checkpoints.read_arrays(soft_weights)
+    assert about == before
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=2**-11, atol=6e-8, err_msg=name)
+    gray = np.random.default_rng(1).integers(0, 256, (40, 50), np.uint8)
+    pair = [Colorizer(model).colorize(gray).astype(int) for model in (soft_weights, path)]
+    assert np.abs(pair[0] - pair[1]).max() <= 1
+
+
+def test_variances_beyond_float16_survive():
+    halved = release.halved({"a/kernel": np.ones((2, 2)), "a/moving_variance": np.float32([1e6])})
+    assert halved["a/kernel"].dtype == np.float16
+    assert halved["a/moving_variance"] == [1e6]
+
+
+def test_hash_is_that_of_the_file(soft_weights, tmp_path):
+    path = tmp_path / "small.weights.h5"
+    release.release(soft_weights, path)
+    line = (tmp_path / "small.weights.h5.sha256").read_text()
+    assert line == f"{hashlib.sha256(path.read_bytes()).hexdigest()}  small.weights.h5\n"
+
+
+def test_what_float16_would_spoil_is_not_written(soft_weights, tmp_path):
+    arrays, about = checkpoints.read_arrays(soft_weights)
+    arrays["color4/kernel"] = arrays["color4/kernel"] * 1e9  # infinite in float16
+    spoiled, path = tmp_path / "spoiled.weights.h5", tmp_path / "small.weights.h5"
+    checkpoints.write_arrays(spoiled, arrays, about)
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="changes chroma by"):
+        release.release(spoiled, path)
+    assert not path.exists()
+
+
+def test_refuses_other_names_and_existing_files(soft_weights, tmp_path):
+    with pytest.raises(ValueError, match="must end in .weights.h5"):
+        release.release(soft_weights, tmp_path / "small.h5")
+    with pytest.raises(FileExistsError):
+        release.release(soft_weights, soft_weights)

@@ -1,0 +1,530 @@
+"""Films: what is kept, steady color, cuts, and going on after a stop."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import weakref
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from residual_encoder import ffmpeg, film, motion, reel, scenes, video
+from residual_encoder.inference import Colorizer
+from residual_encoder.video import FilmConfig, colorize_film
+
+os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # before the first film, which may be a test's own
+PROGRAM = ffmpeg.find()
+needs_ffmpeg = pytest.mark.skipif(PROGRAM is None, reason="no ffmpeg with libx264 on the PATH")
+RATE = 24
+SIZE = (160, 120)  # width, height
+
+
+def scene_gray(index, size=230):
+    return scenes.render(3, index, size) / 255 @ np.array([0.299, 0.587, 0.114])
+
+
+def reel_frames(count, parts=3, size=SIZE, noise=0.02, exposure=0.08):
+    """Gray frames of `parts` scenes, panned one pixel a frame, with grain and exposure flicker."""
+    random = np.random.default_rng(0)
+    width, height = size
+    wholes = [scene_gray(index) for index in range(parts)]
+    for number in range(count):
+        part, step = divmod(number, count // parts)
+        whole = wholes[part]
+        x = min(step, whole.shape[1] - width)
+        frame = whole[40 : 40 + height, x : x + width] * (1 + exposure * random.uniform(-1, 1))
+        frame = frame + random.normal(0, noise, frame.shape)
+        yield np.rint(255 * np.clip(frame, 0, 1)).astype(np.uint8)
+
+
+def write_film(path, frames, rate=RATE):
+    """An MPEG-4 film by OpenCV alone."""
+    writer = None
+    for frame in frames:
+        if writer is None:
+            code, size = cv2.VideoWriter.fourcc(*"mp4v"), frame.shape[1::-1]
+            writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, rate, size)
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR))
+    writer.release()
+    return path
+
+
+def run_ffmpeg(*arguments):
+    subprocess.run([PROGRAM, "-loglevel", "error", "-y", *map(str, arguments)], check=True)
+
+
+def probe(path):
+    """What ffprobe says of a file: its streams by kind, and its tags."""
+    command = ["ffprobe", "-v", "error", "-of", "json", "-count_frames", "-show_streams"]
+    said = json.loads(subprocess.check_output([*command, "-show_format", str(path)]))
+    return {s["codec_type"]: s for s in said["streams"]}, said["format"].get("tags", {})
+
+
+def read(path):
+    return np.stack([frame for _, frame in film.frames(path)])
+
+
+class Painter:
+    """Stands in for a Colorizer: chroma follows gray and jumps from frame to frame.
+
+    `small_gray`, `small_chroma` and `merge` as the film job uses them; `merged` keeps the chroma.
+    """
+
+    sha256, saturation, upsampling = "painter", 1.0, "none"
+
+    def __init__(self, size=48, dies_at=None):
+        self.size, self.dies_at, self.merged, self.predicted = size, dies_at, [], 0
+
+    def small_gray(self, picture):
+        height, width = picture.shape[:2]
+        scale = self.size / min(height, width)
+        size = round(width * scale), round(height * scale)
+        return cv2.resize(picture[..., 0], size, interpolation=cv2.INTER_AREA)[..., None] / (
+            np.float32(255)
+        )
+
+    def small_chroma(self, gray):
+        self.predicted += len(gray)
+        jump = 0.05 * np.sin(1e4 * gray.mean(axis=(1, 2, 3), keepdims=True))
+        return np.concatenate([0.5 + jump + 0 * gray, 0.5 + 0.1 * gray], -1).astype(np.float32)
+
+    def merge(self, picture, chroma, gray):
+        if len(self.merged) == self.dies_at:
+            raise KeyboardInterrupt
+        self.merged.append(chroma)
+        large = cv2.resize(chroma, picture.shape[1::-1]) - 0.5
+        luma = picture[..., 0].astype(np.float32)
+        u, v = 255 * large[..., 0], 255 * large[..., 1]
+        rgb = np.stack([luma + 1.402 * v, luma - 0.344 * u - 0.714 * v, luma + 1.772 * u], -1)
+        return np.rint(np.clip(rgb, 0, 255)).astype(np.uint8)
+
+
+@pytest.fixture
+def without_ffmpeg(monkeypatch):
+    monkeypatch.setattr(ffmpeg, "find", lambda: None)
+
+
+@pytest.fixture(params=["ffmpeg", "OpenCV"])
+def encoder(request, monkeypatch):
+    """Runs a test with both encoders."""
+    if request.param == "OpenCV":
+        monkeypatch.setattr(ffmpeg, "find", lambda: None)
+    elif PROGRAM is None:
+        pytest.skip("no ffmpeg with libx264 on the PATH")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """36 frames, cuts at 12 and 24."""
+    return write_film(tmp_path_factory.mktemp("clip") / "clip.mp4", reel_frames(36))
+
+
+@pytest.fixture(scope="module")
+def sounding(clip, tmp_path_factory):
+    """The clip with a tone, two tags and a chapter."""
+    if PROGRAM is None:
+        pytest.skip("no ffmpeg with libx264 on the PATH")
+    folder = tmp_path_factory.mktemp("sounding")
+    tags = folder / "tags.txt"
+    tags.write_text(
+        ";FFMETADATA1\ntitle=The reel\n[CHAPTER]\nTIMEBASE=1/24\nSTART=0\nEND=12\ntitle=One\n"
+    )
+    path = folder / "sounding.mp4"
+    tone = ("-f", "lavfi", "-t", "1.5", "-i", "sine=440")
+    kept = ("-map", "0:v", "-map", "1:a", "-map_metadata", "2", "-map_chapters", "2")
+    run_ffmpeg("-i", clip, *tone, "-i", tags, *kept, "-c:v", "copy", "-c:a", "aac", path)
+    return path
+
+
+# --- motion ---------------------------------------------------------------------------------------
+
+
+def field(values):
+    """[32, 32, 2] chroma, the same everywhere."""
+    return np.broadcast_to(np.float32(values), (32, 32, 2)).copy()
+
+
+def texture(rng, size=96):
+    """[size, size, 1] smooth gray in 0.1..0.9."""
+    gray = cv2.GaussianBlur(rng.normal(size=(size, size)).astype(np.float32), (0, 0), 3)
+    return cv2.normalize(gray, None, 0.1, 0.9, cv2.NORM_MINMAX)[..., None]
+
+
+def test_a_still_picture_gets_the_running_mean():
+    gray = texture(np.random.default_rng(0), 32)
+    moment = motion.begin(gray, field([0.4, 0.5]))
+    moment, change = motion.follow(moment, gray, field([0.6, 0.5]))
+    np.testing.assert_allclose(moment.smooth[16, 16], [0.5, 0.5], atol=1e-5)  # (0.4 + 0.6) / 2
+    assert change == (False, pytest.approx(0.1), pytest.approx(0.05))  # mean of both channels
+    moment, change = motion.follow(moment, gray, field([0.4, 0.5]))
+    np.testing.assert_allclose(moment.smooth[16, 16], [1.4 / 3, 0.5], atol=1e-5)
+    for _ in range(100):
+        moment, _ = motion.follow(moment, gray, field([0.9, 0.5]))
+    np.testing.assert_allclose(moment.smooth[16, 16], [0.9, 0.5], atol=1e-4)  # nothing sticks
+    assert moment.held.max() == motion.MEMORY
+
+
+def test_chroma_goes_with_what_moves(rng):
+    whole, colors = texture(rng, 112), rng.uniform(size=(112, 112, 2)).astype(np.float32)
+    colors = cv2.normalize(cv2.GaussianBlur(colors, (0, 0), 4), None, 0, 1, cv2.NORM_MINMAX)
+    before = motion.begin(whole[8:104, 8:104], colors[8:104, 8:104])
+    now, change = motion.follow(before, whole[8:104, 11:107], np.full((96, 96, 2), 0.5, np.float32))
+    wanted = (colors[8:104, 11:107] + 0.5) / 2
+    inner = (slice(10, 86), slice(10, 86))
+    np.testing.assert_allclose(now.smooth[inner], wanted[inner], atol=0.005)
+    stayed = (colors[8:104, 8:104] + 0.5) / 2
+    assert np.abs(stayed[inner] - wanted[inner]).max() > 0.03  # not moving would have shown
+
+
+def test_what_comes_into_view_begins_with_its_own_chroma(rng):
+    whole = texture(rng, 112)
+    before = motion.begin(whole[8:104, 8:104], np.full((96, 96, 2), 0.2, np.float32))
+    now, _ = motion.follow(before, whole[8:104, 13:109], np.full((96, 96, 2), 0.8, np.float32))
+    np.testing.assert_allclose(now.smooth[20:76, 92:], 0.8, atol=1e-6)
+    np.testing.assert_allclose(now.smooth[20:76, 20:76], 0.5, atol=0.02)
+    assert now.held[40, 95] == 1
+
+
+def test_exposure_is_no_cut_and_a_new_scene_is(rng):
+    gray, other = texture(rng), texture(rng)
+    before = motion.begin(gray, rng.uniform(size=(96, 96, 2)).astype(np.float32))
+    chroma = rng.uniform(size=(96, 96, 2)).astype(np.float32)
+    assert not motion.follow(before, 0.8 * gray + 0.05, chroma)[1].cut
+    now, change = motion.follow(before, other, chroma)
+    assert change == (True, 0, 0)
+    np.testing.assert_array_equal(now.smooth, chroma)
+
+
+def test_flow_needs_a_picture():
+    tiny = np.zeros((8, 40), np.float32)
+    np.testing.assert_array_equal(film.flow(tiny, tiny), np.zeros((8, 40, 2)))
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+def test_count_rate_size_and_gray_are_kept(encoder, clip, tmp_path):
+    target = tmp_path / "out" / "colored.mp4"
+    target.parent.mkdir()
+    summary = colorize_film(Painter(), FilmConfig(str(clip), str(target)))
+    before, after = read(clip), read(target)
+    assert before.shape == after.shape == (36, 120, 160, 3)
+    assert film.inspect(target).rate == film.inspect(clip).rate == RATE
+    assert (summary.frames, summary.seconds, summary.scene_cuts) == (36, 1.5, (12, 24))
+    luma = after @ np.array([0.299, 0.587, 0.114])
+    cost = {"ffmpeg": 3, "OpenCV": 5}[encoder]  # of 255, most of it grain
+    assert np.abs(luma - before @ [0.299, 0.587, 0.114]).mean() < cost
+    assert np.ptp(after.astype(int), axis=-1).mean() > 10  # in color
+    assert [path.name for path in target.parent.iterdir()] == ["colored.mp4"]  # nothing left behind
+
+
+def test_without_ffmpeg_a_note_says_so(without_ffmpeg, clip, tmp_path):
+    summary = colorize_film(Painter(), FilmConfig(str(clip), str(tmp_path / "colored.mp4")))
+    assert not summary.sound
+    assert "no ffmpeg" in summary.notes[0] and "without sound" in summary.notes[0]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_sound_tags_and_chapters_are_kept(suffix, sounding, tmp_path):
+    target = tmp_path / f"colored{suffix}"
+    summary = colorize_film(Painter(), FilmConfig(str(sounding), str(target)))
+    assert summary.sound and not summary.notes
+    streams, tags = probe(target)
+    assert streams["video"]["codec_name"] == "h264" and streams["video"]["pix_fmt"] == "yuv420p"
+    assert streams["video"]["nb_read_frames"] == "36"
+    assert Fraction(streams["video"]["avg_frame_rate"]) == RATE
+    assert streams["audio"]["codec_name"] == "aac"
+    count = int(
+        probe(sounding)[0]["audio"]["nb_read_frames"]
+    )  # Matroska shows the encoder's run-up
+    assert int(streams["audio"]["nb_read_frames"]) - count in ((0, 1) if suffix == ".mkv" else (0,))
+    assert "The reel" in tags.values() or "The reel" in {tags.get("title"), tags.get("TITLE")}
+    chapters = ["ffprobe", "-v", "error", "-show_chapters", str(target)]
+    assert b"title=One" in subprocess.check_output(chapters)
+
+
+@needs_ffmpeg
+def test_sound_that_does_not_fit_is_encoded_anew(sounding, tmp_path):
+    source, target = tmp_path / "pcm.mkv", tmp_path / "colored.mp4"
+    run_ffmpeg("-i", sounding, "-c:v", "copy", "-c:a", "pcm_s16le", source)
+    summary = colorize_film(Painter(), FilmConfig(str(source), str(target)))
+    assert summary.sound and "AAC" in summary.notes[0]
+    assert probe(target)[0]["audio"]["codec_name"] == "aac"
+
+
+@needs_ffmpeg
+def test_a_rotated_film_comes_out_upright(clip, tmp_path):
+    source, target = tmp_path / "rotated.mp4", tmp_path / "colored.mp4"
+    run_ffmpeg("-i", clip, "-c", "copy", "-metadata:s:v", "rotate=90", source)
+    assert "side_data_list" in probe(source)[0]["video"]
+    colorize_film(Painter(), FilmConfig(str(source), str(target)))
+    streams, _ = probe(target)
+    assert (streams["video"]["width"], streams["video"]["height"]) == (120, 160)
+    assert "side_data_list" not in streams["video"]
+    picture = tmp_path / "upright.png"
+    run_ffmpeg("-i", source, "-frames:v", 1, picture)
+    upright = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE).astype(float)
+    luma = read(target)[0] @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(luma - upright).mean() < 3
+
+
+@needs_ffmpeg
+def test_odd_sides_and_wide_pixels_are_kept(tmp_path):
+    source, target = tmp_path / "odd.mkv", tmp_path / "colored.mp4"
+    picture = ("-f", "lavfi", "-t", "0.2", "-i", "testsrc=s=121x91:r=30000/1001")
+    run_ffmpeg(*picture, "-vf", "format=gray,setsar=16/15", "-c:v", "ffv1", source)
+    colorize_film(Painter(), FilmConfig(str(source), str(target)))
+    stream = probe(target)[0]["video"]
+    assert (stream["width"], stream["height"]) == (121, 91)
+    assert stream["sample_aspect_ratio"] == "16:15"
+    assert stream["avg_frame_rate"] == "30000/1001"
+
+
+@needs_ffmpeg
+def test_uneven_frames_are_all_kept_at_their_mean_rate(clip, tmp_path):
+    source, target = tmp_path / "uneven.mkv", tmp_path / "colored.mp4"
+    slower = "setpts=if(lt(N\\,18)\\,N/24/TB\\,(18/24+(N-18)/12)/TB)"  # 18 at 24, then 18 at 12
+    run_ffmpeg("-i", clip, "-vf", slower, "-fps_mode", "vfr", "-enc_time_base", "1/1000", source)
+    summary = colorize_film(Painter(), FilmConfig(str(source), str(target)))
+    assert summary.frames == 36 and "not evenly spaced" in summary.notes[0]
+    mean = 35 / (18 / 24 + 17 / 12)
+    assert float(film.inspect(target).rate) == pytest.approx(mean, rel=0.01)
+    assert summary.seconds == pytest.approx(36 / mean, rel=0.01)
+
+
+def test_names_may_hold_anything(encoder, clip, tmp_path):
+    source = tmp_path / "été: a b%03d.mp4"
+    source.write_bytes(clip.read_bytes())
+    target = tmp_path / "-gefärbt: %d.mp4"
+    assert colorize_film(Painter(), FilmConfig(str(source), str(target))).frames == 36
+    assert len(read(target)) == 36
+
+
+# --- steady color ---------------------------------------------------------------------------------
+
+
+def test_flicker_is_halved_and_no_color_crosses_a_cut(without_ffmpeg, clip, tmp_path):
+    steady, plain = Painter(), Painter()
+    made = colorize_film(steady, FilmConfig(str(clip), str(tmp_path / "steady.mp4")))
+    raw = colorize_film(plain, FilmConfig(str(clip), str(tmp_path / "raw.mp4"), smoothing=False))
+    assert raw.flicker == raw.flicker_without == made.flicker_without
+    assert made.flicker < made.flicker_without / 2
+    assert made.scene_cuts == (12, 24)
+    for first in (0, *made.scene_cuts):
+        np.testing.assert_array_equal(steady.merged[first], plain.merged[first])
+        assert np.abs(steady.merged[first + 1] - plain.merged[first + 1]).max() > 0.002
+    # The same in the films themselves, by the pan that is known: one pixel a frame.
+    assert written_flicker(tmp_path / "steady.mp4") < written_flicker(tmp_path / "raw.mp4") / 2
+
+
+def written_flicker(path):
+    """Mean change of a film's UV along a pan of one pixel a frame, cuts at every 12th left out."""
+    uv = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2YUV)[..., 1:] for f in read(path)]).astype(float)
+    uv = np.stack([cv2.blur(frame, (9, 9)) for frame in uv])
+    changes = np.abs(uv[1:, :, :-1] - uv[:-1, :, 1:]).mean(axis=(1, 2, 3))
+    return np.delete(changes, [11, 23]).mean()
+
+
+def test_with_a_network(clip, soft_weights, tmp_path):
+    colorizer = Colorizer(soft_weights, size=32)
+    config = FilmConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=5)
+    summary = colorize_film(colorizer, config)
+    assert summary.frames == len(read(config.target)) == 36
+    assert 0 < summary.flicker < summary.flicker_without / 2
+    assert summary.scene_cuts == (12, 24)
+
+
+# --- going on after a stop ------------------------------------------------------------------------
+
+
+def test_a_stopped_run_goes_on_to_the_same_file(encoder, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "SEGMENT", 10)
+    config = FilmConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=4)
+    whole = FilmConfig(str(clip), str(tmp_path / "whole.mp4"), batch_size=4)
+    wanted = colorize_film(Painter(), whole)
+    for _ in range(2):  # a second stop before anything new is finished costs nothing
+        with pytest.raises(KeyboardInterrupt):
+            colorize_film(Painter(dies_at=7), config)
+    with pytest.raises(KeyboardInterrupt):
+        colorize_film(Painter(dies_at=13), config)
+    assert not (tmp_path / "colored.mp4").exists()
+    painter = Painter()
+    assert colorize_film(painter, config) == wanted
+    assert (painter.predicted, len(painter.merged)) == (26, 26)  # the first segment was not redone
+    assert (tmp_path / "colored.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"colored.mp4", "whole.mp4"}
+
+
+@pytest.mark.parametrize("changed", ["source", "size", "smoothing", "damage"])
+def test_what_is_finished_counts_for_the_same_job_only(
+    changed, without_ffmpeg, clip, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(video, "SEGMENT", 10)
+    source = tmp_path / "clip.mp4"
+    source.write_bytes(clip.read_bytes())
+    config = FilmConfig(str(source), str(tmp_path / "colored.mp4"))
+    with pytest.raises(KeyboardInterrupt):
+        colorize_film(Painter(dies_at=25), config)
+    painter = Painter(size=56 if changed == "size" else 48)
+    if changed == "source":
+        os.utime(source, (1, 1))
+    if changed == "damage":
+        (tmp_path / ".colored.mp4.parts" / reel.STATE).write_bytes(b"PK\3\4 half a file")
+    if changed == "smoothing":
+        config = FilmConfig(str(source), str(tmp_path / "colored.mp4"), smoothing=False)
+    colorize_film(painter, config)
+    assert painter.predicted == 36
+
+
+def test_memory_does_not_grow_with_length(clip, tmp_path, without_ffmpeg, monkeypatch):
+    alive = [0, 0]  # now, most
+
+    def gone():
+        alive[0] -= 1
+
+    def counted(path, first=0):
+        for seconds, frame in frames(path, first):
+            alive[0] += 1
+            alive[1] = max(alive)
+            weakref.finalize(frame, gone)
+            yield seconds, frame
+            del frame
+
+    frames = film.frames
+    monkeypatch.setattr(film, "frames", counted)
+    config = FilmConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=3)
+    colorize_film(Painter(), config)
+    assert 3 <= alive[1] <= 5  # a batch, the last frame of the one before, the one being read
+
+
+def test_what_is_counted_is_small():
+    ledger = reel.Ledger()
+    info = film.FilmInfo(8, 8, Fraction(24), 0, Fraction(1))
+    for number in range(1000):
+        ledger.add(number / 24, info, motion.Change(False, 0.2, 0.1) if number else None)
+    assert (ledger.frames, ledger.pairs, ledger.cuts) == (1000, 999, [])
+    assert ledger.flicker == pytest.approx(99.9)
+    assert not ledger.varies(info)
+
+
+@pytest.mark.slow
+@needs_ffmpeg
+def test_ten_seconds_killed_and_resumed(soft_weights, tmp_path):
+    source = write_film(tmp_path / "reel.mp4", reel_frames(240))
+    sounding = tmp_path / "sounding.mp4"
+    tone = ("-f", "lavfi", "-t", "10", "-i", "sine=440")
+    run_ffmpeg("-i", source, *tone, "-c:v", "copy", "-c:a", "aac", sounding)
+    code = textwrap.dedent(
+        """
+        import sys
+        from residual_encoder import video
+        from residual_encoder.inference import Colorizer
+        video.SEGMENT = 24
+        model, source, target = sys.argv[1:]
+        print(video.colorize_film(Colorizer(model, size=32), video.FilmConfig(source, target)))
+        """
+    )
+    start = [sys.executable, "-c", code, str(soft_weights), str(sounding)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    whole = subprocess.check_output([*start, str(tmp_path / "whole.mp4")], env=environment)
+    target = tmp_path / "colored.mp4"
+    process = subprocess.Popen([*start, str(target)], env=environment)
+    finished = tmp_path / ".colored.mp4.parts" / "000002.h264"
+    deadline = time.monotonic() + 120
+    while not finished.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL and not target.exists()
+    again = subprocess.check_output([*start, str(target)], env=environment)
+    assert again == whole
+    assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    streams, _ = probe(target)
+    assert streams["video"]["nb_read_frames"] == "240"
+    assert Fraction(streams["video"]["avg_frame_rate"]) == RATE
+    assert streams["audio"]["codec_name"] == "aac"
+    said = re.search(r"flicker=([\d.e-]+), flicker_without=([\d.e-]+)", again.decode())
+    assert float(said[1]) < float(said[2]) / 2
+    assert "scene_cuts=(80, 160)" in again.decode()
+
+
+# --- what is no film ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"", "is empty"), (b"no film at all\n" * 99, "is no film"), (None, "No such file")],
+)
+def test_what_is_no_film_is_one_line(data, words, tmp_path):
+    source = tmp_path / "film.mp4"
+    if data is not None:
+        source.write_bytes(data)
+    with pytest.raises((ValueError, OSError), match=words) as error:
+        colorize_film(Painter(), FilmConfig(str(source), str(tmp_path / "colored.mp4")))
+    assert str(source) in str(error.value) and "\n" not in str(error.value)
+    assert {path.name for path in tmp_path.iterdir()} <= {"film.mp4"}
+
+
+def test_a_film_cut_off_before_its_index_is_one_line(clip, tmp_path, capfd):
+    source = tmp_path / "cut.mp4"
+    source.write_bytes(clip.read_bytes()[:-2000])  # MP4 by OpenCV has its index at the end
+    with pytest.raises(ValueError, match="damaged or truncated"):
+        colorize_film(Painter(), FilmConfig(str(source), str(tmp_path / "colored.mp4")))
+    assert capfd.readouterr().err == ""
+
+
+@needs_ffmpeg
+def test_of_a_truncated_film_what_can_be_read_is_colored(clip, tmp_path):
+    whole, source = tmp_path / "whole.avi", tmp_path / "cut.avi"
+    run_ffmpeg("-i", clip, "-c:v", "mjpeg", "-q:v", 2, whole)
+    source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    summary = colorize_film(Painter(), FilmConfig(str(source), str(tmp_path / "colored.mp4")))
+    assert 5 < summary.frames < 30
+    assert summary.notes == (f"damaged or truncated: {summary.frames} of 36 frames were read",)
+    assert len(read(tmp_path / "colored.mp4")) == summary.frames
+
+
+def test_nothing_is_overwritten(clip, tmp_path, without_ffmpeg):
+    target = tmp_path / "colored.mp4"
+    target.write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        colorize_film(Painter(), FilmConfig(str(clip), str(target)))
+    with pytest.raises(KeyboardInterrupt):
+        colorize_film(Painter(dies_at=3), FilmConfig(str(clip), str(target), overwrite=True))
+    assert target.read_bytes() == b"mine"
+    colorize_film(Painter(), FilmConfig(str(clip), str(target), overwrite=True))
+    assert len(read(target)) == 36
+    with pytest.raises(ValueError, match="onto itself"):
+        FilmConfig(str(clip), str(clip), overwrite=True)
+
+
+@pytest.mark.parametrize("change", [{"target": "film.webm"}, {"batch_size": 0}])
+def test_wrong_settings_are_named(change):
+    with pytest.raises(ValueError, match="webm|batch_size"):
+        FilmConfig(**{"source": "a.mp4", "target": "b.mp4"} | change)
+
+
+def test_target_names():
+    assert str(video.target_name("a/b.MP4")) == "a/b.MP4"
+    assert str(video.target_name("a/b.webm")) == "a/b.webm.mp4"
+    assert video.WRITABLE <= video.FILMS
+
+
+@needs_ffmpeg
+def test_what_ffmpeg_says_is_passed_on(clip, tmp_path):
+    encoder, info = ffmpeg.H264Encoder(PROGRAM), film.inspect(clip)
+    with (
+        pytest.raises(OSError, match="ffmpeg failed.*No such file"),
+        encoder.segment(tmp_path / "no folder" / "film.h264", info) as write,
+    ):
+        for frame in read(clip):
+            write(frame)
