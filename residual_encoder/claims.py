@@ -23,6 +23,7 @@ from residual_encoder.experiments import (
     HYPERCOLUMN_CODE,
     MODERN,
     PIXELWISE,
+    PIXELWISE_ADAM,
     PLAIN,
     changed,
     developed,
@@ -169,22 +170,32 @@ def _listed(values: Iterable[float], digits: int = 2) -> str:
 
 
 def _pixelwise(evidence: Evidence) -> Judgment:
-    pixelwise, encoder = evidence.get(PIXELWISE), evidence.get(BASE)
+    runs = (evidence.results.get(name) for name in (PIXELWISE, changed(PIXELWISE_ADAM)))
+    tried = [run for run in runs if run and not run.failure] or [evidence.get(PIXELWISE)]
+    encoder = evidence.get(BASE)
+    pixelwise = max(tried, key=gain)  # the one that trained better
     low, high = pixelwise.interval("colorfulness")
-    gray = GRAYISH * pixelwise.mean("colorfulness_truth")
-    other = encoder.interval("colorfulness")
+    grayish = GRAYISH * pixelwise.mean("colorfulness_truth")
     verdict = OPEN
-    if high < gray and high < other[0]:
+    if high < grayish and high < encoder.interval("colorfulness")[0]:
         verdict = HELD
-    elif low > gray:
-        verdict = FAILED
-    rows = [("pixelwise", pixelwise), ("residual encoder", encoder)]
+    elif low > grayish and pixelwise.interval("psnr_pooled_gain")[1] > 0:
+        verdict = FAILED  # one that is worse than gray has not trained, and says nothing
     figures = [
-        f"colorfulness {show((result.mean('colorfulness'), *result.interval('colorfulness')), 1)} "
-        f"{name}"
-        for name, result in rows
+        f"colorfulness {_with_interval(result, 'colorfulness', 1)} {result.name}, "
+        f"{gain(result):.2f} dB over gray"
+        for result in (*tried, encoder)
     ]
     return Judgment(verdict, [*figures, f"{pixelwise.mean('colorfulness_truth'):.1f} truth"])
+
+
+def _with_interval(result: Result, metric: str, digits: int) -> str:
+    return show((result.mean(metric), *result.interval(metric)), digits)
+
+
+def gain(result: Result) -> float:
+    """Pooled PSNR over gray, dB."""
+    return result.mean("psnr_pooled_gain")
 
 
 # --- blurred against plain ------------------------------------------------------------------------
@@ -316,11 +327,6 @@ def _intensity(evidence: Evidence) -> Judgment:
 
 
 # --- changes to the residual encoder --------------------------------------------------------------
-
-
-def gain(result: Result) -> float:
-    """Pooled PSNR over gray, dB."""
-    return result.mean("psnr_pooled_gain")
 
 
 def brings_little(gains: Sequence[float]) -> str:
@@ -494,10 +500,11 @@ CLAIMS = (
         "pixelwise",
         "A single 1x1 convolution over the hypercolumn collapses to gray.",
         ARTICLE,
-        "pixelwise and residual encoder, as many images, same seed; colorfulness of validation "
-        "photographs",
-        f"held if pixelwise is below {GRAYISH:.0%} of the true colorfulness and below the residual "
-        "encoder, by the ends of the 95 % intervals; did not hold if it is above that share",
+        "pixelwise with the script's SGD and with Adam, and residual encoder, as many images, same "
+        "seed; colorfulness of validation photographs",
+        "of the pixelwise runs the better one by PSNR: held if it is below "
+        f"{GRAYISH:.0%} of the true colorfulness and below the residual encoder, by the ends of "
+        "the 95 % intervals; did not hold if above that share, unless it is worse than gray",
         _pixelwise,
     ),
     Claim(

@@ -12,9 +12,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# Chosen by measurement. The true chroma of validation photographs, shrunk to a quarter and
-# enlarged again: 0.4 dB over bilinear and 9 % less error within 4 pixels of strong edges. Averaged
-# offsets lose 4 dB there, larger windows 0.1 dB and more.
+# Chosen by measurement. The true chroma of 500 validation photographs, shrunk to a quarter and
+# enlarged again: 0.34 dB over bilinear, and 9.5 % less error within 4 pixels of the strongest 5 %
+# of edges. Averaged offsets lose 4 dB there; windows of radius 2 gain 0.19 dB only.
 RADIUS = 1  # pixels of the network's size
 EPSILON = 0.02  # of gray's variance in a window, gray in [0, 1]
 

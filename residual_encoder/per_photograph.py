@@ -18,6 +18,10 @@ Tensor = Any
 Rows = dict[str, list[float]]
 
 
+class NotFinite(ValueError):
+    """A network says numbers that are not finite."""
+
+
 class Recorder(Colorizer):
     """A colorizer that keeps what it said."""
 
@@ -27,8 +31,14 @@ class Recorder(Colorizer):
         self.said: list[np.ndarray] = []  # [B, H, W, 2] float32 each, in the order asked
 
     def chroma(self, gray: Tensor) -> Tensor:
-        """As `Colorizer.chroma`."""
+        """As `Colorizer.chroma`.
+
+        Raises:
+          NotFinite: training has broken the network.
+        """
         chroma = super().chroma(gray)
+        if not np.isfinite(chroma).all():
+            raise NotFinite(f"{self.recipe.name} says chroma that is not finite")
         self.said.append(np.asarray(chroma))
         return chroma
 

@@ -6,6 +6,7 @@ finished, so that the same command can be given until it says that all is done.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -14,7 +15,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from residual_encoder import claims, experiments, files, memory, results, runner
+import tensorflow as tf
+
+from residual_encoder import claims, datasets, experiments, files, memory, results, runner
 from residual_encoder import reproduction_report as pages
 from residual_encoder.claims import Evidence
 from residual_encoder.costs import Forecast, spoken
@@ -63,9 +66,10 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
       ValueError: the workdir holds another budget's runs.
       OSError: data or weights are missing, or the workdir cannot be written.
     """
+    _leave_room_on_gpus()
+    _check_data(config)
     folder = Path(config.workdir)
     folder.mkdir(parents=True, exist_ok=True)
-    # Before anything else: on a GPU this process would hold the memory that is measured.
     measured = _memory(config.budget, folder / "memory.json")
     runs = experiments.plan(config.budget, config.data)
     place = Place(folder / "runs", config.budget, config.vgg16_weights)
@@ -74,6 +78,20 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
     pages.write(folder, config.data, config.budget, runs, evidence)
     unfinished = [run.name for run in runs if run.name not in evidence.results]
     return Reproduction(folder / pages.PAGE, unfinished)
+
+
+def _leave_room_on_gpus() -> None:
+    """Takes no more of a GPU's memory than it needs: the rest is measured in other processes."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # in use already, as it is
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _check_data(config: ReproduceConfig) -> None:
+    """Missing data is better known now than after the first measurement."""
+    size = config.budget.evaluation_size
+    for split in datasets.SPLITS:
+        datasets.eval_batches(config.data, batch_size=1, image_size=size, limit=1, split=split)
 
 
 def _say(line: str) -> None:

@@ -23,7 +23,7 @@ from residual_encoder import (
 from residual_encoder.datasets import DataConfig
 from residual_encoder.evaluation import EvaluateConfig, evaluate_model
 from residual_encoder.experiments import Budget, Run
-from residual_encoder.per_photograph import Recorder
+from residual_encoder.per_photograph import NotFinite, Recorder
 from residual_encoder.results import Result
 from residual_encoder.training import Diverged, TrainConfig, train
 from residual_encoder.workdir import read_metrics
@@ -74,7 +74,7 @@ def finish(run: Run, place: Place) -> Result | None:
         if train(_training(run, place)).interrupted:
             return None
         results.write(folder, _measured(run, place))
-    except Diverged as error:
+    except (Diverged, NotFinite) as error:
         results.write(folder, Result(run.to_json(), failure=str(error), about=_about(run, folder)))
     _forget(folder)
     return results.read(folder, run.to_json())

@@ -104,15 +104,25 @@ def test_systems_on_other_photographs_do_not_compare():
 # --- claims ---------------------------------------------------------------------------------------
 
 
+def colored(name, colorfulness, gain=1.0):
+    about = {"colorfulness_truth": 40, "psnr_pooled_gain": gain}
+    return result(name, colorfulness=colorfulness, **about)
+
+
 @pytest.mark.parametrize(
     ("pixelwise", "encoder", "wanted"), [(4, 15, HELD), (20, 15, FAILED), (4, 3, OPEN)]
 )
 def test_pixelwise_is_gray_and_the_encoder_is_not(pixelwise, encoder, wanted):
-    found = [
-        result(name, colorfulness=value, colorfulness_truth=40)
-        for name, value in ((PIXELWISE, pixelwise), (BASE, encoder))
-    ]
-    assert verdict("pixelwise", *found) == wanted
+    assert verdict("pixelwise", colored(PIXELWISE, pixelwise), colored(BASE, encoder)) == wanted
+
+
+def test_a_pixelwise_model_that_is_worse_than_gray_decides_nothing():
+    """Stuck at the ends of the sigmoid: colorful, and wrong."""
+    stuck, encoder = colored(PIXELWISE, 120, gain=-14.0), colored(BASE, 15)
+    assert verdict("pixelwise", stuck, encoder) == OPEN
+    adam = changed("pixelwise_adam")
+    assert verdict("pixelwise", stuck, colored(adam, 4, gain=0.1), encoder) == HELD
+    assert verdict("pixelwise", stuck, colored(adam, 30, gain=0.1), encoder) == FAILED
 
 
 def falling(*values, every=10):
