@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from residual_encoder import claims, hue, verdicts
-from residual_encoder.claims import CLAIMS, Evidence, judge
-from residual_encoder.experiments import (
+from residual_encoder.reproduction import claims, hue, judgments, verdicts
+from residual_encoder.reproduction.claims import CLAIMS
+from residual_encoder.reproduction.evidence import Evidence, judge
+from residual_encoder.reproduction.experiments import (
     BASE,
     CNN_RATES,
     CNNS,
@@ -17,9 +18,9 @@ from residual_encoder.experiments import (
     developed,
     seeded,
 )
-from residual_encoder.memory import StepMemory
-from residual_encoder.results import Result
-from residual_encoder.verdicts import FAILED, HELD, OPEN
+from residual_encoder.reproduction.memory import StepMemory
+from residual_encoder.reproduction.results import Result
+from residual_encoder.reproduction.verdicts import FAILED, HELD, OPEN
 
 N = 40
 NOISE = np.random.default_rng(0).normal(size=N)
@@ -134,9 +135,9 @@ def falling(*values, every=10):
 
 def test_steps_to_a_level_lie_on_the_line_between_measurements():
     steps, values = np.array([10.0, 20.0, 30.0]), np.array([20.0, 16.0, 15.0])
-    assert claims.steps_to(steps, values, 18.0) == 15.0
-    assert claims.steps_to(steps, values, 20.0) == 10.0
-    assert claims.steps_to(steps, values, 14.0) == float("inf")
+    assert judgments.steps_to(steps, values, 18.0) == 15.0
+    assert judgments.steps_to(steps, values, 20.0) == 10.0
+    assert judgments.steps_to(steps, values, 14.0) == float("inf")
 
 
 @pytest.mark.parametrize(
@@ -163,8 +164,8 @@ def test_equal_iterations_and_equal_time_may_disagree():
 
 def test_late_loss_is_of_the_last_quarter():
     log = [{"step": k, "loss": float(k)} for k in range(1, 9)]
-    assert claims.late_loss(log, "step", 8) == 7.5
-    assert np.isnan(claims.late_loss(log, "step", 0.5))
+    assert judgments.late_loss(log, "step", 8) == 7.5
+    assert np.isnan(judgments.late_loss(log, "step", 0.5))
 
 
 def steps_of_memory(each_encoder, each_hypercolumn, size=224):
@@ -186,8 +187,8 @@ def test_memory_needs_six_to_fit_and_two_not_to():
 
 
 def test_largest_batch_by_hand():
-    assert claims.largest_batch(steps_of_memory(300, 1500)[CODE]) == 6  # 60 + 6 * 300 = 1860
-    assert claims.largest_batch(steps_of_memory(300, 1500)[HYPERCOLUMN_CODE]) == 1
+    assert judgments.largest_batch(steps_of_memory(300, 1500)[CODE]) == 6  # 60 + 6 * 300 = 1860
+    assert judgments.largest_batch(steps_of_memory(300, 1500)[HYPERCOLUMN_CODE]) == 1
 
 
 @pytest.mark.parametrize(("off", "wanted"), [(0.6, HELD), (2.0, FAILED)])
@@ -207,7 +208,7 @@ def test_intensity_is_kept_within_a_code_value(off, wanted):
     ],
 )
 def test_a_change_brings_little(gains, wanted):
-    assert claims.brings_little(gains) == wanted
+    assert judgments.brings_little(gains) == wanted
 
 
 @pytest.mark.parametrize(("elu", "wanted"), [(0.5, HELD), (0.9, FAILED)])

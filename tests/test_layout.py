@@ -23,8 +23,8 @@ FLOORS = [
         "film",
     },
     {"ab_grid", "classes", "ffmpeg", "motion"},
-    {"losses", "decoding", "metrics", "networks", "report", "diagram", "reel", "flops", "results"},
-    {"sources", "recipes", "verdicts", "hue", "article_curve"},
+    {"losses", "decoding", "metrics", "networks", "report", "diagram", "reel", "flops"},
+    {"sources", "recipes"},
     {"loading", "steps", "adversarial", "inference"},
     {
         "datasets",
@@ -34,14 +34,10 @@ FLOORS = [
         "finding",
         "video",
         "showcase",
-        "memory",
-        "per_photograph",
         "learners",
     },
-    {"training", "benchmark", "shards", "proofs", "prior", "evaluation", "experiments", "columns"},
-    {"page", "tour", "command", "runner", "claims", "costs"},
-    {"reproduction_report"},
-    {"reproduction"},
+    {"training", "benchmark", "shards", "proofs", "prior", "evaluation"},
+    {"page", "tour", "command", "reproduction"},
 ]
 BESIDE = {
     ("album", "video"),

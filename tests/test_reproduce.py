@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder import columns, experiments, images, memory, reproduction, runner, training
-from residual_encoder.claims import CLAIMS
+from residual_encoder import images, training
 from residual_encoder.datasets import DataConfig
-from residual_encoder.experiments import BASE, BUDGETS, CODE, HYPERCOLUMN_CODE, Run
 from residual_encoder.inference import Colorizer
 from residual_encoder.recipes import RECIPES
-from residual_encoder.reproduction import ReproduceConfig, reproduce
-from residual_encoder.runner import Place
+from residual_encoder.reproduction import columns, experiments, judgments, memory, runner
+from residual_encoder.reproduction import reproduce as reproduction
+from residual_encoder.reproduction.claims import CLAIMS
+from residual_encoder.reproduction.experiments import BASE, BUDGETS, CODE, HYPERCOLUMN_CODE, Run
+from residual_encoder.reproduction.reproduce import ReproduceConfig, reproduce
+from residual_encoder.reproduction.runner import Place
 from residual_encoder.training import Diverged
 from residual_encoder.workdir import read_metrics
 
@@ -199,7 +201,7 @@ def test_a_run_measured_on_its_way_is_compared_by_its_last_weights(tmp_path):
     run = Run("watched", recipe, SCENES, evaluations=2)
     result = runner.finish(run, Place(tmp_path, TINY, "none"))
     assert result.evaluation["model"]["name"] == runner.LAST
-    steps, _ = reproduction.claims.watched(result)
+    steps, _ = judgments.watched(result)
     assert steps.tolist() == [2, 4]
 
 

@@ -39,8 +39,8 @@ def main(_: list[str]) -> int:
     """Flags in, a report out."""
     tf.get_logger().setLevel("ERROR")  # it takes the many networks of one process for retracing
     from residual_encoder.datasets import DataConfig
-    from residual_encoder.experiments import BUDGETS
-    from residual_encoder.reproduction import ReproduceConfig, reproduce
+    from residual_encoder.reproduction.experiments import BUDGETS
+    from residual_encoder.reproduction.reproduce import ReproduceConfig, reproduce
 
     done = reproduce(
         ReproduceConfig(

@@ -11,20 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from residual_encoder import (
-    checkpoints,
-    columns,
-    datasets,
-    flops,
-    networks,
-    per_photograph,
-    results,
-)
+from residual_encoder import checkpoints, datasets, flops, networks
 from residual_encoder.datasets import DataConfig
 from residual_encoder.evaluation import EvaluateConfig, evaluate_model
-from residual_encoder.experiments import Budget, Run
-from residual_encoder.per_photograph import NotFinite, Recorder
-from residual_encoder.results import Result
+from residual_encoder.reproduction import columns, per_photograph, results
+from residual_encoder.reproduction.experiments import Budget, Run
+from residual_encoder.reproduction.per_photograph import NotFinite, Recorder
+from residual_encoder.reproduction.results import Result
 from residual_encoder.training import Diverged, TrainConfig, train
 from residual_encoder.workdir import read_metrics
 

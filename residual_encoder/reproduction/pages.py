@@ -10,13 +10,28 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from residual_encoder import article_curve, columns, experiments, files, hue, images, report
-from residual_encoder import claims as judging
-from residual_encoder.claims import Evidence, Finding
+from residual_encoder import files, images, report
 from residual_encoder.datasets import DataConfig
-from residual_encoder.experiments import BASE, CODE, HYPERCOLUMN_CODE, PLAIN, Budget, Run, changed
 from residual_encoder.report import Figure, Section, Table
-from residual_encoder.results import Result
+from residual_encoder.reproduction import (
+    article_curve,
+    claims,
+    columns,
+    experiments,
+    hue,
+    judgments,
+)
+from residual_encoder.reproduction.evidence import Evidence, Finding
+from residual_encoder.reproduction.experiments import (
+    BASE,
+    CODE,
+    HYPERCOLUMN_CODE,
+    PLAIN,
+    Budget,
+    Run,
+    changed,
+)
+from residual_encoder.reproduction.results import Result
 
 PAGE, ROWS = "report.html", "report.json"
 VERSIONED = ("tensorflow", "keras", "numpy")
@@ -35,7 +50,7 @@ def write(
       runs: All that the budget has.
       evidence: What is finished.
     """
-    findings = judging.findings(evidence)
+    findings = claims.findings(evidence)
     about = _about(data, budget, runs, evidence)
     shown = [run for run in runs if run.name in evidence.results and not run.data.train_limit]
     compared = [evidence.results[run.name] for run in shown if run.seed == budget.seeds[0]]
@@ -150,9 +165,9 @@ def _article_figure(evidence: Evidence) -> Iterator[Figure]:
 
 def _convergence_figure(evidence: Evidence) -> Iterator[Figure]:
     found = [*_of(evidence, BASE), *_of(evidence, changed(PLAIN))]
-    logs = {result.name: result.log for result in found if judging.watched(result)[0].size}
+    logs = {result.name: result.log for result in found if judgments.watched(result)[0].size}
     if logs:
-        drawing = report.curve(logs, y=f"eval/{judging.WATCHED}")
+        drawing = report.curve(logs, y=f"eval/{judgments.WATCHED}")
         yield Figure(drawing, "RMSE of ab on validation photographs while training")
 
 

@@ -17,16 +17,16 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from residual_encoder import claims, datasets, experiments, files, memory, results, runner
-from residual_encoder import reproduction_report as pages
-from residual_encoder.claims import Evidence
-from residual_encoder.costs import Forecast, spoken
+from residual_encoder import datasets, files
 from residual_encoder.datasets import DataConfig
-from residual_encoder.experiments import Budget, Run
-from residual_encoder.memory import StepMemory
 from residual_encoder.recipes import RECIPES
-from residual_encoder.results import Result
-from residual_encoder.runner import Place
+from residual_encoder.reproduction import experiments, judgments, memory, pages, results, runner
+from residual_encoder.reproduction.costs import Forecast, spoken
+from residual_encoder.reproduction.evidence import Evidence
+from residual_encoder.reproduction.experiments import Budget, Run
+from residual_encoder.reproduction.memory import StepMemory
+from residual_encoder.reproduction.results import Result
+from residual_encoder.reproduction.runner import Place
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _memory(budget: Budget, path: Path) -> dict[str, list[StepMemory]]:
         _say("Measuring the memory of a training step")
         found = {
             name: [_step(name, batch, budget.memory_size) for batch in batches]
-            for name, batches in claims.MEMORY_BATCHES.items()
+            for name, batches in judgments.MEMORY_BATCHES.items()
         }
         rows = {name: [dataclasses.asdict(step) for step in steps] for name, steps in found.items()}
         files.write_text(path, json.dumps(rows, indent=2) + "\n")
@@ -148,6 +148,6 @@ def _memory(budget: Budget, path: Path) -> dict[str, list[StepMemory]]:
 
 def _step(name: str, batch: int, size: int) -> StepMemory:
     try:
-        return memory.step_memory(RECIPES[name], batch, size, claims.MEMORY_LIMIT)
+        return memory.step_memory(RECIPES[name], batch, size, judgments.MEMORY_LIMIT)
     except BrokenProcessPool:  # killed: the machine has not even so much
         return StepMemory("cpu", batch, size, 0.0, None, False)

@@ -1,20 +1,19 @@
-"""The claims of the article and of the other systems' authors, each judged by finished runs.
+"""How each claim is judged: a pure function of finished runs; its rule stands in `claims`.
 
-A claim is a pure function of results; its rule stands beside it. A run that is not there, or broke,
-leaves the claims that need it undecided.
+A run that is not there, or broke, leaves the claims that need it undecided.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from residual_encoder import hue, verdicts
-from residual_encoder.experiments import (
+from residual_encoder.report import Table
+from residual_encoder.reproduction import hue, verdicts
+from residual_encoder.reproduction.evidence import Absent, Evidence, Judgment
+from residual_encoder.reproduction.experiments import (
     BASE,
     CNN_RATES,
     CNNS,
@@ -27,139 +26,16 @@ from residual_encoder.experiments import (
     PLAIN,
     changed,
     developed,
-    seeded,
 )
-from residual_encoder.memory import METHOD, StepMemory
-from residual_encoder.report import Table
-from residual_encoder.results import Result, Results
-from residual_encoder.verdicts import BY_INTERVAL, BY_SEEDS, FAILED, HELD, OPEN, show
+from residual_encoder.reproduction.memory import METHOD, StepMemory
+from residual_encoder.reproduction.results import Result
+from residual_encoder.reproduction.verdicts import FAILED, HELD, OPEN, show
 
-ARTICLE = "article (Dahl 2016)"
 GRAYISH = 0.25  # ours: below a quarter of the true colorfulness a picture passes for gray
 LITTLE = 0.1  # dB, ours: what a change must bring to be worth its name
 CODE_VALUE = 1.0  # of 255: rounding to 8 bits alone costs up to half of one
 LATE = 0.25  # the last quarter of a stretch of training is its end
 MEMORY_LIMIT, MEMORY_SIZE = 2048, 224  # MiB of the article's graphics card, pixels of its pictures
-
-
-class Absent(LookupError):
-    """A run that a claim needs was not made, or broke."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What claims are judged by.
-
-    Attributes:
-      results: Finished runs by name.
-      memory: Of one training step, by network.
-      decisive: Whether the budget is large enough to decide anything.
-    """
-
-    results: Results
-    memory: dict[str, list[StepMemory]] = field(default_factory=dict)
-    decisive: bool = True
-
-    def get(self, name: str) -> Result:
-        """A finished run.
-
-        Raises:
-          Absent: it is not there, or broke.
-        """
-        result = self.results.get(name)
-        if result is None:
-            raise Absent(f"{name} is not among the finished runs")
-        if result.failure:
-            raise Absent(f"{name} broke: {result.failure}")
-        return result
-
-    def pairs(self, ours: str, theirs: str) -> list[tuple[Result, Result]]:
-        """Two systems with the same seed, for all seeds that both have.
-
-        Raises:
-          Absent: there is none.
-        """
-        seeds = sorted({result.run["seed"] for result in self.results.values()})
-        found = []
-        for seed in seeds:
-            names = seeded(ours, seed), seeded(theirs, seed)
-            if all(name in self.results and not self.results[name].failure for name in names):
-                found.append((self.results[names[0]], self.results[names[1]]))
-        if not found:
-            self.get(ours), self.get(theirs)
-            raise Absent(f"{ours} and {theirs} share no seed")
-        return found
-
-
-@dataclass(frozen=True)
-class Judgment:
-    """What came of a claim.
-
-    Attributes:
-      verdict: One of `verdicts.HELD`, `FAILED`, `OPEN`.
-      figures: In words, the decisive one first.
-      table: Where there is more to show.
-      notes: How the figures came about, where the experiment does not say it.
-    """
-
-    verdict: str
-    figures: list[str]
-    table: Table = field(default_factory=list)
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim and how it is judged.
-
-    Attributes:
-      name: Short, for links and JSON.
-      text: What is claimed.
-      source: By whom.
-      experiment: What is run and compared.
-      rule: When it held.
-      judge: Evidence -> judgment; raises Absent.
-    """
-
-    name: str
-    text: str
-    source: str
-    experiment: str
-    rule: str
-    judge: Callable[[Evidence], Judgment]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A judged claim."""
-
-    claim: Claim
-    judgment: Judgment
-
-    def to_json(self) -> dict[str, Any]:
-        """One row of report.json."""
-        claim, judgment = self.claim, self.judgment
-        return {
-            "name": claim.name,
-            "claim": claim.text,
-            "source": claim.source,
-            "experiment": claim.experiment,
-            "rule": claim.rule,
-            "figures": judgment.figures,
-            "notes": list(judgment.notes),
-            "verdict": judgment.verdict,
-            "table": judgment.table,
-        }
-
-
-def judge(claim: Claim, evidence: Evidence) -> Finding:
-    """Judges a claim; one whose runs are missing is undecided."""
-    try:
-        judgment = claim.judge(evidence)
-    except Absent as missing:
-        judgment = Judgment(OPEN, [str(missing)])
-    verdict = judgment.verdict if evidence.decisive else OPEN
-    return Finding(claim, dataclasses.replace(judgment, verdict=verdict))
 
 
 def _listed(values: Iterable[float], digits: int = 2) -> str:
@@ -169,7 +45,8 @@ def _listed(values: Iterable[float], digits: int = 2) -> str:
 # --- pixelwise ------------------------------------------------------------------------------------
 
 
-def _pixelwise(evidence: Evidence) -> Judgment:
+def pixelwise(evidence: Evidence) -> Judgment:
+    """By colorfulness, of the pixelwise run that trained better."""
     runs = (evidence.results.get(name) for name in (PIXELWISE, changed(PIXELWISE_ADAM)))
     tried = [run for run in runs if run and not run.failure] or [evidence.get(PIXELWISE)]
     encoder = evidence.get(BASE)
@@ -227,7 +104,8 @@ def steps_to(steps: np.ndarray, values: np.ndarray, level: float) -> float:
     return float(steps[here - 1] + share * (steps[here] - steps[here - 1]))
 
 
-def _blurred(evidence: Evidence) -> Judgment:
+def blurred(evidence: Evidence) -> Judgment:
+    """By the steps until both losses reach one level."""
     lines, saved = [["seed", "level, RMSE of ab", "steps, blurred", "steps, plain"]], []
     for blurred, plain in evidence.pairs(BASE, changed(PLAIN)):
         curves = [watched(result) for result in (blurred, plain)]
@@ -257,7 +135,9 @@ def late_loss(log: Sequence[dict[str, Any]], by: str, end: float) -> float:
     return float(np.mean([row["loss"] for row in rows])) if rows else float("nan")
 
 
-def _against_hypercolumn(by: str) -> Callable[[Evidence], Judgment]:
+def against_hypercolumn(by: str) -> Callable[[Evidence], Judgment]:
+    """By late training loss, at equal "step" or "seconds", seed by seed."""
+
     def judged(evidence: Evidence) -> Judgment:
         lines, gains = [["seed", by, "residual encoder", "hypercolumn"]], []
         for encoder, hypercolumn in evidence.pairs(CODE, HYPERCOLUMN_CODE):
@@ -288,7 +168,8 @@ def largest_batch(steps: Sequence[StepMemory], limit: int = MEMORY_LIMIT) -> int
     return int((limit - one.weights - (one.step - each * one.batch_size)) // each)
 
 
-def _memory(evidence: Evidence) -> Judgment:
+def memory(evidence: Evidence) -> Judgment:
+    """By the batches that fit."""
     if not all(evidence.memory.get(name) for name in MEMORY_BATCHES):
         raise Absent("memory was not measured")
     encoder, hypercolumn = (evidence.memory[name] for name in MEMORY_BATCHES)
@@ -315,7 +196,8 @@ def _memory(evidence: Evidence) -> Judgment:
 # --- intensity ------------------------------------------------------------------------------------
 
 
-def _intensity(evidence: Evidence) -> Judgment:
+def intensity(evidence: Evidence) -> Judgment:
+    """By the luma of outputs against the gray given."""
     results = [evidence.get(name) for name in (BASE, MODERN)]
     lines = [["recipe", "its gray", "luma of the output off by", "its own gray off by"]]
     for result in results:
@@ -338,7 +220,8 @@ def brings_little(gains: Sequence[float]) -> str:
     return FAILED if min(gains) > LITTLE else OPEN
 
 
-def _tried(evidence: Evidence) -> Judgment:
+def tried(evidence: Evidence) -> Judgment:
+    """By what each change brings, with every seed."""
     lines, found = [["change", "PSNR over ReLU by seed, dB", "brings little"]], []
     for change in ("elu", "leaky_relu", "dropout"):
         pairs = evidence.pairs(changed(change), BASE)
@@ -349,7 +232,7 @@ def _tried(evidence: Evidence) -> Judgment:
     return Judgment(verdicts.all_of(found), figures, lines)
 
 
-def _better(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
+def better(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
     """By pooled PSNR over gray, seed by seed."""
 
     def judged(evidence: Evidence) -> Judgment:
@@ -369,7 +252,8 @@ def _better(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
 # --- the ceiling of the gray ----------------------------------------------------------------------
 
 
-def _ceiling(evidence: Evidence) -> Judgment:
+def ceiling(evidence: Evidence) -> Judgment:
+    """By the true chroma, merged with either gray."""
     mean, luma = evidence.get(BASE), evidence.get(MODERN)
     oracles = [result.evaluation["baselines"]["oracle"]["psnr_pooled"] for result in (mean, luma)]
     lines = [["gray", "PSNR of true chroma, pooled, dB", "mean of photographs, dB"]]
@@ -385,7 +269,7 @@ def _ceiling(evidence: Evidence) -> Judgment:
 # --- HSV ------------------------------------------------------------------------------------------
 
 
-def _hsv(evidence: Evidence) -> Judgment:
+def hsv(evidence: Evidence) -> Judgment:
     """The wrap is arithmetic; that it hurts is measured."""
     ours, theirs = evidence.get(BASE), evidence.get(changed(HSV))
     worse = verdicts.rmse_difference(theirs.values("ab_square"), ours.values("ab_square"))
@@ -431,7 +315,8 @@ def _cnn_table(evidence: Evidence, best: dict[str, Result]) -> Table:
     return lines
 
 
-def _each_later(evidence: Evidence) -> Judgment:
+def each_later(evidence: Evidence) -> Judgment:
+    """By test loss, each net at its best rate, paired by photograph."""
     best = _best_rates(evidence)
     steps = [
         verdicts.mean_difference(best[earlier].values("loss"), best[later].values("loss"))
@@ -445,7 +330,8 @@ def _each_later(evidence: Evidence) -> Judgment:
     return Judgment(verdict, figures, _cnn_table(evidence, best))
 
 
-def _overfits_less(evidence: Evidence) -> Judgment:
+def overfits_less(evidence: Evidence) -> Judgment:
+    """By test minus train loss, each net at its best rate."""
     best = _best_rates(evidence)
     five, six = best["cnn5"], best["cnn6"]
     difference = verdicts.gap_difference(
@@ -459,7 +345,7 @@ def _overfits_less(evidence: Evidence) -> Judgment:
 # --- beyond 2016 ----------------------------------------------------------------------------------
 
 
-def _squares(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
+def squares(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
     """Pooled PSNR, paired by photograph; one seed."""
 
     def judged(evidence: Evidence) -> Judgment:
@@ -471,7 +357,7 @@ def _squares(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
     return judged
 
 
-def _more_color(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
+def more_color(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
     """Colorfulness by intervals that do not meet; PSNR beside it."""
 
     def judged(evidence: Evidence) -> Judgment:
@@ -491,161 +377,3 @@ def _colors(one: Result, other: Result) -> str:
         f"colorfulness {one.mean('colorfulness'):.1f} against {other.mean('colorfulness'):.1f}, "
         f"truth {truth:.1f}"
     )
-
-
-# --- the list -------------------------------------------------------------------------------------
-
-CLAIMS = (
-    Claim(
-        "pixelwise",
-        "A single 1x1 convolution over the hypercolumn collapses to gray.",
-        ARTICLE,
-        "pixelwise with the script's SGD and with Adam, and residual encoder, as many images, same "
-        "seed; colorfulness of validation photographs",
-        "of the pixelwise runs the better one by PSNR: held if it is below "
-        f"{GRAYISH:.0%} of the true colorfulness and below the residual encoder, by the ends of "
-        "the 95 % intervals; did not hold if above that share, unless it is worse than gray",
-        _pixelwise,
-    ),
-    Claim(
-        "blurred",
-        "Blurred distances beside the plain one make training converge faster.",
-        ARTICLE,
-        "residual encoder with blurred_euclidean and euclidean; steps until the RMSE of ab on "
-        "validation photographs reaches the level that both reach",
-        BY_SEEDS,
-        _blurred,
-    ),
-    Claim(
-        "hypercolumn_iterations",
-        "The residual encoder trains better than the hypercolumn model at equal iterations.",
-        ARTICLE,
-        "both with the script's loss, same order of photographs; mean training loss over the last "
-        "quarter of the steps that both made",
-        BY_SEEDS,
-        _against_hypercolumn("step"),
-    ),
-    Claim(
-        "hypercolumn_time",
-        "The residual encoder trains better than the hypercolumn model at equal time.",
-        ARTICLE + ", its curve",
-        "the same runs; mean training loss over the last quarter of the time that both trained",
-        BY_SEEDS,
-        _against_hypercolumn("seconds"),
-    ),
-    Claim(
-        "memory",
-        "In 2 GB the residual encoder trains 6 images at a time, the hypercolumn model 1.",
-        ARTICLE,
-        "memory of one training step at the article's batch sizes, and of the hypercolumn model "
-        "at 2, in a fresh process each",
-        f"held if 6 fit {MEMORY_LIMIT} MiB with the residual encoder and 2 do not with the other",
-        _memory,
-    ),
-    Claim(
-        "intensity",
-        "The output keeps the input's intensity.",
-        ARTICLE,
-        "distance between the gray given and the output's luma, saved in 8 bits, for the mean gray "
-        "of 2016 and for luma",
-        f"held if below {CODE_VALUE:g} code value of 255 on average for both",
-        _intensity,
-    ),
-    Claim(
-        "activations",
-        "ELU, leaky ReLU and dropout bring little over ReLU.",
-        ARTICLE,
-        "residual encoder with one change each; pooled PSNR over gray, same seeds",
-        f"held if none brings more than {LITTLE:g} dB with any of {verdicts.SEEDS} seeds; did not "
-        "hold if one brings more with all of them",
-        _tried,
-    ),
-    Claim(
-        "gray",
-        "With the mean as gray even true chroma does not give the picture back (34.2 dB on 200 "
-        "photographs of ImageNet, by our own count); with luma it does.",
-        "the author's script",
-        "true chroma merged with either gray; no training is in it",
-        "held if the ends of the 95 % intervals do not meet",
-        _ceiling,
-    ),
-    Claim(
-        "upsampling",
-        "Half-pixel upsampling, which does not shift the color, is better than that of 2016.",
-        "ours",
-        "residual encoder with either; pooled PSNR over gray, same seeds",
-        BY_SEEDS,
-        _better(changed("half_pixel"), BASE),
-    ),
-    Claim(
-        "formula",
-        "The article's formula trains a better network than the loss in its author's script.",
-        "ours: which of the two ran is not known",
-        "tinyclouds2016 and tinyclouds2016_code; pooled PSNR over gray, same seeds",
-        BY_SEEDS,
-        _better(BASE, CODE),
-    ),
-    Claim(
-        "hsv",
-        "HSV is worse than YUV, as hue wraps.",
-        ARTICLE,
-        "residual encoder in either; RMSE of ab, which does not depend on the gray, paired by "
-        "photograph; loss of a picture that is one code of hue off",
-        BY_INTERVAL,
-        _hsv,
-    ),
-    Claim(
-        "cnn_order",
-        "Of the six CNNs each later one beats the one before.",
-        "their author",
-        "development set, three learning rates each, the rate of the lowest test loss; paired by "
-        "photograph",
-        f"{BY_INTERVAL}; all five steps have to hold, and one that goes the other way decides",
-        _each_later,
-    ),
-    Claim(
-        "cnn_overfitting",
-        "CNN 6 overfits less than CNN 5.",
-        "their author",
-        "the same runs; test loss minus train loss",
-        BY_INTERVAL,
-        _overfits_less,
-    ),
-    Claim(
-        "five_taps",
-        "Tapping all five pools is better than four.",
-        ARTICLE + ", future work",
-        "modern_five_taps and modern; pooled PSNR, paired by photograph, one seed",
-        BY_INTERVAL,
-        _squares("modern_five_taps", MODERN),
-    ),
-    Claim(
-        "fine_tuning",
-        "Training the trunk on gray pictures is better than leaving it frozen.",
-        ARTICLE + ", future work",
-        "modern and modern_frozen; pooled PSNR, paired by photograph, one seed",
-        BY_INTERVAL,
-        _squares(MODERN, "modern_frozen"),
-    ),
-    Claim(
-        "adversarial",
-        "An adversarial loss makes pictures more colorful.",
-        ARTICLE + ", future work",
-        "modern_adversarial and modern; colorfulness, one seed",
-        "held or not if the 95 % intervals do not meet",
-        _more_color("modern_adversarial", MODERN),
-    ),
-    Claim(
-        "classes",
-        "Classes of color, rebalanced, make pictures more colorful than a mean.",
-        "Zhang et al. 2016",
-        "modern_classes and modern; colorfulness, one seed",
-        "held or not if the 95 % intervals do not meet",
-        _more_color("modern_classes", MODERN),
-    ),
-)
-
-
-def findings(evidence: Evidence) -> list[Finding]:
-    """All claims, judged."""
-    return [judge(claim, evidence) for claim in CLAIMS]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from residual_encoder import flops, networks
-from residual_encoder.experiments import Run
 from residual_encoder.networks import NetworkConfig
+from residual_encoder.reproduction.experiments import Run
 
 # Building, tracing, checkpoint, measuring and pictures of one run, on two CPU cores and on a GPU.
 SETUP_SECONDS = 20.0
