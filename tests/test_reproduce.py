@@ -16,7 +16,6 @@ from residual_encoder.datasets import DataConfig
 from residual_encoder.inference import Colorizer
 from residual_encoder.recipes import RECIPES
 from residual_encoder.reproduction import columns, experiments, judgments, memory, runner
-from residual_encoder.reproduction import reproduce as reproduction
 from residual_encoder.reproduction.claims import CLAIMS
 from residual_encoder.reproduction.experiments import BASE, BUDGETS, CODE, HYPERCOLUMN_CODE, Run
 from residual_encoder.reproduction.reproduce import ReproduceConfig, reproduce

@@ -18,7 +18,7 @@ CLAIMS = (
         "seed; colorfulness of validation photographs",
         "of the pixelwise runs the better one by PSNR: held if it is below "
         f"{judgments.GRAYISH:.0%} of the true colorfulness and below the residual encoder, by the "
-        "ends of the 95 % intervals; did not hold if above that share, unless it is worse than gray",
+        "ends of the 95 % intervals; did not hold if above that share, unless worse than gray",
         judgments.pixelwise,
     ),
     Claim(
@@ -53,8 +53,8 @@ CLAIMS = (
         ARTICLE,
         "memory of one training step at the article's batch sizes, and of the hypercolumn model "
         "at 2, in a fresh process each",
-        f"held if 6 fit {judgments.MEMORY_LIMIT} MiB with the residual encoder and 2 do not with the "
-        "other",
+        f"held if 6 fit {judgments.MEMORY_LIMIT} MiB with the residual encoder and 2 do not with "
+        "the other",
         judgments.memory,
     ),
     Claim(
@@ -71,8 +71,8 @@ CLAIMS = (
         "ELU, leaky ReLU and dropout bring little over ReLU.",
         ARTICLE,
         "residual encoder with one change each; pooled PSNR over gray, same seeds",
-        f"held if none brings more than {judgments.LITTLE:g} dB with any of {verdicts.SEEDS} seeds; "
-        "did not hold if one brings more with all of them",
+        f"held if none brings more than {judgments.LITTLE:g} dB with any of {verdicts.SEEDS} "
+        "seeds; did not hold if one brings more with all of them",
         judgments.tried,
     ),
     Claim(
