@@ -175,7 +175,7 @@ def address(soft_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 assert private.stat().st_mode & 0o077 == 0
                 yield line.split()[1]
                 server.send_signal(signal.SIGINT)
-                assert server.wait(timeout=20) == 0
+                assert server.wait(timeout=60) == 0
             finally:
                 server.kill()
         assert not list(temporary.iterdir())
@@ -198,7 +198,7 @@ def browser() -> Iterator[object]:
 def visit(browser, address: str) -> Iterator[object]:
     """A fresh tab on the page; what it asks for must be asked of the page's own server."""
     tab = browser.new_page()
-    tab.set_default_timeout(20_000)
+    tab.set_default_timeout(60_000)
     hosts = set()
     tab.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
     tab.goto(address)
