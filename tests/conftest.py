@@ -16,6 +16,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from tensorflow.python.framework import config as tensorflow_config  # noqa: E402
 
 from residual_encoder import checkpoints, networks  # noqa: E402
 from residual_encoder.recipes import RECIPES  # noqa: E402
@@ -29,8 +30,10 @@ keras.config.disable_traceback_filtering()
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _fresh_process() -> None:
+    """What training turns on for good; with determinism on, XLA refuses pooling's gradient."""
     keras.utils.set_random_seed(0)
+    tensorflow_config.disable_op_determinism()
 
 
 @pytest.fixture
