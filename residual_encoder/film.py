@@ -17,6 +17,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from residual_encoder import images
+
 LARGEST_DENOMINATOR = 1001  # of a frame rate: NTSC's 24000/1001, SMPTE ST 12-1
 HIGHEST_RATE = 1000  # frames a second; ours: more is a container that does not say
 ASSUMED_RATE = Fraction(25)  # where it does not say; PAL's
@@ -50,12 +52,8 @@ class FilmInfo:
 def _quiet() -> Iterator[None]:
     """OpenCV's log off for now, and for good that of the FFmpeg inside it, which asks only once."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET of libavutil/log.h
-    before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
+    with images.quiet():
         yield
-    finally:
-        cv2.utils.logging.setLogLevel(before)
 
 
 @contextlib.contextmanager

@@ -178,7 +178,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """OpenCV's own log off: what goes wrong becomes an error of ours."""
     before = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -201,7 +201,7 @@ def _opencv_decode(data: bytes) -> tuple[np.ndarray, Metadata]:
     orientation tag it applies by itself.
     """
     try:
-        with _quiet():
+        with quiet():
             buffer = np.frombuffer(data, np.uint8)
             pixels, kinds, blocks = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -362,7 +362,7 @@ def encode(pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> byt
     blocks = _blocks(form, metadata)
     arrays = [np.frombuffer(block, np.uint8)[None] for block in blocks.values()]
     try:
-        with _quiet():
+        with quiet():
             done, data = cv2.imencodeWithMetadata(
                 suffix, _swapped(pixels), list(blocks), arrays, options
             )

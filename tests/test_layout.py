@@ -40,6 +40,7 @@ FLOORS = [
     {"page", "tour", "command", "reproduction"},
 ]
 BESIDE = {
+    ("film", "images"),
     ("album", "video"),
     ("album", "finding"),
     ("finding", "video"),
