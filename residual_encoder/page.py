@@ -46,10 +46,9 @@ WRITING = "() => 'Making the file …'"
 # Drop and paste anywhere on the page, by way of the button's own file input.
 GIVE = """
 () => {
-  document.querySelector("#status").setAttribute("aria-live", "polite");
-  const button = document.querySelector("#picture");
   const give = (event, files) => {
-    const input = button.parentElement.querySelector("input[type=file]");
+    const input = document.querySelector("#picture").parentElement
+      .querySelector("input[type=file]");
     if (!files || !files.length || !input) return;
     event.preventDefault();
     const one = new DataTransfer();
@@ -66,6 +65,7 @@ GIVE = """
     mark(false);
     give(event, event.dataTransfer.files);
   });
+  document.querySelector("#status").setAttribute("aria-live", "polite");
 }
 """
 

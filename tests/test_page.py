@@ -203,6 +203,7 @@ def visit(browser, address: str) -> Iterator[object]:
     tab.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
     tab.goto(address)
     tab.wait_for_selector("#picture")
+    tab.wait_for_selector("#status[aria-live]", state="attached")  # the page's own script has run
     yield tab
     tab.close()
     assert hosts - {""} == {urlsplit(address).netloc}  # data: and blob: have no host
