@@ -17,6 +17,10 @@ demo: .venv/ready  ## train, evaluate, export and color on this machine, in minu
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-page.txt
 	touch $@
 
+.venv/optional: .venv/page requirements-*.txt  ## what single tools need: page, archives, servers, phones
+	$(BIN)/pip install --quiet --disable-pip-version-check $(patsubst %,-r %,$(sort $(wildcard requirements*.txt)))
+	touch $@
+
 page: .venv/page  ## serve the page that colors pictures, with the shipped weights
 	$(BIN)/python tools/demo.py
 

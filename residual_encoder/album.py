@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -12,13 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
-from residual_encoder import files, finding, images, video
+from residual_encoder import files, finding, images, painting, tasks
 from residual_encoder.finding import STANDARD, Job, target_name
 from residual_encoder.images import Picture
 from residual_encoder.inference import Colorizer
+from residual_encoder.painting import beside
 
 __all__ = ["AlbumConfig", "Row", "Summary", "colorize_files", "target_name"]
 
@@ -57,9 +56,7 @@ class AlbumConfig:
     def __post_init__(self) -> None:
         if self.overwrite and self.skip_existing:
             raise ValueError("Existing outputs are replaced or skipped: choose one of the two.")
-        if self.format != "keep" and self.format not in finding.FORMATS:
-            known = ", ".join(finding.FORMATS)
-            raise ValueError(f"format is keep or one of {known}. Received {self.format!r}.")
+        finding.check_format(self.format)
         if self.output == str(STANDARD) and self.compare:
             raise ValueError("Standard output takes one picture; compare needs a folder.")
 
@@ -119,7 +116,7 @@ def colorize_files(config: AlbumConfig) -> Summary:
     if config.report:
         _check_report(config, taken)
     if output != STANDARD:
-        _make_folder(output)
+        files.make_folder(output)
     run = _Run(config, taken)
     with _reporting(config.report, run.rows):
         for path, reason in closed.items():
@@ -149,8 +146,9 @@ class _Run:
         row, start = Row(str(job.source), model=self.colorizer.sha256), time.perf_counter()
         try:
             done = self._film(job, row) if finding.is_film(job.source) else self._picture(job, row)
-        except (ValueError, OSError, MemoryError) as error:
-            self.fail(row, job.source, _reason(job.source, error))
+        except painting.FAULTS as error:
+            name = "" if job.source == STANDARD else str(job.source)
+            self.fail(row, job.source, painting.reason(error, name))
             return
         self.colored += done
         self.skipped += not done
@@ -169,9 +167,8 @@ class _Run:
         targets = self._claim(job, [job.target])
         if not targets:
             return False
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        film = video.FilmConfig(str(job.source), str(job.target), overwrite=self.config.overwrite)
-        summary = video.colorize_film(self.colorizer, film)
+        overwrite = self.config.overwrite
+        summary = painting.paint_film(self.colorizer, job.source, job.target, overwrite)
         for note in summary.notes:
             tqdm.write(f"{job.source}: {note}", file=sys.stderr)
         row.output, row.frames = str(job.target), summary.frames
@@ -180,28 +177,22 @@ class _Run:
     def _picture(self, job: Job, row: Row) -> bool:
         if job.target == STANDARD:
             return self._standard_output(job, row)
-        data = sys.stdin.buffer.read() if job.source == STANDARD else None
+        data = _bytes(job.source) if job.source == STANDARD else None
         if data is not None:
             suffix = finding.FORMATS.get(self.config.format) or images.suffix_of(data)
             job = Job(job.source, job.target.with_name(f"stdin{suffix}"))
-        wanted = [job.target, _beside(job.target)] if self.config.compare else [job.target]
+        wanted = [job.target, beside(job.target)] if self.config.compare else [job.target]
         targets = self._claim(job, wanted)
         if not targets:
             return False
         picture = _read(job.source, data)
         row.height, row.width = picture.pixels.shape[:2]
-        colored = self.colorizer.colorize(picture)
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        if job.target in targets:
-            images.write(job.target, colored, picture.metadata)
+        painting.paint(self.colorizer, picture, job.target, targets)
         row.output = str(job.target)
-        if _beside(job.target) in targets:
-            pair = np.concatenate([self._gray(picture), colored], axis=1)
-            images.write(_beside(job.target), pair, picture.metadata)
         return True
 
     def _standard_output(self, job: Job, row: Row) -> bool:
-        data = sys.stdin.buffer.read() if job.source == STANDARD else job.source.read_bytes()
+        data = _bytes(job.source)
         picture = _read(job.source, data)
         row.height, row.width = picture.pixels.shape[:2]
         suffix = finding.FORMATS.get(self.config.format) or images.suffix_of(data)
@@ -220,10 +211,7 @@ class _Run:
         """
         for target in targets:
             if target.resolve() in self.taken:
-                raise ValueError(
-                    f"{job.source} would be written onto {target}, an input or the output of "
-                    "another; choose another --output"
-                )
+                raise ValueError(tasks.claimed(job.source, target))
         self.taken |= {target.resolve() for target in targets}
         if self.config.skip_existing:
             return [target for target in targets if not target.exists()]
@@ -231,22 +219,28 @@ class _Run:
             files.check_free(target, self.config.overwrite)
         return targets
 
-    def _gray(self, picture: Picture) -> np.ndarray:
-        """The picture's gray as the network sees it, of the output's shape and type."""
-        neutral = np.full((1, 1, 2), self.colorizer.recipe.space.neutral, np.float32)
-        return self.colorizer.merge(picture, neutral)
 
-
-def _beside(target: Path) -> Path:
-    """Where gray | colored of a picture goes."""
-    return target.with_name(f"{target.stem}_compare{target.suffix}")
+def _bytes(source: Path) -> bytes:
+    with _named(source):
+        return (
+            images.read_stream(sys.stdin.buffer)
+            if source == STANDARD
+            else images.read_bytes(source)
+        )
 
 
 def _read(source: Path, data: bytes | None) -> Picture:
     if data is None:
         return images.read(source)
-    try:
+    with _named(source):
         return images.decode(data)
+
+
+@contextmanager
+def _named(source: Path) -> Iterator[None]:
+    """Puts the input's name before what is wrong with it."""
+    try:
+        yield
     except ValueError as error:
         name = "standard input" if source == STANDARD else source
         raise ValueError(f"{name} {error}") from error
@@ -257,10 +251,7 @@ def _read(source: Path, data: bytes | None) -> Picture:
 
 def _check_jobs(config: AlbumConfig, jobs: list[Job], closed: dict[Path, str]) -> None:
     if not jobs and not closed:
-        raise ValueError(
-            f"No picture found in {', '.join(config.inputs) or 'no input'}; wanted files, or "
-            f"folders with files that end in {' '.join(sorted(images.READABLE | video.FILMS))}."
-        )
+        raise finding.nothing(config.inputs)
     if config.output == str(STANDARD) and len(jobs) > 1:
         raise ValueError(f"Standard output takes one picture, received {len(jobs)}; give a folder.")
 
@@ -284,20 +275,3 @@ def _reporting(report: str | None, rows: list[Row]) -> Iterator[None]:
     finally:
         if report:
             files.write_text(report, "".join(f"{json.dumps(asdict(row))}\n" for row in rows))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"Cannot make the output folder {folder}: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"Cannot write into the output folder {folder}; choose another.")
-
-
-def _reason(source: Path, error: Exception) -> str:
-    """One line that names the input."""
-    line = " ".join(str(error).split()) or type(error).__name__
-    if source == STANDARD:
-        return line
-    return line if str(source) in line else f"{source}: {line}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder import datasets, devices, flops, learners, networks
+from residual_encoder import datasets, devices, flops, learners, networks, peer
 from residual_encoder.datasets import Augment, DataConfig
+from residual_encoder.peer import Peer
 from residual_encoder.recipes import Recipe
 from residual_encoder.steps import Learner
 
@@ -23,6 +23,7 @@ Tensor = Any
 # fed by reading.
 MODES = ("train", "infer", "input", "end_to_end")
 # Dense FLOP/s of NVIDIA's data sheet of the H200 SXM; float32 products run as TF32 there.
+SAME_WORK = ("mode", "batch_size", "image_size", "precision")
 PEAKS = {"NVIDIA H200": {"bfloat16": 989e12, "float32": 494e12}}
 
 
@@ -38,6 +39,8 @@ class BenchmarkConfig:
       repeats: Timed runs, of which the median counts.
       warmup: Batches before, which compile and fill buffers.
       jit: "auto", "on" or "off": XLA.
+      peer: Interpreter and script of another implementation, run in turns with ours in the modes
+        it knows; see `peer.Peer`.
     """
 
     recipe: Recipe
@@ -47,6 +50,7 @@ class BenchmarkConfig:
     repeats: int = 5
     warmup: int = 3
     jit: str = "auto"
+    peer: str | None = None
 
     def __post_init__(self) -> None:
         """Checks modes and counts.
@@ -66,26 +70,39 @@ def benchmark(config: BenchmarkConfig) -> Iterator[dict[str, Any]]:
     Yields:
       A row each: `mode`, `images_per_second` (median), `images_per_second_range`, `images`,
       `batch_size`, `image_size`, `precision`, `jit`, `device`, `gflop_per_image`, `share_of_peak`
-      (None where the peak is not known), `input_wait_fraction` (None where nothing is read) and
-      `peak_memory_bytes` (of the GPU; without one of the whole process, so far).
+      (None where the peak is not known), `input_wait_fraction` (None where nothing is read),
+      `peak_memory_bytes` (of the GPU; without one of the whole process, so far) and `times_peer`
+      (of the better of the peer's two ways; None without a peer). The peer's rows come behind, with
+      what `Peer.rows` has and the work's batch, size and precision.
 
     Raises:
-      ValueError: a setting the device cannot do.
-      OSError: the data is missing.
+      ValueError: a setting the device cannot do, or the peer failed.
+      OSError: the data is missing, or the peer cannot be started.
     """
     for mode in config.modes:
-        clock = _Clock(config)
+        rival = _peer(config, mode)
+        clock = _Clock(config, rival)
         gflop = {"train": _train, "infer": _infer, "input": _input, "end_to_end": _end_to_end}[
             mode
         ](config, clock)
-        yield _row(config, mode, clock, gflop)
+        row = _row(config, mode, clock, gflop)
+        yield row
+        for answer in rival.rows() if rival else []:
+            yield {name: row[name] for name in SAME_WORK} | answer
+
+
+def _peer(config: BenchmarkConfig, mode: str) -> Peer | None:
+    if not config.peer or mode not in peer.MODES:
+        return None
+    precision = devices.precision(config.recipe.precision)
+    return Peer(config.peer, mode, config.recipe, precision, config.steps)
 
 
 class _Clock:
-    """Times batches: warm-up first, then repeats."""
+    """Times batches: warm-up first, then repeats, in turns with the peer where there is one."""
 
-    def __init__(self, config: BenchmarkConfig) -> None:
-        self.config = config
+    def __init__(self, config: BenchmarkConfig, rival: Peer | None = None) -> None:
+        self.config, self.rival = config, rival
         self.batches = 0  # with the warm-up
         self.waited = 0.0  # seconds of all repeats spent waiting for input
         self.seconds: list[float] = []
@@ -98,6 +115,8 @@ class _Clock:
             began = time.perf_counter()
             self._run(work, self.config.steps)
             self.seconds.append(time.perf_counter() - began)
+            if self.rival:
+                self.rival.run()
 
     def _run(self, work: Callable[[], Tensor], batches: int) -> None:
         for _ in range(batches):
@@ -127,11 +146,15 @@ def _infer(config: BenchmarkConfig, clock: _Clock) -> float:
     recipe = config.recipe
     precision = devices.precision(recipe.precision)
     network = networks.build(recipe.network, precision=precision)
+    for variable in network.weights:
+        if variable.path.endswith("bias"):  # as a trained one: zeros would be left out of the graph
+            variable.assign(tf.fill(variable.shape, 0.01))
+    fast = networks.for_coloring(network, recipe.network, precision)
     gray = tf.constant(_noise(config, 1) / np.float32(255))
 
     @tf.function(jit_compile=devices.jit(config.jit, precision) or None)
     def colors() -> Tensor:
-        return tf.reduce_sum(network(gray))
+        return tf.reduce_sum(fast(gray))
 
     clock.time(colors)
     return flops.count(network, recipe.image_size).forward / 1e9
@@ -181,12 +204,12 @@ def _row(config: BenchmarkConfig, mode: str, clock: _Clock, gflop: float) -> dic
     recipe = config.recipe
     precision = devices.precision(recipe.precision)
     rates = [config.steps * recipe.batch_size / seconds for seconds in clock.seconds]
-    rate, reads = statistics.median(rates), mode in ("input", "end_to_end")
+    timed, reads = peer.rates(rates), mode in ("input", "end_to_end")
+    rate, best = timed["images_per_second"], clock.rival.best() if clock.rival else None
     peak = PEAKS.get(devices.describe().removeprefix("1 x "), {}).get(precision)
     return {
         "mode": mode,
-        "images_per_second": round(rate, 2),
-        "images_per_second_range": [round(min(rates), 2), round(max(rates), 2)],
+        **timed,
         "images": clock.batches * recipe.batch_size,
         "recipe": recipe.name,
         "train_trunk": recipe.train_trunk,
@@ -199,6 +222,7 @@ def _row(config: BenchmarkConfig, mode: str, clock: _Clock, gflop: float) -> dic
         "share_of_peak": round(rate * gflop * 1e9 / peak, 4) if peak else None,
         "input_wait_fraction": round(clock.waited / sum(clock.seconds), 4) if reads else None,
         "peak_memory_bytes": _peak_memory(),
+        "times_peer": round(rate / best, 3) if best else None,
     }
 
 

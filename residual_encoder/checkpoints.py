@@ -34,10 +34,17 @@ def write_arrays(path: str | os.PathLike[str], arrays: Arrays, about: dict[str, 
     Raises:
       OSError: the file cannot be written.
     """
-    with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["about"] = json.dumps(about)
+    # The newer layout has checksums over its structure. Text of a length of its own lies in a heap
+    # that has none: where that was damaged, HDF5 went round in circles.
+    with files.replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+        file.attrs["about"] = np.bytes_(json.dumps(about))
         for name, value in arrays.items():
-            file.create_dataset(name, data=value)
+            file.create_dataset(name, data=value, **_checked(np.asarray(value)))
+
+
+def _checked(value: np.ndarray) -> dict[str, Any]:
+    """Storage with a checksum, which HDF5 compares on reading; it has none for single numbers."""
+    return {"chunks": value.shape, "fletcher32": True} if value.ndim and value.size else {}
 
 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -53,18 +60,37 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
 
     def visit(name: str, node: h5py.Dataset | h5py.Group) -> None:
         if isinstance(node, h5py.Dataset):
-            arrays[name] = node[()]
+            taken = sum(value.nbytes for value in arrays.values())
+            arrays[name] = _numbers(name, node, Path(path).stat().st_size - taken)
 
     try:
         with h5py.File(path, "r") as file:
             about = json.loads(file.attrs["about"])
             file.visititems(visit)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # h5py's own
         raise ValueError(
             f"{path} is damaged or no weights file of this project ({error}). "
             "Wanted: a .weights.h5 written by tools/train.py."
         ) from error
     return arrays, about
+
+
+def _numbers(name: str, node: h5py.Dataset, room: int) -> np.ndarray:
+    """A variable's values, which must lie in the file itself: at most `room` bytes.
+
+    Raises:
+      ValueError: they are elsewhere, no numbers, more than fit into the file, or damaged.
+    """
+    if node.external or node.is_virtual:
+        raise ValueError(f"{name} lies in another file")
+    if node.dtype.kind not in "fiu":
+        raise ValueError(f"{name} holds {node.dtype}, no numbers")
+    if node.nbytes > room:
+        raise ValueError(f"{name} of {node.shape} does not fit into the file")
+    try:
+        return node[()]
+    except OSError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _named(variables: Iterable[Any]) -> dict[str, Any]:
@@ -194,6 +220,9 @@ def restore(folder: Path, variables: Iterable[Any]) -> tuple[int, dict[str, Any]
     if not found:
         return None
     path = _path(folder, found[-1])
-    arrays, about = read_arrays(path)
+    try:
+        arrays, about = read_arrays(path)
+    except ValueError as error:
+        raise ValueError(f"{error} Delete it to go on from the checkpoint before.") from error
     assign(variables, arrays, str(path))
     return about["step"], about["state"]

@@ -79,12 +79,27 @@ class Augment:
             )
 
 
+class Part(NamedTuple):
+    """What one of several workers reads of every batch that they share.
+
+    Attributes:
+      worker: Which one, from 0.
+      workers: How many there are.
+      batch_size: Pictures of the whole batch; a multiple of `workers`.
+    """
+
+    worker: int
+    workers: int
+    batch_size: int
+
+
 class TrainBatch(NamedTuple):
-    """Pictures for one step, and where in the stream each of them lies."""
+    """Pictures for one step, where in the stream each of them lies, and where it goes on."""
 
     rgb: Tensor  # [B, S, S, 3] uint8
     epoch: Tensor  # [B] int64
     index: Tensor  # [B] int64
+    following: Tensor  # [2] int64: the `Cursor` after this batch, or after the shared one
 
 
 class EvalBatch(NamedTuple):
@@ -148,7 +163,7 @@ def _check_sizes(batch_size: int, image_size: int) -> None:
 
 
 def _finished(batches: tf.data.Dataset, tally: Tally) -> tf.data.Dataset:
-    """Counts what is kept, reads ahead, and fixes order and sharding whatever the defaults are."""
+    """Counts what is kept, reads ahead, and fixes the order whatever the default is."""
 
     def count(batch: Any) -> Any:
         rgb = batch[0]
@@ -157,8 +172,6 @@ def _finished(batches: tf.data.Dataset, tally: Tally) -> tf.data.Dataset:
 
     options = tf.data.Options()
     options.deterministic = True
-    # Several workers read the same stream in turns: it is one stream, not files to be split.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.map(count).prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
@@ -171,21 +184,26 @@ def train_batches(
     augment: Augment,
     seed: int,
     start: Cursor = BEGINNING,
+    part: Part | None = None,
     tally: Tally | None = None,
 ) -> tf.data.Dataset:
     """An endless dataset of full `TrainBatch`es, every epoch in an order of its own.
 
-    A run that saves `Cursor(epoch[-1], index[-1] + 1)` of its last batch goes on from there with
-    exactly the batches that would have come. Earlier epochs are not read; earlier records of the
-    same epoch are not decoded.
+    A run that saves `following` of its last batch goes on from there with exactly the batches that
+    would have come. Earlier epochs are not read; earlier records of the same epoch are not decoded.
+
+    Workers that share batches decode their own part of each, so that together they see what one
+    worker alone would see, in its order. A worker does not know what the others leave out: a copy
+    of its own next picture takes the place of each that it leaves out, and all stay in step.
 
     Args:
       config: Which pictures.
-      batch_size: Pictures a batch.
+      batch_size: Pictures a batch; of one replica, where several share it.
       image_size: Side S of the square pictures, in pixels.
       augment: What is done to each picture.
       seed: Decides the order and the augmentation.
       start: Where to begin.
+      part: What this worker reads of a shared batch; None reads everything.
       tally: Counts what is read and left out.
 
     Raises:
@@ -207,9 +225,58 @@ def train_batches(
     items = tf.data.Dataset.range(start.epoch, tf.int64.max).flat_map(epoch_items)
     tally = tally or Tally()
     reading = _reading(config, source, image_size, augment, seed)
-    pictures = loading.pictures(items, reading, tally)
-    batches = pictures.batch(batch_size, drop_remainder=True)
-    return _finished(batches.map(lambda rgb, _, epoch, index: TrainBatch(rgb, epoch, index)), tally)
+    if part:
+        # One worker looks for broken shards; records that do not load are seen by their owner.
+        records = loading.without_ends(items, reading, None if part.worker else tally)
+        pictures = _filled(loading.pictures(_own(records, part), reading, tally))
+        batches = pictures.batch(batch_size, drop_remainder=True).map(_shared_batch)
+    else:
+        pictures = loading.pictures(items, reading, tally)
+        batches = pictures.batch(batch_size, drop_remainder=True).map(_whole_batch)
+    # Without it, workers would ask each other before every batch whether there is one.
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return _finished(batches, tally).apply(endless)
+
+
+def _whole_batch(rgb: Tensor, _: Tensor, epoch: Tensor, index: Tensor) -> TrainBatch:
+    return TrainBatch(rgb, epoch, index, tf.stack([epoch[-1], index[-1] + 1]))
+
+
+def _own(items: tf.data.Dataset, part: Part) -> tf.data.Dataset:
+    """A worker's part of every shared batch of records, undecoded.
+
+    Luggage: the number of the record among the worker's own, and the cursor after the shared batch.
+    """
+    size = part.batch_size // part.workers
+
+    def own(number: Tensor, batch: loading.Item) -> loading.Item:
+        begin = part.worker * size
+        mine = tf.nest.map_structure(lambda column: column[begin : begin + size], batch)
+        numbers = number * size + tf.range(size, dtype=tf.int64)
+        following = tf.stack([batch.epoch[-1], batch.index[-1] + 1])
+        return mine._replace(luggage=(numbers, tf.tile(following[None], [size, 1])))
+
+    return items.batch(part.batch_size, drop_remainder=True).enumerate().map(own).unbatch()
+
+
+def _filled(pictures: tf.data.Dataset) -> tf.data.Dataset:
+    """Copies of a picture in the places of those that are missing right before it."""
+
+    def counted(before: Tensor, picture: tuple[Tensor, ...]) -> Any:
+        number = picture[4]
+        return number, (number - before, picture)
+
+    def copies(count: Tensor, picture: tuple[Tensor, ...]) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensors(picture).repeat(count)
+
+    return pictures.scan(tf.constant(-1, tf.int64), counted).flat_map(copies)
+
+
+def _shared_batch(
+    rgb: Tensor, _: Tensor, epoch: Tensor, index: Tensor, __: Tensor, following: Tensor
+) -> TrainBatch:
+    # The first row's: copies in the place of the last rows say what a later batch says.
+    return TrainBatch(rgb, epoch, index, following[0])
 
 
 @tf.autograph.experimental.do_not_convert

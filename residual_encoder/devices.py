@@ -7,13 +7,16 @@ from pathlib import Path
 
 import tensorflow as tf
 
-STRATEGIES = ("auto", "one", "mirrored")
+from residual_encoder import workers
+
+STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 JITS = ("auto", "on", "off")
 # CPU flags of hardware bfloat16 matrix products; without them bfloat16 is slower than float32.
 _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
-def _gpus() -> list[tf.config.PhysicalDevice]:
+def gpus() -> list[tf.config.PhysicalDevice]:
+    """The GPUs that TensorFlow sees."""
     return tf.config.list_physical_devices("GPU")
 
 
@@ -27,10 +30,10 @@ def _cpu_info() -> dict[str, str]:
 
 def describe() -> str:
     """The device's name, for reports."""
-    gpus = _gpus()
-    if gpus:
-        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-        return f"{len(gpus)} x {name}"
+    found = gpus()
+    if found:
+        name = tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU")
+        return f"{len(found)} x {name}"
     return _cpu_info().get("model name") or platform.processor() or platform.machine()
 
 
@@ -38,36 +41,53 @@ def precision(asked: str) -> str:
     """The arithmetic: "auto" is "bfloat16" on GPUs and on CPUs with AMX or AVX512-BF16."""
     if asked != "auto":
         return asked
-    quick = bool(_gpus()) or bool(_BFLOAT16_FLAGS & set(_cpu_info().get("flags", "").split()))
+    quick = bool(gpus()) or bool(_BFLOAT16_FLAGS & set(_cpu_info().get("flags", "").split()))
     return "bfloat16" if quick else "float32"
 
 
-def jit(asked: str, precision: str) -> bool:
+def jit(asked: str, precision: str, replicas: int = 1) -> bool:
     """Whether to compile the step with XLA; "auto" is on for a single GPU.
 
     Raises:
-      ValueError: the name is unknown, or XLA cannot do it: on a CPU it fails on bfloat16 gradients.
+      ValueError: the name is unknown, or XLA cannot do it: on a CPU it fails on bfloat16 gradients,
+        and it does not compile what several replicas tell each other.
     """
     if asked not in JITS:
         raise ValueError(f"jit must be one of {list(JITS)}. Received {asked!r}.")
-    if asked == "on" and not _gpus() and precision == "bfloat16":
+    if asked == "on" and not gpus() and precision == "bfloat16":
         raise ValueError(
             "jit=on with bfloat16 needs a GPU: XLA fails on bfloat16 gradients on a CPU. "
             "Give --precision=float32 or --jit=off."
         )
-    return len(_gpus()) == 1 if asked == "auto" else asked == "on"
+    if asked == "on" and replicas > 1:
+        raise ValueError(
+            f"jit=on compiles the step of one replica, and there are {replicas}. Give --jit=off."
+        )
+    return len(gpus()) == 1 and replicas == 1 if asked == "auto" else asked == "on"
 
 
-def strategy(asked: str) -> tf.distribute.Strategy:
-    """The distribution strategy; "auto" is mirrored where there are several GPUs, else one device.
+def strategy(asked: str, batch_size: int = 1) -> tf.distribute.Strategy:
+    """The distribution strategy.
 
-    Both read batches ahead onto their devices.
+    All of them read batches ahead onto their devices.
+
+    Args:
+      asked: "one" device; "mirrored", all GPUs of this machine; "multiworker", all GPUs of the
+        workers of TF_CONFIG, which must be made before TensorFlow runs anything; or "auto", as many
+        GPUs of this machine as can share the batch equally.
+      batch_size: Pictures of that batch.
 
     Raises:
-      ValueError: the name is unknown.
+      ValueError: the name is unknown, or TF_CONFIG is missing or wrong.
+      OSError: the workers do not find each other.
     """
     if asked not in STRATEGIES:
         raise ValueError(f"strategy must be one of {list(STRATEGIES)}. Received {asked!r}.")
-    if asked == "mirrored" or (asked == "auto" and len(_gpus()) > 1):
+    if asked == "multiworker":
+        return workers.join()
+    if asked == "mirrored":
         return tf.distribute.MirroredStrategy()
-    return tf.distribute.OneDeviceStrategy("/GPU:0" if _gpus() else "/CPU:0")
+    sharing = max([n for n in range(1, len(gpus()) + 1) if batch_size % n == 0], default=1)
+    if asked == "auto" and sharing > 1:
+        return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(sharing)])
+    return tf.distribute.OneDeviceStrategy("/GPU:0" if gpus() else "/CPU:0")

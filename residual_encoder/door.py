@@ -37,12 +37,15 @@ def quiet_tensorflow() -> None:
         tf.config.list_physical_devices()  # the driver's own notices, once
 
 
-def run(main: Callable[[list[str]], int | None], positional: bool = False) -> None:
+def run(
+    main: Callable[[list[str]], int | None], positional: bool = False, foreign: bool = False
+) -> None:
     """Parses flags and runs `main`; a user's error becomes one line on stderr and exit code 1.
 
     Args:
       main: Takes the arguments that are no flags, returns the exit code (None is 0).
       positional: Whether such arguments are allowed.
+      foreign: Whether flags that are not defined are arguments too, instead of errors.
     """
     logging.set_verbosity(logging.WARNING)
     _list_flags(main.__module__)
@@ -57,7 +60,15 @@ def run(main: Callable[[list[str]], int | None], positional: bool = False) -> No
             print(f"{tool}: error: {' '.join(str(error).split())}", file=sys.stderr)
             return 1
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse_known if foreign else app.parse_flags_with_usage)
+
+
+def _parse_known(argv: list[str]) -> list[str]:
+    """The program's name and all that is no flag of ours."""
+    try:
+        return flags.FLAGS(argv, known_only=True)
+    except flags.Error as error:
+        sys.exit(f"{Path(argv[0]).name}: error: {' '.join(str(error).split())}")
 
 
 def _list_flags(module: str) -> None:

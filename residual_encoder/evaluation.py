@@ -30,6 +30,7 @@ class EvaluateConfig:
       output: JSON file to write; None writes none.
       image_size: Side of the center squares in pixels. 224 is Zhang et al. 2016.
       size: Short side that the network sees in pixels; "auto" is the recipe's.
+      precision: Arithmetic of the network, see `Colorizer`.
       limit: Stop after so many photographs; None takes all.
       batch_size: Photographs at a time; changes speed and memory only.
       overwrite: Whether an earlier `output` is replaced.
@@ -40,6 +41,7 @@ class EvaluateConfig:
     output: str | None = None
     image_size: int = 224
     size: int | str = "auto"
+    precision: str = "auto"
     limit: int | None = None
     batch_size: int = 16
     overwrite: bool = False
@@ -50,11 +52,12 @@ def evaluate_model(config: EvaluateConfig, colorizer: Colorizer | None = None) -
 
     Args:
       config: What to measure, and on what.
-      colorizer: The model, where it is loaded already; `config.model` and `size` are not read then.
+      colorizer: The model, where it is loaded already; `config.model`, `size` and
+        `precision` are not read then.
 
     Returns:
-      What `metrics.evaluate` gives, with `model`, `data`, `image_size`, `network_size` and
-      `versions`; also written to `config.output`, whole or not at all.
+      What `metrics.evaluate` gives, with `model`, `data`, `image_size`, `network_size`,
+      `precision` and `versions`; also written to `config.output`, whole or not at all.
 
     Raises:
       FileExistsError: the output exists and `overwrite` is false.
@@ -64,7 +67,7 @@ def evaluate_model(config: EvaluateConfig, colorizer: Colorizer | None = None) -
     """
     if config.output:
         files.check_free(config.output, config.overwrite)
-    colorizer = colorizer or Colorizer(config.model, size=config.size)
+    colorizer = colorizer or Colorizer(config.model, size=config.size, precision=config.precision)
     tally = Tally()
     report = metrics.evaluate(
         colorizer.chroma,
@@ -77,6 +80,7 @@ def evaluate_model(config: EvaluateConfig, colorizer: Colorizer | None = None) -
         "data": _data(config, tally, report["n"]),
         "image_size": config.image_size,
         "network_size": colorizer.size,
+        "precision": colorizer.precision,
         "versions": {"python": platform.python_version()} | {n: version(n) for n in VERSIONED},
     }
     if config.output:

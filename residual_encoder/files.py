@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+# What a disk says that takes no more, or nothing at all.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Inside, a disk that is full, read-only or broken is an error that names the file.
+
+    Raises:
+      OSError: with the disk's own `errno`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        named = OSError(  # HDF5's own is a paragraph
+            f"Cannot write {path}: {os.strerror(error.errno or 0)}. What was there before is as it "
+            "was; make room or choose another place, and run it again."
+        )
+        named.errno = error.errno
+        raise named from error
 
 
 def _sync(path: Path) -> None:
@@ -31,12 +56,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, target)
-        _sync(target.parent)
+        with writing(target):
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, target)
+            _sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes what `replacing` left in a folder when its process was killed.
+
+    Only for folders in which no other process writes.
+    """
+    for path in folder.glob(".*.tmp*"):
+        if re.fullmatch(r"\..*\.\d+\.tmp(\.[^.]*)?", path.name):
+            path.unlink(missing_ok=True)
 
 
 def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -47,6 +83,20 @@ def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
     """
     if not overwrite and Path(path).exists():
         raise FileExistsError(f"{path} exists; pass --overwrite or choose another output.")
+
+
+def make_folder(folder: Path) -> None:
+    """Makes an output folder, and those above it, unless it is there.
+
+    Raises:
+      OSError: it cannot be made or written into.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"Cannot make the output folder {folder}: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"Cannot write into the output folder {folder}; choose another.")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

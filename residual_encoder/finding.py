@@ -34,6 +34,17 @@ def is_film(path: Path) -> bool:
     return path.suffix.lower() in video.FILMS
 
 
+def check_format(form: str) -> None:
+    """Checks what pictures are to be saved as.
+
+    Raises:
+      ValueError: it is neither "keep" nor a key of `FORMATS`.
+    """
+    if form != "keep" and form not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"format is keep or one of {known}. Received {form!r}.")
+
+
 def target_name(place: Path, form: str = "keep") -> Path:
     """The name of the output: that of the input, in a format that can be written.
 
@@ -75,6 +86,27 @@ def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
         target = output if output == STANDARD else output / target_name(place, form)
         jobs.setdefault((os.path.abspath(source), target), Job(source, target))
     return Found(list(jobs.values()), closed)
+
+
+def check(inputs: tuple[str, ...], output: Path) -> None:
+    """Looks into each input as far as its first picture or film.
+
+    Raises:
+      FileNotFoundError: an input does not exist, or a glob fits nothing.
+      ValueError: nothing was found in any.
+    """
+    closed: dict[Path, str] = {}
+    firsts = [next(_sources((given,), output, closed), None) for given in inputs]
+    if not any(firsts) and not closed:
+        raise nothing(inputs)
+
+
+def nothing(inputs: tuple[str, ...]) -> ValueError:
+    """The error where no input holds a picture or film."""
+    return ValueError(
+        f"No picture found in {', '.join(inputs) or 'no input'}; wanted files, or "
+        f"folders with files that end in {' '.join(sorted(images.READABLE | video.FILMS))}."
+    )
 
 
 def _sources(

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 
-from residual_encoder import files
+from residual_encoder import files, headers
 from residual_encoder.metadata import (
     CMYK,
-    HEIGHT,
     JPEG_EXIF,
     NOTHING,
     ORIENTATION,
     PHOTOMETRIC,
-    WIDTH,
     Metadata,
     rgb_profile,
     tags,
@@ -32,6 +30,7 @@ from residual_encoder.metadata import (
 )
 
 MAX_PIXELS = 200_000_000  # ours
+MAX_BYTES = 2**31 - 1  # of a file; OpenCV counts them in 32 bits, and 200 megapixels need fewer
 # Measured: coloring a file takes so many bytes of memory a pixel, twice as many at 16 bits, beyond
 # the network's own: the picture, its colored copy, and a copy in the order that OpenCV writes.
 BYTES_PER_PIXEL = 10
@@ -40,9 +39,6 @@ QUALITY = 95  # ours, of 100, for JPEG and WebP: no visible blocks at about a th
 READABLE = frozenset(
     ".jpg .jpeg .jpe .png .webp .tif .tiff .bmp .gif .jp2 .ppm .pgm .pbm .pnm .avif".split()
 )
-
-_JPEG, _PNG, _BMP, _GIF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8"
-_TIFF = (b"II*\0", b"MM\0*")
 
 # Formats that OpenCV does not read, by the bytes that give them away, for error messages.
 _STRANGERS = {
@@ -87,48 +83,7 @@ class Picture:
         return self.pixels if self.has_color else np.stack([self.pixels] * 3, axis=-1)
 
 
-# --- what the header says -------------------------------------------------------------------------
-
-
-def _jpeg_header(data: bytes) -> tuple[int, int, int]:
-    """(height, width, where the scan begins) of a JPEG; ITU-T T.81 annex B.
-
-    Raises:
-      ValueError: the data ends before the picture begins.
-    """
-    height = width = 0
-    position = 2
-    while position + 9 <= len(data):
-        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
-            height, width = struct.unpack_from(">HH", data, position + 5)
-        if marker == 0xDA:  # start of scan
-            return height, width, position
-        position += 2 + length
-    raise ValueError("is a truncated JPEG: the data ends inside the header")
-
-
-def _declared_size(data: bytes) -> tuple[int, int]:
-    """(height, width) as the header has it; (0, 0) for formats that are measured after decoding."""
-    with contextlib.suppress(struct.error):
-        if data.startswith(_JPEG):
-            return _jpeg_header(data)[:2]
-        if data.startswith(_PNG):
-            width, height = struct.unpack_from(">II", data, 16)
-            return height, width
-        if data.startswith(_BMP):
-            width, height = struct.unpack_from("<ii", data, 18)
-            return abs(height), width
-        if data.startswith(_GIF):
-            width, height = struct.unpack_from("<HH", data, 6)
-            return height, width
-        if data.startswith(_TIFF):
-            found = tags(data)
-            return found.get(HEIGHT, 0), found.get(WIDTH, 0)
-    return 0, 0
+# --- before decoding ------------------------------------------------------------------------------
 
 
 def _check_size(height: int, width: int) -> None:
@@ -141,15 +96,15 @@ def _check_size(height: int, width: int) -> None:
 
 def _check_whole(data: bytes) -> None:
     """Some decoders fill a missing end with gray and say nothing: look for the end first."""
-    if data.startswith(_JPEG) and data.find(b"\xff\xd9", _jpeg_header(data)[2]) < 0:
+    if data.startswith(headers.JPEG) and data.find(b"\xff\xd9", headers.jpeg(data)[2]) < 0:
         raise ValueError("is a truncated JPEG: its end marker is missing; fetch the file again")
-    if data.startswith(_PNG) and b"IEND" not in data[-1024:]:
-        raise ValueError("is a truncated PNG: its end chunk is missing; fetch the file again")
+    if data.startswith(headers.PNG) and not headers.png_is_whole(data):
+        raise ValueError("is a truncated or damaged PNG: parts are missing; fetch the file again")
 
 
 def _found(data: bytes) -> str:
     """Words for bytes that OpenCV made no picture of."""
-    if data.startswith((_JPEG, _PNG, _BMP, _GIF, *_TIFF)) or data[8:12] == b"WEBP":
+    if headers.is_picture(data):
         return "begins like a picture, but is damaged or truncated, or of a kind OpenCV cannot read"
     for start, words in _STRANGERS.items():
         if data.startswith(start):
@@ -212,7 +167,7 @@ def _opencv_decode(data: bytes) -> tuple[np.ndarray, Metadata]:
     exif = found.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(b"Exif\0\0")
     turn = _UPRIGHT.get(tags(exif).get(ORIENTATION, 1), _UPRIGHT[1])
     profile = rgb_profile(found.get(cv2.IMAGE_METADATA_ICCP, b""))
-    if data.startswith(_TIFF) and tags(data).get(PHOTOMETRIC) == CMYK:
+    if data.startswith(headers.TIFF) and tags(data).get(PHOTOMETRIC) == CMYK:
         pixels = pixels[..., :3]  # OpenCV adds an alpha of its own
     return turn(pixels), Metadata(upright(exif), profile)
 
@@ -245,11 +200,15 @@ def decode(data: bytes) -> Picture:
 
     Raises:
       ValueError: no picture, a truncated one, samples that are no 8- or 16-bit integers, or more
-        than `MAX_PIXELS` pixels. The message goes on from the file's name: "is ...", "has ...".
+        than `MAX_PIXELS` pixels, by its header before it is decoded. The message goes on from the
+        file's name: "is ...", "has ...".
     """
     if not data:
         raise ValueError("is empty; a picture file was wanted")
-    _check_size(*_declared_size(data))
+    height, width = headers.declared_size(data) or (0, 0)
+    if not height or not width:
+        raise ValueError(_found(data))
+    _check_size(height, width)
     _check_whole(data)
     pixels, metadata = _opencv_decode(data)
     _check_size(*pixels.shape[:2])
@@ -258,15 +217,43 @@ def decode(data: bytes) -> Picture:
     return as_picture(_swapped(pixels), metadata)
 
 
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """A picture file's bytes.
+
+    Raises:
+      ValueError: there are more than `MAX_BYTES`; nothing is read then.
+      OSError: no such file, or it cannot be read.
+    """
+    path = Path(path)
+    _check_length(path.stat().st_size)
+    return path.read_bytes()
+
+
+def read_stream(stream: BinaryIO) -> bytes:
+    """What a stream such as standard input holds.
+
+    Raises:
+      ValueError: there are more than `MAX_BYTES`; no more are read then.
+    """
+    data = stream.read(MAX_BYTES + 1)
+    _check_length(len(data))
+    return data
+
+
+def _check_length(count: int) -> None:
+    if count > MAX_BYTES:
+        raise ValueError(f"has more than {MAX_BYTES / 2**20:,.0f} megabytes, which is the limit")
+
+
 def read(path: str | os.PathLike[str]) -> Picture:
     """Reads a picture file; see `decode`.
 
     Raises:
-      ValueError: as `decode`, with the file's name.
+      ValueError: as `decode` and `read_bytes`, with the file's name.
       OSError: no such file, or it cannot be read.
     """
     try:
-        return decode(Path(path).read_bytes())
+        return decode(read_bytes(path))
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)} {error}") from error
 
@@ -308,7 +295,8 @@ def format_name(suffix: str) -> str:
 
 def suffix_of(data: bytes) -> str:
     """The suffix of a file's own format, or .png where it is one that is only read."""
-    starts = {_JPEG: ".jpg", _PNG: ".png", _BMP: ".bmp", _TIFF[0]: ".tiff", _TIFF[1]: ".tiff"}
+    starts = {headers.JPEG: ".jpg", headers.PNG: ".png", headers.BMP: ".bmp"}
+    starts |= dict.fromkeys(headers.TIFF, ".tiff")
     if data[8:12] == b"WEBP":
         return ".webp"
     return next((suffix for start, suffix in starts.items() if data.startswith(start)), ".png")

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder import checkpoints, files, guided, images, networks, resampling
+from residual_encoder import checkpoints, devices, files, guided, images, networks, resampling
 from residual_encoder.colorspace import GRAYS, ColorSpace
 from residual_encoder.images import Picture
 from residual_encoder.networks import any_size
-from residual_encoder.recipes import Recipe
+from residual_encoder.recipes import PRECISIONS, Recipe
 
 Tensor = Any
 
@@ -55,7 +55,7 @@ def load_network(model_path: str | os.PathLike[str]) -> Loaded:
         return _load_saved_model(path)
     weights = checkpoints.find_weights(path)
     recipe = Recipe.from_json(checkpoints.read_recipe(weights))
-    network = networks.build(recipe.network)
+    network = networks.build(recipe.network, vgg16_weights="later")
     checkpoints.load_weights(network, weights)
     return Loaded(network, recipe, files.sha256(weights), str(weights))
 
@@ -129,6 +129,7 @@ class Colorizer:
       size: Short side in pixels that the network sees.
       saturation: Factor on the distance of the chroma from neutral; 1 leaves it as it is.
       upsampling: "guided" or "bilinear".
+      precision: Arithmetic of the network: "float32" or "bfloat16".
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class Colorizer:
         size: int | str = "auto",
         saturation: float = 1.0,
         upsampling: str = "guided",
+        precision: str = "auto",
     ) -> None:
         """Loads the network.
 
@@ -148,6 +150,8 @@ class Colorizer:
           saturation: 0 gives gray, 1 what the network says, more is more vivid.
           upsampling: How chroma is enlarged to the picture's size: "guided" follows the edges of
             its gray, "bilinear" does not look at it.
+          precision: "float32", "bfloat16", or "auto": bfloat16 where the device is quick at it.
+            Networks that are no residual encoders, and SavedModels, stay float32.
 
         Raises:
           FileNotFoundError: there is no such model.
@@ -159,18 +163,28 @@ class Colorizer:
             raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
         if upsampling not in UPSAMPLINGS:
             raise ValueError(f"upsampling must be one of {UPSAMPLINGS}. Received {upsampling!r}.")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}. Received {precision!r}.")
         loaded = load_network(shipped_weights() if model is None else model)
         self.recipe, self.sha256, self.source = loaded.recipe, loaded.sha256, loaded.source
         self.size = loaded.recipe.inference_size if size == "auto" else int(size)
         self.saturation, self.upsampling = float(saturation), upsampling
-        grays = tf.TensorSpec([None, None, None, 1], tf.float32)  # one trace for all sizes
-        self._network = tf.function(loaded.network, input_signature=[grays])
-        self._chroma = tf.function(
-            lambda gray: any_size.chroma_at(
-                loaded.network, gray, self.size, loaded.recipe.multiple
-            ),
-            input_signature=[grays],
-        )
+        self._set_network(loaded, precision)
+
+    def _set_network(self, loaded: Loaded, precision: str) -> None:
+        config, multiple = loaded.recipe.network, loaded.recipe.multiple
+        fast = networks.foldable(loaded.network, config)
+        self.precision = devices.precision(precision) if fast else "float32"
+        network = networks.for_coloring(loaded.network, config, self.precision)
+        network = any_size.with_margin(network, loaded.recipe.margin)
+
+        def chroma(gray: Tensor) -> Tensor:
+            return any_size.chroma_at(network, gray, self.size, multiple)
+
+        grays = [tf.TensorSpec([None, None, None, 1], tf.float32)]  # one trace for all sizes
+        # Nothing here needs AutoGraph, which would take a second of the first picture's time.
+        self._network = tf.function(network, grays, autograph=False)
+        self._chroma = tf.function(chroma, grays, autograph=False)
 
     def chroma(self, gray: Tensor) -> Tensor:
         """What the network says, before saturation, enlarged bilinearly.

@@ -17,11 +17,12 @@ CHUNK = 16
 
 
 class Item(NamedTuple):
-    """A record with its place in the stream."""
+    """A record with its place in the stream, and what its picture is to bring along."""
 
     record: sources.Record
     epoch: Tensor
     index: Tensor
+    luggage: tuple[Tensor, ...] = ()
 
 
 class _Loaded(NamedTuple):
@@ -112,17 +113,47 @@ def _fault(item: Item, reading: Reading) -> tuple[str, str] | None:
     return name, "failed to load, but not when it was tried again"
 
 
-def _keeper(reading: Reading, tally: Tally) -> Callable[[Tensor, _Loaded], Tensor]:
-    """The filter that keeps pictures, and counts and names what is left out."""
+def _noter(reading: Reading, tally: Tally) -> Callable[..., bool]:
+    """Counts and names missing records, given the columns of their items; says True."""
 
     def note_missing(*columns: Any) -> bool:
         for row in zip(*columns, strict=True):
-            place, offset, data, end, epoch, index = (tf.constant(value) for value in row)
+            place, offset, data, end, epoch, index, *_ = (tf.constant(value) for value in row)
             item = Item(sources.Record(place, offset, data, end), epoch, index)
             fault = _fault(item, reading)
             if fault:
                 tally.note_bad(*fault, Cursor(int(epoch), int(index)), reading.max_bad_records)
         return True
+
+    return note_missing
+
+
+def without_ends(items: tf.data.Dataset, reading: Reading, tally: Tally | None) -> tf.data.Dataset:
+    """Records without the ends of shards.
+
+    Args:
+      items: A dataset of `Item`.
+      reading: How to name a record, and what is too much.
+      tally: Counts and names the shards that could not be read to their end. What it raises is lost
+        where `pictures` follows; it stays in `Tally.error`. None counts nothing.
+    """
+
+    def is_record(item: Item) -> Tensor:
+        def drop() -> Tensor:
+            if tally is None:
+                return tf.constant(False)
+            columns = [column[None] for column in tf.nest.flatten(item)]
+            noted = tf.numpy_function(_noter(reading, tally), columns, tf.bool)
+            return tf.logical_not(tf.ensure_shape(noted, []))
+
+        return tf.cond(item.record.end, drop, lambda: True)
+
+    return items.filter(is_record)
+
+
+def _keeper(reading: Reading, tally: Tally) -> Callable[[Tensor, _Loaded], Tensor]:
+    """The filter that keeps pictures, and counts and names what is left out."""
+    note_missing = _noter(reading, tally)
 
     def note_gray() -> bool:
         tally.note_gray()
@@ -153,8 +184,8 @@ def pictures(items: tf.data.Dataset, reading: Reading, tally: Tally) -> tf.data.
       tally: Counts and names what is left out.
 
     Returns:
-      A dataset of rgb uint8 [S, S, 3], name, epoch and index. Iterating over it raises a
-      `tf.errors.OpError` when `tally` says that too much is left out.
+      A dataset of rgb uint8 [S, S, 3], name, epoch, index and the luggage. Iterating over it raises
+      a `tf.errors.OpError` when `tally` says that too much is left out.
     """
     loaded = _deal(items).map(
         _load_dealt(reading),
@@ -163,8 +194,8 @@ def pictures(items: tf.data.Dataset, reading: Reading, tally: Tally) -> tf.data.
     )
     followed = loaded.ignore_errors().scan(tf.constant(-1, tf.int64), _with_first_missing)
 
-    def picture(_: Tensor, loaded: _Loaded) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        at, chunk = loaded.position, loaded.chunk
-        return loaded.rgb, loaded.name, chunk.epoch[at], chunk.index[at]
+    def picture(_: Tensor, loaded: _Loaded) -> tuple[Tensor, ...]:
+        item = _at(loaded.chunk, loaded.position)
+        return loaded.rgb, loaded.name, item.epoch, item.index, *item.luggage
 
     return followed.filter(_keeper(reading, tally)).map(picture)

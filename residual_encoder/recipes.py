@@ -92,6 +92,7 @@ class Recipe:
       precision: "float32", "bfloat16" or "auto" (bfloat16 where the device is quick at it).
       beta1: Momentum of adam, adamw and lamb.
       adversarial: The discriminator to train against, or None.
+      margin: Pixels of mirrored border around what the network sees when it colors.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Recipe:
     max_crop: float = 1.0
     beta1: float = 0.9
     adversarial: Adversarial | None = None
+    margin: int = 0
 
     def __post_init__(self) -> None:
         """Checks names and ranges.
@@ -134,6 +136,8 @@ class Recipe:
             _check(getattr(self, field) in known, field, f"one of {list(known)}", self)
         size_fits = self.image_size > 0 and self.image_size % self.multiple == 0
         _check(size_fits, "image_size", f"a positive multiple of {self.multiple}", self)
+        margin_fits = self.margin in (0, self.multiple)
+        _check(margin_fits, "margin", f"0 or {self.multiple}", self)
         for field in ("batch_size", "steps", "learning_rate"):
             _check(getattr(self, field) > 0, field, "above zero", self)
         if self.adversarial:
@@ -334,6 +338,9 @@ MODERN = Recipe(
     flip=True,
     train_trunk=True,
     precision="auto",
+    # VGG16's zero padding beside a white corner sets off channels that are silent elsewhere, and
+    # the corner turns yellow, magenta and cyan. Mirrored, the corner is no corner.
+    margin=8,
 )
 
 # The same with a small adversarial term, against the brownish means that a squared error answers.
@@ -352,7 +359,7 @@ MODERN_FROZEN = dataclasses.replace(MODERN, name="modern_frozen", train_trunk=Fa
 
 # The same with all five of VGG16's pools tapped, which the article leaves to the future as well.
 MODERN_FIVE_TAPS = dataclasses.replace(
-    MODERN, name="modern_five_taps", network=dataclasses.replace(WIDE_TAIL, taps=5)
+    MODERN, name="modern_five_taps", network=dataclasses.replace(WIDE_TAIL, taps=5), margin=16
 )
 
 # The same trunk and habits, but classes of color instead of a mean: Zhang, Isola and Efros 2016,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +146,8 @@ def _example(picture: _Picture) -> bytes:
         "image/filename": text(picture.relative),
         "image/class/text": text(folders[0] if folders else ""),
     }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)  # else in any order of the features
 
 
 # --- all of them ----------------------------------------------------------------------------------
@@ -157,7 +158,12 @@ def _mixed(names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
 
 
-def _existing(config: ShardsConfig) -> list[Path]:
+def existing(config: ShardsConfig) -> list[Path]:
+    """Shards of an earlier run.
+
+    Raises:
+      ValueError: there are some, and they are not to be replaced.
+    """
     output = Path(config.output)
     shards = sorted(output.glob(f"{config.name}-?????-of-?????"))
     if shards and not config.overwrite:
@@ -179,26 +185,45 @@ def _read_all(
         yield from zip(part, read, strict=True)
 
 
-def _write_shard(
-    path: Path, pictures: Iterable[tuple[str, _Picture | str]], skip: bool, done: Summary
-) -> None:
-    count = 0
-    with files.replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-        for relative, picture in pictures:
+def write_shard(config: ShardsConfig, path: Path, names: list[str]) -> Summary:
+    """Writes one shard, whole or not at all.
+
+    Args:
+      config: What to write where.
+      path: The shard.
+      names: The pictures in it, relative to `config.images`.
+
+    Returns:
+      What became of these pictures.
+    """
+    done, count = Summary(len(names), manifest_of(config)), 0
+    with (
+        ThreadPoolExecutor() as pool,
+        files.replacing(path) as temporary,
+        tf.io.TFRecordWriter(str(temporary)) as writer,
+    ):
+        for relative, picture in _read_all(pool, config, names):
             if isinstance(picture, str):
                 done.skipped[relative] = picture
                 continue
             done.gray += picture.gray
-            if picture.gray and skip:
+            if picture.gray and config.skip_gray:
                 done.skipped[relative] = "no color"
                 continue
             writer.write(_example(picture))
             count += 1
-    done.written += count
+    done.written = count
     done.shards[path.name] = {"records": count, "sha256": files.sha256(path)}
+    return done
 
 
-def _write_manifest(config: ShardsConfig, done: Summary) -> None:
+def manifest_of(config: ShardsConfig) -> Path:
+    """Where the manifest of a split lies."""
+    return Path(config.output) / f"{config.name}-manifest.json"
+
+
+def to_json(config: ShardsConfig, done: Summary) -> str:
+    """The manifest of what became of all pictures, or of those of some shards."""
     manifest = {
         "name": config.name,
         "resize": config.resize,
@@ -208,7 +233,14 @@ def _write_manifest(config: ShardsConfig, done: Summary) -> None:
         "skipped": dict(sorted(done.skipped.items())),
         "shards": done.shards,
     }
-    files.write_text(done.manifest, json.dumps(manifest, indent=2) + "\n")
+    return json.dumps(manifest, indent=2) + "\n"
+
+
+def from_json(config: ShardsConfig, text: str) -> Summary:
+    """What `to_json` was given."""
+    facts = json.loads(text)
+    counts = {key: facts[key] for key in ("found", "written", "gray", "skipped", "shards")}
+    return Summary(manifest=manifest_of(config), **counts)
 
 
 def _found(config: ShardsConfig) -> list[str]:
@@ -222,11 +254,23 @@ def _found(config: ShardsConfig) -> list[str]:
     return _mixed(names)
 
 
+def plan(config: ShardsConfig) -> dict[Path, list[str]]:
+    """Which pictures go into which shard, in mixed order, the same one on every run.
+
+    Raises:
+      ValueError: no such folder, or no pictures in it.
+    """
+    names, output = _found(config), Path(config.output)
+    count = min(config.shards or math.ceil(len(names) / RECORDS_A_SHARD), len(names))
+    numbered = {k: output / f"{config.name}-{k:05d}-of-{count:05d}" for k in range(count)}
+    return {path: names[k::count] for k, path in numbered.items()}
+
+
 def make_shards(config: ShardsConfig) -> Summary:
     """Writes shards and `<name>-manifest.json`, each file whole or not at all.
 
     Every picture is decoded once, so that nothing broken gets in; what is left out is named in the
-    manifest. Files come in mixed order, the same one on every run.
+    manifest.
 
     Raises:
       ValueError: no such folder, no pictures in it, none that can be used, or shards of this name
@@ -235,28 +279,41 @@ def make_shards(config: ShardsConfig) -> Summary:
     """
     from tqdm import tqdm
 
-    names = _found(config)
-    old = _existing(config)
-    output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
-    done = Summary(len(names), output / f"{config.name}-manifest.json")
-    count = min(config.shards or math.ceil(len(names) / RECORDS_A_SHARD), len(names))
-    paths = [output / f"{config.name}-{k:05d}-of-{count:05d}" for k in range(count)]
-    with ThreadPoolExecutor() as pool, tqdm(total=len(names), unit="picture") as bar:
-        for number, path in enumerate(paths):
-            pictures = _read_all(pool, config, names[number::count])
-            _write_shard(path, pictures, config.skip_gray, done)
-            bar.update(len(names[number::count]))
-    _finish(config, done, paths, old)
+    planned, old = plan(config), existing(config)
+    Path(config.output).mkdir(parents=True, exist_ok=True)
+    parts = []
+    with tqdm(total=sum(map(len, planned.values())), unit="picture") as bar:
+        for path, names in planned.items():
+            parts.append(write_shard(config, path, names))
+            bar.update(len(names))
+    done = together(config, parts)
+    finish(config, done, old)
     return done
 
 
-def _finish(config: ShardsConfig, done: Summary, paths: list[Path], old: list[Path]) -> None:
+def together(config: ShardsConfig, parts: list[Summary]) -> Summary:
+    """What became of the pictures of all shards."""
+    done = Summary(sum(part.found for part in parts), manifest_of(config))
+    for part in sorted(parts, key=lambda part: list(part.shards)):
+        done.written += part.written
+        done.gray += part.gray
+        done.skipped |= part.skipped
+        done.shards |= part.shards
+    return done
+
+
+def finish(config: ShardsConfig, done: Summary, old: list[Path]) -> None:
+    """Writes the manifest and removes earlier shards that are not part of it.
+
+    Raises:
+      ValueError: no picture could be used; the empty shards are removed.
+    """
+    paths = {Path(config.output) / name for name in done.shards}
     if not done.written:
-        for path in paths:
-            path.unlink()
+        for path in (*paths, done.manifest):
+            path.unlink(missing_ok=True)
         name, why = next(iter(done.skipped.items()))
         raise ValueError(f"none of the {done.found} pictures could be used; {name}: {why}")
-    for path in set(old) - set(paths):  # of an earlier run with another number of shards
+    for path in set(old) - paths:  # of an earlier run with another number of shards
         path.unlink()
-    _write_manifest(config, done)
+    files.write_text(done.manifest, to_json(config, done))

@@ -38,12 +38,19 @@ def luma_u8(rgb_u8: np.ndarray) -> np.ndarray:
 
 
 def sheet(colorizer: Colorizer) -> np.ndarray:
-    """Strips gray | output | truth of the photographs, two a row. uint8 [H, W, 3]."""
-    strips = []
-    for _, truth in photographs():
-        gray = luma_u8(truth)
-        strip = report.strip(gray, colorizer.colorize(gray), truth)
-        width = round(strip.shape[1] * HEIGHT / strip.shape[0])
-        small = tf.image.resize(strip, [HEIGHT, width], antialias=True)
-        strips.append(np.rint(small).astype(np.uint8))
-    return report.contact_sheet(strips, columns=2)
+    """Strips gray | output | truth: photographs two a row, scenes three. uint8 [H, W, 3]."""
+    parts = (photographs(), 2), (rendered(), 3)
+    sheets = [
+        report.contact_sheet([_strip(colorizer, truth) for _, truth in pictures], columns)
+        for pictures, columns in parts
+    ]
+    return report.contact_sheet(sheets, columns=1)
+
+
+def _strip(colorizer: Colorizer, truth: np.ndarray) -> np.ndarray:
+    """Gray | output | truth, `HEIGHT` pixels high."""
+    gray = luma_u8(truth)
+    strip = report.strip(gray, colorizer.colorize(gray), truth)
+    width = round(strip.shape[1] * HEIGHT / strip.shape[0])
+    small = tf.image.resize(strip, [HEIGHT, width], antialias=True)
+    return np.rint(small).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -117,6 +118,8 @@ def on_every_replica(
     @tf.function
     def step(rgb: Tensor) -> Any:
         losses = strategy.run(replica_step, args=(rgb,))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        # One by one: workers with one device each cannot reduce a dictionary.
+        add_up = functools.partial(strategy.reduce, tf.distribute.ReduceOp.SUM, axis=None)
+        return tf.nest.map_structure(add_up, losses)
 
     return step

@@ -1,4 +1,7 @@
-"""The whole way in minutes: train on rendered scenes, evaluate, export, color; one page of it."""
+"""The whole way in minutes: train on rendered scenes, evaluate, export, color; one page of it.
+
+Beside it, photographs as the shipped weights color them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from residual_encoder import diagram, files, images, networks, report, showcase
 from residual_encoder.datasets import DataConfig
 from residual_encoder.evaluation import EvaluateConfig, evaluate_model
 from residual_encoder.export import export_saved_model
+from residual_encoder.inference import Colorizer
 from residual_encoder.recipes import RECIPES, Recipe
 from residual_encoder.report import Figure, Section
 from residual_encoder.training import TrainConfig, train
@@ -82,19 +86,21 @@ def tour(config: TourConfig) -> Path | None:
         checkpoint_every=max(1, recipe.steps // 3),
         log_every=max(1, recipe.steps // 30),
     )
-    print(f"1/4 Training on rendered scenes, {recipe.steps} steps", file=sys.stderr)
+    print(f"1/5 Training on rendered scenes, {recipe.steps} steps", file=sys.stderr)
     if train(training).interrupted:
         return None
-    print("2/4 Evaluating on scenes it has not seen", file=sys.stderr)
+    print("2/5 Evaluating on scenes it has not seen", file=sys.stderr)
     evaluation = _evaluated(training)
-    print("3/4 Exporting a SavedModel and checking it", file=sys.stderr)
+    print("3/5 Exporting a SavedModel and checking it", file=sys.stderr)
     saved_model = folder / "saved_model"
     if not saved_model.exists():
         export_saved_model(training.workdir, saved_model)
-    print("4/4 Coloring with it in a fresh process", file=sys.stderr)
+    print("4/5 Coloring with it in a fresh process", file=sys.stderr)
     pictures = dict(_color_with(saved_model, folder))
+    print("5/5 Coloring photographs with the shipped weights", file=sys.stderr)
+    shipped = dict(_color_with_shipped(folder / "shipped"))
     page = folder / "report.html"
-    files.write_text(page, _page(recipe, training, evaluation, pictures))
+    files.write_text(page, _page(recipe, training, evaluation, pictures, shipped))
     return page
 
 
@@ -132,6 +138,17 @@ def _color_with(saved_model: Path, folder: Path) -> Iterator[tuple[str, np.ndarr
         yield name, report.strip(images.read(source).rgb, images.read(target).rgb, originals[name])
 
 
+def _color_with_shipped(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Colors scikit-image's photographs as tools/colorize.py does; yields names and strips."""
+    colorizer = Colorizer()
+    folder.mkdir(exist_ok=True)
+    for name, rgb in showcase.photographs():
+        gray = showcase.luma_u8(rgb)
+        output = colorizer.colorize(gray)
+        images.write(folder / f"{name}.png", output)
+        yield name, report.strip(gray, output, rgb)
+
+
 # --- the page -------------------------------------------------------------------------------------
 
 
@@ -140,6 +157,7 @@ def _page(
     training: TrainConfig,
     evaluation: dict[str, Any],
     pictures: dict[str, np.ndarray],
+    shipped: dict[str, np.ndarray],
 ) -> str:
     last = Path(training.workdir) / "samples" / f"{recipe.steps}.jpg"
     return report.html(
@@ -171,6 +189,14 @@ def _page(
                 "Colored by the SavedModel in a fresh process",
                 ["gray | output | truth. Rendered scenes first, then scikit-image's photographs."],
                 figures=[Figure(strip, name) for name, strip in pictures.items()],
+            ),
+            Section(
+                "Photographs, by the shipped weights",
+                [
+                    "gray | output | truth. These weights were trained on photographs; "
+                    "residual_encoder/pretrained/README.md says how, and what to expect.",
+                ],
+                figures=[Figure(strip, name) for name, strip in shipped.items()],
             ),
         ],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 import math
 import platform
 import signal
@@ -22,6 +23,7 @@ from absl import logging
 from tqdm import tqdm
 
 from residual_encoder import (
+    activity,
     checkpoints,
     colorspace,
     datasets,
@@ -32,12 +34,21 @@ from residual_encoder import (
     metrics,
     networks,
     report,
+    workers,
 )
-from residual_encoder.datasets import Augment, Cursor, DataConfig, EvalBatch, Tally, TrainBatch
-from residual_encoder.networks.any_size import chroma_at
+from residual_encoder.datasets import (
+    Augment,
+    Cursor,
+    DataConfig,
+    EvalBatch,
+    Part,
+    Tally,
+    TrainBatch,
+)
+from residual_encoder.networks import any_size
 from residual_encoder.recipes import Recipe
 from residual_encoder.steps import Learner
-from residual_encoder.workdir import Workdir
+from residual_encoder.workdir import Workdir, differences, read_metrics
 
 Tensor = Any
 
@@ -64,7 +75,8 @@ class TrainConfig:
       samples: Pictures on a strip sheet.
       seed: Of weights, order and augmentation.
       jit: "auto", "on" or "off": XLA.
-      strategy: "auto", "one" or "mirrored".
+      strategy: "auto", "one", "mirrored" or "multiworker", as in `devices.strategy`. However many
+        share it, the batch is the recipe's, and so is the learning rate: neither is scaled.
     """
 
     recipe: Recipe
@@ -108,7 +120,8 @@ class Outcome:
     Attributes:
       step: Steps done.
       interrupted: Whether a signal ended it before the recipe's last step.
-      evaluation: The last evaluation of this process, if there was one.
+      evaluation: The last evaluation of this process, if there was one; of several workers the
+        chief evaluates.
     """
 
     step: int
@@ -125,15 +138,19 @@ class _Run:
     """Everything that a run has in hand."""
 
     config: TrainConfig
-    workdir: Workdir
+    team: workers.Team
     learner: Learner
-    strategy: tf.distribute.Strategy
     step: int = 0
     saved: int = 0  # step of the newest checkpoint
     cursor: Cursor = Cursor(0, 0)
     seconds: float = 0.0  # of training, over all processes
     best: float = -math.inf  # pooled PSNR gain of the best evaluation, dB
     evaluation: dict[str, Any] | None = None
+
+    @functools.cached_property
+    def workdir(self) -> Workdir:
+        """For the chief alone: nobody else reads or writes there."""
+        return Workdir(self.config.workdir)
 
     @property
     def recipe(self) -> Recipe:
@@ -146,9 +163,11 @@ class _Run:
     @functools.cached_property
     def predict(self) -> Callable[[Tensor], Tensor]:
         """Gray [B, H, W, 1] of any size -> chroma, as inference will do it."""
-        network = functools.partial(self.model, training=False)
+        network = any_size.with_margin(
+            functools.partial(self.model, training=False), self.recipe.margin
+        )
         size, multiple = self.recipe.inference_size, self.recipe.multiple
-        return tf.function(lambda gray: chroma_at(network, gray, size, multiple))
+        return tf.function(lambda gray: any_size.chroma_at(network, gray, size, multiple))
 
 
 def train(config: TrainConfig) -> Outcome:
@@ -157,22 +176,39 @@ def train(config: TrainConfig) -> Outcome:
     Run again with the same config, it goes on from the newest checkpoint; on a CPU the weights are
     then bit-equal to those of a run that was never stopped.
 
+    Of several workers the chief, the first one, evaluates and writes while the others wait, and a
+    signal to one of them stops all at the same step. Their number may change when a run goes on.
+
     Raises:
-      ValueError: the workdir belongs to another run, a weight file does not fit, or (`Diverged`)
-        the loss is not finite; the last good checkpoint stays.
-      OSError: data or weights are missing, or the workdir cannot be written.
+      ValueError: the workdir belongs to another run, a weight file does not fit, the batch cannot
+        be shared, TF_CONFIG is wrong, or (`Diverged`) the loss is not finite; the last good
+        checkpoint stays.
+      OSError: data or weights are missing, the workdir cannot be written or is in use, or another
+        worker is gone.
     """
+    team = workers.Team.of(devices.strategy(config.strategy, config.recipe.batch_size))
+    alone = Workdir(config.workdir).locked() if team.chief else contextlib.nullcontext()
+    with team.together(), alone:
+        return _train(config, team)
+
+
+def _train(config: TrainConfig, team: workers.Team) -> Outcome:
+    """`train`, alone in its workdir."""
     precision = devices.precision(config.recipe.precision)
-    jit = devices.jit(config.jit, precision)
+    jit = devices.jit(config.jit, precision, team.strategy.num_replicas_in_sync)
+    _check_sharing(config, team, precision)
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
-    run = _build(config, precision, jit)
-    started = bool(checkpoints.steps(run.workdir.checkpoints))
-    run.workdir.claim(_about(run, precision, jit), FIXED if started else (), _up_to_date)
+    run = _build(config, team, precision, jit)
+    if team.chief:
+        started = bool(checkpoints.steps(run.workdir.checkpoints))
+        run.workdir.claim(_about(run, precision, jit), FIXED if started else (), _up_to_date)
+        _eval_dataset(run, 1, Tally())  # missing evaluation data is better known now than in hours
     _restore(run)
-    _eval_dataset(run, 1, Tally())  # missing evaluation data is better known now than in hours
     with _until_signal() as stopped:
+        if team.chief and run.saved and not _shown(run):
+            _show(run)
         _loop(run, stopped)
     return Outcome(run.step, run.step < run.recipe.steps, run.evaluation)
 
@@ -180,34 +216,68 @@ def train(config: TrainConfig) -> Outcome:
 # --- start-up -------------------------------------------------------------------------------------
 
 
-def _build(config: TrainConfig, precision: str, jit: bool) -> _Run:
-    """The learner in the strategy's scope; VGG16's weights in."""
-    recipe, workdir = config.recipe, Workdir(config.workdir)
-    # A checkpoint or init_from brings the trunk too.
-    filled = config.init_from or checkpoints.steps(workdir.checkpoints)
-    strategy = devices.strategy(config.strategy)
+def _check_sharing(config: TrainConfig, team: workers.Team, precision: str) -> None:
+    """Every replica gets as many pictures, and every worker does what the chief does.
+
+    Raises:
+      ValueError: the batch cannot be shared, or a worker was given other settings.
+    """
+    batch_size, replicas = config.recipe.batch_size, team.strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise ValueError(
+            f"batch_size must be a multiple of {replicas}, the number of devices that share it. "
+            f"Received {batch_size}."
+        )
+    ours = dataclasses.asdict(config) | {"recipe": config.recipe.to_json(), "precision": precision}
+    for key in ("workdir", "vgg16_weights", "init_from", "eval_data", "strategy"):
+        del ours[key]  # the chief's affair
+    ours["data"] |= {"data_dir": None, "manual_dir": None}
+    chiefs, ours = team.shared_json(ours), json.loads(json.dumps(ours))
+    different = [line for key in ours for line in differences(key, chiefs[key], ours[key])]
+    if different:
+        raise ValueError(
+            f"Worker {team.index} was started with other settings than the chief: "
+            f"{'; '.join(different)}. Give every worker the same flags."
+        )
+
+
+def _build(config: TrainConfig, team: workers.Team, precision: str, jit: bool) -> _Run:
+    """The learner in the strategy's scope; at the chief, VGG16's weights in."""
+    # A checkpoint or init_from brings the trunk too, and the chief brings it to the others.
+    folder = Path(config.workdir) / "checkpoints"
+    filled = config.init_from or not team.chief or checkpoints.steps(folder)
     learner = learners.make(
-        recipe,
-        strategy,
+        config.recipe,
+        team.strategy,
         precision=precision,
         jit=jit,
         vgg16_weights="none" if filled else config.vgg16_weights,
     )
-    return _Run(config, workdir, learner, strategy)
+    return _Run(config, team, learner)
 
 
 def _restore(run: _Run) -> None:
     """Fills the variables: (1) newest checkpoint, else (2) init_from, else (3) VGG16 stays."""
+    restored = _restored(run) if run.team.chief else None
+    run.step, state = run.team.shared_json(restored)
+    run.cursor = Cursor(*state["cursor"])
+    run.seconds, run.best = state["seconds"], state["best"]
+    run.saved = run.step
+    if run.team.count > 1:
+        arrays = run.team.shared_arrays(checkpoints.to_arrays(run.learner.variables))
+        checkpoints.assign(run.learner.variables, arrays, "The chief's state")
+
+
+def _restored(run: _Run) -> tuple[int, dict[str, Any]]:
+    """Step and state that the run goes on from; the variables filled."""
     restored = checkpoints.restore(run.workdir.checkpoints, run.learner.variables)
     if restored:
-        run.step, state = restored
-        run.cursor = Cursor(*state["cursor"])
-        run.seconds, run.best = state["seconds"], state["best"]
-        logging.info("Resumed at step %d.", run.step)
+        logging.info("Resumed at step %d.", restored[0])
     elif run.config.init_from:
         checkpoints.load_weights(run.model, checkpoints.find_weights(run.config.init_from))
-    run.workdir.rewind(run.step)
-    run.saved = run.step
+    step, state = restored or (0, _state(run))
+    run.workdir.rewind(step)
+    return step, state
 
 
 def _about(run: _Run, precision: str, jit: bool) -> dict[str, Any]:
@@ -222,7 +292,8 @@ def _about(run: _Run, precision: str, jit: bool) -> dict[str, Any]:
         "seed": config.seed,
         "precision": precision,
         "jit": jit,
-        "replicas": run.strategy.num_replicas_in_sync,
+        "workers": run.team.count,
+        "replicas": run.team.strategy.num_replicas_in_sync,
         "device": devices.describe(),
         "trainable_parameters": _count(run.model.trainable_variables),
         "frozen_parameters": _count(trunk.non_trainable_variables) if trunk else 0,
@@ -271,17 +342,22 @@ def _until_signal() -> Iterator[Callable[[], bool]]:
 
 
 def _batches(run: _Run, tally: Tally) -> Iterator[TrainBatch]:
-    recipe, config = run.recipe, run.config
-    dataset = datasets.train_batches(
-        config.data,
-        batch_size=recipe.batch_size,
-        image_size=recipe.image_size,
-        augment=Augment(recipe.min_crop, recipe.flip, recipe.max_crop),
-        seed=config.seed,
-        start=run.cursor,
-        tally=tally,
-    )
-    return iter(run.strategy.experimental_distribute_dataset(dataset))
+    """Every replica's share of the batches, this worker's part of them."""
+    recipe, config, team = run.recipe, run.config, run.team
+
+    def read(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return datasets.train_batches(
+            config.data,
+            batch_size=context.get_per_replica_batch_size(recipe.batch_size),
+            image_size=recipe.image_size,
+            augment=Augment(recipe.min_crop, recipe.flip, recipe.max_crop),
+            seed=config.seed,
+            start=run.cursor,
+            part=Part(team.index, team.count, recipe.batch_size) if team.count > 1 else None,
+            tally=tally,
+        )
+
+    return iter(team.strategy.distribute_datasets_from_function(read))
 
 
 def _loop(run: _Run, stopped: Callable[[], bool]) -> None:
@@ -293,18 +369,20 @@ def _loop(run: _Run, stopped: Callable[[], bool]) -> None:
         initial=run.step,
         unit="step",
         dynamic_ncols=True,
+        disable=not run.team.chief,
         mininterval=0.2 if sys.stderr.isatty() else 10,  # few lines in a log file
     )
     with bar, tally.explained():
-        while run.step < run.recipe.steps and not stopped():
+        while run.step < run.recipe.steps and not run.team.anyone(stopped()):
             batch = meter.wait_for(batches)
             meter.losses.append(run.learner.step(batch.rgb))
             run.step += 1
-            run.cursor = _after(run.strategy, batch)
+            run.cursor = _after(run.team.strategy, batch)
             bar.update()
             if _due(run, run.config.log_every):
                 row = meter.row(tally)
-                run.workdir.log(row)
+                if run.team.chief:
+                    run.workdir.log(row)
                 bar.set_postfix(loss=row["loss"], images_s=row["images_per_second"])
             if run.config.eval_every and _due(run, run.config.eval_every):
                 meter.pause(_evaluate, run)
@@ -312,6 +390,7 @@ def _loop(run: _Run, stopped: Callable[[], bool]) -> None:
                 meter.pause(_save, run)
         if run.saved < run.step:
             meter.pause(_save, run)
+        run.team.wait()  # a worker that ends has seen the chief save
 
 
 def _due(run: _Run, every: int) -> bool:
@@ -319,10 +398,9 @@ def _due(run: _Run, every: int) -> bool:
 
 
 def _after(strategy: tf.distribute.Strategy, batch: TrainBatch) -> Cursor:
-    """The record after a batch's last one, as tensors: reading them would wait for the device."""
-    epoch = strategy.experimental_local_results(batch.epoch)[-1][-1]
-    index = strategy.experimental_local_results(batch.index)[-1][-1]
-    return Cursor(epoch, index + 1)
+    """Where the stream goes on, as tensors: reading them would wait for the device."""
+    following = strategy.experimental_local_results(batch.following)[-1]
+    return Cursor(following[0], following[1])
 
 
 class _Meter:
@@ -362,7 +440,7 @@ class _Meter:
             if not math.isfinite(loss):
                 raise Diverged(
                     f"The {name.replace('_', ' ')} is {loss} by step {self.run.step}; training "
-                    f"stopped. The last good checkpoint is in {self.run.workdir.checkpoints}. "
+                    f"stopped. The last good checkpoint is in {self.run.config.workdir}. "
                     "Try a lower --learning_rate."
                 )
             means[name] = loss
@@ -371,6 +449,7 @@ class _Meter:
     def row(self, tally: Tally) -> dict[str, Any]:
         """A row of metrics.jsonl; starts the next interval."""
         means, run = self.means(), self.run
+        bad, gray = (int(count) for count in run.team.total([tally.bad, tally.gray]))
         elapsed = time.perf_counter() - self._started
         run.seconds += elapsed
         images = self._counted * run.recipe.batch_size
@@ -381,18 +460,22 @@ class _Meter:
             "learning_rate": float(tf.convert_to_tensor(run.learner.optimizer.learning_rate)),
             "images_per_second": None if self._fresh else round(images / elapsed, 2),
             "input_wait_fraction": round(self._waited / elapsed, 4),
-            "bad_records": tally.bad,
-            "gray_skipped": tally.gray,
+            "bad_records": bad,
+            "gray_skipped": gray,
         }
         self.losses.clear()
         self._restart()
         return row
 
     def pause(self, work: Callable[[_Run], None], run: _Run) -> None:
-        """Does something that is not training, off the clock, if the losses are still finite."""
+        """Lets the chief do something that is not training, off the clock.
+
+        Not before the losses are known to be finite. The others go on, and wait in the next step.
+        """
         self.means()
         began = time.perf_counter()
-        work(run)
+        if run.team.chief:
+            work(run)
         self._started += time.perf_counter() - began
 
 
@@ -401,16 +484,32 @@ class _Meter:
 
 def _save(run: _Run) -> None:
     """Checkpoint and strips; until an evaluation has chosen, the newest weights are the best."""
-    state = {
+    checkpoints.save(run.workdir.checkpoints, run.step, run.learner.variables, _state(run))
+    run.saved = run.step
+    _show(run)
+
+
+def _show(run: _Run) -> None:
+    """What goes with a checkpoint; the row of activity comes last, so it tells of the rest."""
+    if run.best == -math.inf:
+        _save_best(run)
+    _write_strips(run)
+    _log_activity(run)
+
+
+def _shown(run: _Run) -> bool:
+    """Whether the process that wrote the newest checkpoint lived to show it."""
+    rows = read_metrics(run.workdir.path)
+    return any(row["step"] == run.saved and "active" in row for row in rows)
+
+
+def _state(run: _Run) -> dict[str, Any]:
+    """What a checkpoint says beside the variables."""
+    return {
         "cursor": [int(part) for part in run.cursor],
         "seconds": run.seconds,
         "best": run.best,
     }
-    checkpoints.save(run.workdir.checkpoints, run.step, run.learner.variables, state)
-    run.saved = run.step
-    if run.best == -math.inf:
-        _save_best(run)
-    _write_strips(run)
 
 
 def _save_best(run: _Run) -> None:
@@ -460,3 +559,15 @@ def _write_strips(run: _Run) -> None:
         for panels in zip(truth.gray, output, truth.rgb, strict=True):
             strips.append(report.strip(*(np.asarray(panel) for panel in panels)))
     images.write(run.workdir.samples / f"{run.step}.jpg", report.contact_sheet(strips))
+
+
+def _log_activity(run: _Run) -> None:
+    """Logs the share of non-zero activations of each color layer, as the author's script did."""
+    for batch in _eval_batches(run, run.config.samples):
+        gray = colorspace.split(batch.rgb, run.recipe.space, run.recipe.gray).gray
+        size = any_size.network_size(
+            gray.shape[1], gray.shape[2], run.recipe.inference_size, run.recipe.multiple
+        )
+        shares = activity.shares(run.model, any_size.resize(gray, *size))
+        run.workdir.log({"step": run.step, "active": shares})
+        return

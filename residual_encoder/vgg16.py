@@ -44,8 +44,9 @@ def build_trunk(
     """Builds the trunk.
 
     Args:
-      weights: "imagenet" (downloaded by Keras, which checks its hash), "none" (He-initialized) or
-        the path of a VGG16 weight file in the Keras layout without the top.
+      weights: "imagenet" (downloaded by Keras, which checks its hash), "none" (He-initialized),
+        "later" (any values: the caller loads its own) or the path of a VGG16 weight file in the
+        Keras layout without the top.
       taps: Names of the layers whose activations come out, in order.
       trainable: Whether training may move the trunk. The original's is frozen.
       frozen_blocks: The first blocks that stay as they are even so, 0 to 5.
@@ -88,7 +89,7 @@ def _vgg16(weights: str) -> keras.Model:
     vgg = keras.applications.VGG16(include_top=False, weights=None, input_tensor=caffe)
     if weights == "none":
         _he_initialize(vgg)
-    else:
+    elif weights != "later":
         _load(vgg, weights)
     return vgg
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Callable
+import os
+import platform
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import tensorflow as tf
 
@@ -13,6 +17,7 @@ from residual_encoder import files
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
+LOCK = ".lock"
 
 
 class Workdir:
@@ -38,6 +43,28 @@ class Workdir:
             ) from error
         self._writer: tf.summary.SummaryWriter | None = None
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Inside, no other process may use the folder; what a killed one left half-written goes.
+
+        The kernel opens the lock again when the process ends, however it does.
+
+        Raises:
+          OSError: another process holds the folder, or it cannot be written.
+        """
+        try:
+            lock = open(self.path / LOCK, "a+", encoding="utf-8")
+        except OSError as error:
+            raise OSError(
+                f"Cannot write into the workdir {self.path}: {error.strerror}. "
+                "Choose another --workdir."
+            ) from error
+        with lock:
+            _take(lock, self.path)
+            for folder in (self.path, self.checkpoints, self.samples):
+                files.sweep(folder)
+            yield
+
     def claim(
         self,
         config: dict[str, Any],
@@ -58,12 +85,10 @@ class Workdir:
         if fixed and path.exists():
             before = _as_read(up_to_date(json.loads(path.read_text(encoding="utf-8"))))
             now = _as_read(config)
-            differences = [
-                line for key in fixed for line in _differences(key, before.get(key), now[key])
-            ]
-            if differences:
+            lines = [line for key in fixed for line in differences(key, before.get(key), now[key])]
+            if lines:
                 raise ValueError(
-                    f"{self.path} belongs to another run: {'; '.join(differences)}. "
+                    f"{self.path} belongs to another run: {'; '.join(lines)}. "
                     "Give the same flags to resume it, or another --workdir."
                 )
         files.write_text(path, json.dumps(config, indent=2) + "\n")
@@ -76,7 +101,8 @@ class Workdir:
 
     def log(self, row: dict[str, Any]) -> None:
         """Appends a line to metrics.jsonl and its numbers to TensorBoard. `row` has a "step"."""
-        with open(self.path / METRICS, "a", encoding="utf-8") as file:
+        path = self.path / METRICS
+        with files.writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         self._writer = self._writer or tf.summary.create_file_writer(str(self.path / "logs"))
         with self._writer.as_default(step=row["step"]):
@@ -85,29 +111,47 @@ class Workdir:
         self._writer.flush()
 
 
+def _take(lock: IO[str], folder: Path) -> None:
+    """Locks an open file and writes into it who did."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        raise OSError(
+            f"{folder} is in use by another run ({lock.read() or 'unknown'}). "
+            "Wait for it, stop it, or give another --workdir."
+        ) from error
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} on {platform.node()}")
+    lock.flush()
+
+
 def _as_read(config: dict[str, Any]) -> dict[str, Any]:
     """What reading it back gives: JSON knows no tuples."""
     return json.loads(json.dumps(config))
 
 
-def _differences(key: str, before: Any, now: Any) -> list[str]:
+def differences(key: str, before: Any, now: Any) -> list[str]:
+    """What a value, or the values of a dictionary, were and are now: a line each, by key."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = sorted(before.keys() | now.keys())
         return [
             line
             for inner in keys
-            for line in _differences(f"{key}.{inner}", before.get(inner), now.get(inner))
+            for line in differences(f"{key}.{inner}", before.get(inner), now.get(inner))
         ]
     return [] if before == now else [f"{key} was {before!r}, now {now!r}"]
 
 
 def _numbers(row: dict[str, Any]) -> list[tuple[str, float]]:
-    """The numbers of a row by name; of an evaluation, the mean of each metric."""
+    """The numbers of a row by name, one by one where it holds several; of metrics the means."""
     numbers = []
     for name, value in row.items():
         if name == "eval":
             means = {k: v["mean"] for k, v in value.items() if isinstance(v, dict) and "mean" in v}
             numbers += [(f"eval/{metric}", mean) for metric, mean in means.items()]
+        elif name == "active":
+            numbers += [(f"active/{layer}", share) for layer, share in value.items()]
         elif name != "step" and isinstance(value, (int, float)):
             numbers.append((name, value))
     return numbers

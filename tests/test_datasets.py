@@ -13,6 +13,7 @@ from residual_encoder.datasets import (
     Augment,
     Cursor,
     DataConfig,
+    Part,
     Tally,
     eval_batches,
     train_batches,
@@ -102,7 +103,7 @@ def same(ours, theirs):
 def by_epoch(batches):
     """Epoch -> its pictures' bytes in order."""
     epochs = {}
-    for rgb, epoch, _ in batches:
+    for rgb, epoch, *_ in batches:
         for picture, number in zip(rgb, epoch, strict=True):
             epochs.setdefault(int(number), []).append(picture.tobytes())
     return epochs
@@ -121,8 +122,7 @@ def test_resuming_anywhere_gives_the_batches_that_would_have_come(config):
     whole = read(config, 17)  # 68 pictures: more than one epoch of each
     assert whole[-1][1][-1] >= 1
     for done in (4, 11, 15):
-        _, epoch, index = whole[done - 1]
-        start = Cursor(int(epoch[-1]), int(index[-1]) + 1)
+        start = Cursor(*whole[done - 1][-1])
         assert same(read(config, 17 - done, start=start), whole[done:]), f"after {done}"
 
 
@@ -282,9 +282,43 @@ def test_broken_records_are_left_out_counted_and_named(broken, caplog):
 def test_epochs_with_broken_records_resume_too(broken):
     whole = read(broken, 8, batch_size=2)  # 16 pictures, 9 an epoch
     for done in (2, 4, 5):
-        _, epoch, index = whole[done - 1]
-        rest = read(broken, 8 - done, batch_size=2, start=Cursor(epoch[-1], index[-1] + 1))
+        rest = read(broken, 8 - done, batch_size=2, start=Cursor(*whole[done - 1][-1]))
         assert same(rest, whole[done:])
+
+
+def parts(config, count, workers, batch_size, **rest):
+    """What each of several workers reads, with its tally."""
+    for worker in range(workers):
+        tally = Tally()
+        part = Part(worker, workers, batch_size)
+        size = batch_size // workers
+        yield read(config, count, batch_size=size, part=part, tally=tally, **rest), tally
+
+
+def test_parts_make_the_batches_of_one_worker(shards):
+    """From the middle of a run, over the ends of shards and of epochs, with augmentation."""
+    whole = read(shards, 6, batch_size=12)
+    shares = [share for share, _ in parts(shards, 5, 2, 12, start=Cursor(*whole[0][-1]))]
+    for number, batch in enumerate(whole[1:]):
+        for column in range(3):
+            joined = np.concatenate([share[number][column] for share in shares])
+            np.testing.assert_array_equal(joined, batch[column])
+        for share in shares:
+            assert tuple(share[number][-1]) == tuple(batch[-1])
+
+
+def test_copies_keep_workers_in_step_where_records_are_broken(broken):
+    """14 records, 5 of them broken; the copy is of the worker's next picture."""
+    (first, seen), (second, too) = parts(broken, 5, 2, 4)
+    for ours, theirs in zip(first, second, strict=True):
+        assert tuple(ours[-1]) == tuple(theirs[-1])
+    for share in (first, second):
+        places = [tuple(place) for batch in share for place in zip(*batch[1:3], strict=True)]
+        assert places == sorted(places) and len(set(places)) < len(places)
+    assert seen.names.keys() | too.names.keys() >= {"truncated", "text", "empty"}
+    assert not seen.names.keys() & too.names.keys()
+    again = [share for share, _ in parts(broken, 3, 2, 4, start=Cursor(*first[1][-1]))]
+    assert same(again[0], first[2:]) and same(again[1], second[2:])
 
 
 def test_too_many_broken_records_end_reading(broken):

@@ -15,7 +15,7 @@ import tensorflow as tf
 from conftest import SMALL
 from PIL import Image
 
-from residual_encoder import export, files, inference, recipes
+from residual_encoder import export, files, inference, recipes, uploads
 from residual_encoder.networks import any_size
 
 SIZE = 32
@@ -64,15 +64,15 @@ def luma(rgb: np.ndarray) -> np.ndarray:
 def test_signatures_are_the_contract(served: Any) -> None:
     assert sorted(served) == ["chroma", "colorize_bytes", "network", "serving_default"]
     wanted = {
-        "serving_default": ("grayscale", [None, None, None, 1], "inferred_rgb"),
-        "chroma": ("grayscale", [None, None, None, 1], "chroma"),
-        "network": ("grayscale", [None, None, None, 1], "chroma"),
-        "colorize_bytes": ("image_bytes", [None], "png_bytes"),
+        "serving_default": ("grayscale", [None, None, None, 1], ["inferred_rgb"]),
+        "chroma": ("grayscale", [None, None, None, 1], ["chroma"]),
+        "network": ("grayscale", [None, None, None, 1], ["chroma"]),
+        "colorize_bytes": ("image_bytes", [None], ["error", "png_bytes"]),
     }
-    for name, (given, shape, answer) in wanted.items():
+    for name, (given, shape, answers) in wanted.items():
         specs = served[name].structured_input_signature[1]
         assert list(specs) == [given] and specs[given].shape.as_list() == shape
-        assert list(served[name].structured_outputs) == [answer]
+        assert sorted(served[name].structured_outputs) == answers
     assert served["serving_default"].structured_outputs["inferred_rgb"].shape[-1] == 3
 
 
@@ -80,6 +80,7 @@ def test_the_card_tells_recipe_and_weights(exported: Path, weights: Path) -> Non
     card = json.loads((exported / "assets" / "recipe.json").read_text())
     assert card["weights_sha256"] == files.sha256(weights)
     assert recipes.Recipe.from_json(card["recipe"]) == RECIPE
+    assert card["max_pixels"] == export.MAX_PIXELS
 
 
 def test_nothing_of_keras_is_in_the_graph(exported: Path) -> None:
@@ -146,8 +147,9 @@ def test_a_batch_of_files_each_at_its_own_size(served: Any, weights: Path) -> No
 
 
 def test_no_file_at_all_is_no_picture(served: Any) -> None:
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        served["colorize_bytes"](image_bytes=tf.constant([b"Dear reader"]))
+    answer = served["colorize_bytes"](image_bytes=tf.constant([b"Dear reader"]))
+    assert answer["png_bytes"].numpy().tolist() == [b""]
+    assert answer["error"].numpy().tolist() == [uploads.NO_PICTURE.encode()]
 
 
 # --- in other hands -------------------------------------------------------------------------------
@@ -194,7 +196,7 @@ def test_the_colorizer_takes_it_as_its_model(exported: Path, weights: Path) -> N
 def test_an_unequal_model_is_not_kept(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_save", lambda _, folder: (folder / "part").touch())  # quicker
+    monkeypatch.setattr(export, "_save", lambda _, folder, __: (folder / "part").touch())  # quicker
     monkeypatch.setattr(export, "largest_difference", lambda *_: 2e-5)
     with pytest.raises(
         ValueError, match=r"differs from the network by 2.00e-05, allowed are 1e-05"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ def weights(soft_weights: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def colorizer(weights: Path) -> Colorizer:
-    return Colorizer(weights)
+    return Colorizer(weights, precision="float32")
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
@@ -133,7 +134,7 @@ def test_stripes_change_nothing(colorizer: Colorizer, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("size", [(200, 333), (300, 20), (9, 1000)])
 def test_no_seams(colorizer: Colorizer, weights: Path, upsampling: str, size: tuple) -> None:
     """Against a merge of the whole picture at once, written another way."""
-    ours = Colorizer(weights, upsampling=upsampling)
+    ours = Colorizer(weights, upsampling=upsampling, precision="float32")
     gray = noise(*size)
     small = ours.small_gray(gray)
     chroma = ours.small_chroma(small[None])[0]
@@ -197,6 +198,19 @@ def test_chroma_at_the_networks_own_size_is_the_networks(
     gray = noise(2, SIZE, SIZE, 1) / np.float32(255)
     network = inference.load_network(weights).network
     np.testing.assert_allclose(colorizer.chroma(gray), network(gray), atol=1e-6)
+
+
+def test_a_recipes_margin_is_looked_at(weights: Path, tmp_path: Path) -> None:
+    loaded = inference.load_network(weights)
+    recipe = dataclasses.replace(loaded.recipe, margin=8)
+    checkpoints.save_weights(loaded.network, tmp_path / "m.weights.h5", recipe.to_json())
+    gray = noise(1, SIZE, SIZE, 1) / np.float32(255)
+    mirrored = np.pad(gray, [(0, 0), (8, 8), (8, 8), (0, 0)], "symmetric")
+    expected = loaded.network(mirrored)[:, 8:-8, 8:-8]
+    colorizer = Colorizer(tmp_path / "m.weights.h5", precision="float32")
+    np.testing.assert_allclose(colorizer.chroma(gray), expected, atol=1e-5)
+    np.testing.assert_allclose(colorizer.small_chroma(gray), expected, atol=1e-5)
+    assert np.abs(expected - loaded.network(gray)).max() > 1e-3
 
 
 def test_many_sizes_are_one_trace(colorizer: Colorizer) -> None:

@@ -10,7 +10,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "residual_encoder"
 # A module may import from floors below its own, and from its own floor where that is listed.
 FLOORS = [
-    {"files", "metadata", "guided", "resampling", "door"},
+    {"files", "headers", "metadata", "guided", "resampling", "door", "workers", "tasks"},
     {
         "colorspace",
         "images",
@@ -21,28 +21,44 @@ FLOORS = [
         "workdir",
         "tally",
         "film",
+        "pipelines",
     },
     {"ab_grid", "classes", "ffmpeg", "motion"},
-    {"losses", "decoding", "metrics", "networks", "report", "diagram", "reel", "flops"},
+    {
+        "losses",
+        "decoding",
+        "uploads",
+        "serving",
+        "metrics",
+        "networks",
+        "report",
+        "diagram",
+        "reel",
+        "flops",
+        "activity",
+    },
     {"sources", "recipes"},
-    {"loading", "steps", "adversarial", "inference"},
+    {"loading", "steps", "adversarial", "inference", "peer"},
     {
         "datasets",
         "export",
         "release",
         "album",
         "finding",
+        "painting",
         "video",
         "showcase",
         "learners",
     },
-    {"training", "benchmark", "shards", "proofs", "prior", "evaluation"},
-    {"page", "tour", "command", "reproduction"},
+    {"training", "benchmark", "shards", "proofs", "prior", "evaluation", "archivist", "litert"},
+    {"page", "tour", "command", "reproduction", "archive", "shard_pipeline"},
 ]
 BESIDE = {
     ("film", "images"),
     ("album", "video"),
     ("album", "finding"),
+    ("album", "painting"),
+    ("painting", "video"),
     ("finding", "video"),
     ("classes", "ab_grid"),
     ("report", "diagram"),
@@ -50,7 +66,7 @@ BESIDE = {
 }
 WINGS = (
     {"training", "learners", "steps", "adversarial", "workdir"},
-    {"inference", "export", "release", "album", "finding", "video"},
+    {"inference", "export", "release", "album", "archivist", "finding", "painting", "video"},
 )
 
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from residual_encoder import networks
 from residual_encoder.networks import ResidualEncoderConfig
-from residual_encoder.networks.any_size import chroma_at, network_size
-from residual_encoder.networks.layers import HalfPixelUpsample2, Upsample2
+from residual_encoder.networks.any_size import chroma_at, network_size, with_margin
+from residual_encoder.networks.layers import BatchNorm, HalfPixelUpsample2, Upsample2
 from residual_encoder.recipes import RECIPES
 
 # name: (trainable, frozen in the trunk)
@@ -267,6 +267,48 @@ def test_upsampling_with_unknown_sizes_and_under_xla(layer, reference, rng):
     np.testing.assert_allclose(compiled(x), reference(x), atol=1e-6)
 
 
+@pytest.mark.parametrize("layer", [Upsample2, HalfPixelUpsample2])
+def test_upsampling_by_convolution_and_its_gradient(layer, rng):
+    """In training on a CPU, against the slices that inference has."""
+    x, weights = rng.random((2, 3, 5, 4), np.float32), rng.random((2, 6, 10, 4), np.float32)
+    upsample = layer(by_convolution=True)
+    x = tf.constant(x)
+
+    def value_and_slope(training):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = upsample(x, training=training)
+            total = tf.reduce_sum(y * weights)
+        return y, tape.gradient(total, x)
+
+    for quick, plain in zip(value_and_slope(True), value_and_slope(False), strict=True):
+        np.testing.assert_allclose(quick, plain, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [3, 20])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_batch_norm_in_training_is_keras(channels, dtype, rng):
+    x = tf.cast(rng.normal(2, 3, (4, 6, 5, channels)), dtype)
+    weights = tf.cast(rng.normal(0, 1, x.shape), dtype)
+    policy = "float32" if dtype == "float32" else "mixed_bfloat16"
+    results = []
+    for kind in (keras.layers.BatchNormalization, BatchNorm):
+        norm = kind(momentum=0.9, epsilon=1e-3, dtype=policy)
+        norm.build(x.shape)
+        norm.gamma.assign(np.linspace(0.5, 1.5, channels))
+        norm.beta.assign(np.linspace(-1, 1, channels))
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = norm(x, training=True)
+            total = tf.reduce_sum(tf.cast(y * weights, tf.float32))
+        slopes = tape.gradient(total, [x, norm.gamma.value, norm.beta.value])
+        results.append([y, *slopes, norm.moving_mean.value, norm.moving_variance.value])
+    rounding = 1e-5 if dtype == "float32" else 2**-7
+    for ours, theirs in zip(*results, strict=True):
+        ours, theirs = (tf.cast(value, tf.float32) for value in (ours, theirs))
+        np.testing.assert_allclose(ours, theirs, rtol=rounding, atol=4 * rounding)
+
+
 def test_upsampling_by_hand():
     x = tf.reshape([1.0, 3.0], [1, 1, 2, 1])
     np.testing.assert_array_equal(Upsample2()(x)[0, 0, :, 0], [1, 2, 3, 3])
@@ -318,6 +360,19 @@ def test_a_picture_of_the_networks_size_is_not_resized(rng):
     gray = tf.constant(rng.uniform(size=(1, 32, 40, 1)).astype(np.float32))
     chroma = chroma_at(lambda x: tf.concat([x, x], -1), gray, 32)
     np.testing.assert_array_equal(chroma[..., :1], gray)
+
+
+def test_a_margin_is_the_border_mirrored(rng):
+    gray = rng.uniform(size=(2, 16, 24, 1)).astype(np.float32)
+
+    def box(x):  # sums of 5x5 pixels, zeros beyond the border
+        return 25 * tf.nn.avg_pool2d(tf.pad(x, [[0, 0], [2, 2], [2, 2], [0, 0]]), 5, 1, "VALID")
+
+    mirrored = np.pad(gray, [(0, 0), (2, 2), (2, 2), (0, 0)], "symmetric")
+    expected = sum(mirrored[:, y : y + 16, x : x + 24] for y in range(5) for x in range(5))
+    np.testing.assert_allclose(with_margin(box, 8)(gray), expected, atol=1e-5)
+    assert np.abs(box(gray) - expected).max() > 1
+    assert with_margin(box, 0) is box
 
 
 # --- what is saved --------------------------------------------------------------------------------

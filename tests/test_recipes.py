@@ -39,6 +39,7 @@ def test_json_round_trip(name):
     [
         ({"loss": "l7"}, r"loss must be one of .* Received 'l7'"),
         ({"image_size": 100}, "image_size must be a positive multiple of 8. Received 100"),
+        ({"margin": 4}, "margin must be 0 or 8. Received 4"),
         ({"batch_size": 0}, "batch_size must be above zero"),
         ({"min_crop": 0.0}, "min_crop must be above 0"),
         ({"color_space": "lab", "loss": "tinyclouds_code"}, 'color_space must be "yuv"'),

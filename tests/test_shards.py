@@ -13,6 +13,7 @@ import tensorflow as tf
 from conftest import ROOT
 from PIL import Image
 
+from residual_encoder import shard_pipeline
 from residual_encoder.datasets import DataConfig, eval_batches
 from residual_encoder.shards import ShardsConfig, make_shards
 
@@ -126,6 +127,59 @@ def test_two_runs_write_the_same_bytes(images, tmp_path):
     make_shards(config(images, tmp_path, output=str(tmp_path / "again")))
     name = "val-00000-of-00001"
     assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_features_lie_in_a_fixed_order(images, tmp_path):
+    """Without it protobuf takes another order in every process, and no two shards are the same."""
+    make_shards(config(images, tmp_path))
+    for data in tf.data.TFRecordDataset(str(tmp_path / "out/val-00000-of-00001")):
+        keys = sorted(tf.train.Example.FromString(data.numpy()).features.feature)
+        places = [data.numpy().index(b"\x0a%c%s" % (len(key), key.encode())) for key in keys]
+        assert places == sorted(places)
+
+
+@pytest.mark.beam
+def test_beam_writes_the_same_bytes(images, tmp_path):
+    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    settings = {"shards": 3, "resize": 15, "skip_gray": True}
+    plain = make_shards(config(images, tmp_path, **settings))
+    chosen = config(images, tmp_path, output=str(tmp_path / "beam"), **settings)
+    done = shard_pipeline.make_shards(chosen)
+    assert contents(tmp_path / "beam") == contents(tmp_path / "out")
+    assert done == dataclasses.replace(plain, manifest=done.manifest)
+    with pytest.raises(ValueError, match="3 shards of val already.*overwrite"):
+        shard_pipeline.make_shards(chosen)
+    shard_pipeline.make_shards(dataclasses.replace(chosen, shards=2, overwrite=True))
+    assert len(list((tmp_path / "beam").glob("val-*-of-*"))) == 2
+
+
+@pytest.mark.beam
+def test_beam_with_nothing_usable_leaves_nothing(tmp_path):
+    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="none of the 1 pictures.*a.jpg"):
+        shard_pipeline.make_shards(config(tmp_path / "images", tmp_path))
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.beam
+@pytest.mark.slow
+def test_the_tool_on_beam(images, tmp_path):
+    """In processes of their own."""
+    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    flags = [f"--images={images}", "--name=val", "--shards=4"]
+    workers = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    assert tool(*flags, f"--output={tmp_path / 'plain'}").returncode == 0
+    done = tool(*flags, f"--output={tmp_path / 'beam'}", "--beam", *workers)
+    assert "6 of 8 pictures in 4 shards" in done.stdout, done.stderr
+    assert contents(tmp_path / "beam") == contents(tmp_path / "plain")
+    wrong = tool(*flags, f"--output={tmp_path}", *workers)
+    assert wrong.returncode == 1 and "Beam's after --beam" in wrong.stderr
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_existing_shards_are_spared_until_asked(images, tmp_path):

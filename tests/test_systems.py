@@ -214,7 +214,8 @@ def run(workdir, recipe, album):
     settings = {"eval_data": SCENES, "eval_every": 0, "log_every": 1, "samples": 1}
     settings["checkpoint_every"] = STEPS - REPEATED
     train(TrainConfig(recipe, album, str(workdir), "none", **settings))
-    return [row.get("loss_chroma", row["loss"]) for row in read_metrics(workdir)]
+    rows = [row for row in read_metrics(workdir) if "loss" in row]
+    return [row.get("loss_chroma", row["loss"]) for row in rows]
 
 
 def arrays(workdir, step):

@@ -30,9 +30,9 @@ def test_it_ends_by_saying_where_the_report_is(toured):
 
 def test_the_page_holds_every_part(toured):
     page = (toured[0] / "report.html").read_text()
-    for heading in ("Training", "Against gray", "fresh process"):
+    for heading in ("Training", "Against gray", "fresh process", "shipped weights"):
         assert heading in page
-    assert page.count("<img") == 3 + 6 + 4  # network, curve, strips; scenes; photographs
+    assert page.count("<img") == 3 + 6 + 4 + 4  # network, curve, strips; scenes; photographs twice
     assert "PSNR pooled over gray, dB" in page
     assert not re.search(r'(src|href)="http', page)
 

@@ -2,7 +2,7 @@
 
 "train" and "infer" run on pictures that are on the device already, "input" only reads, and "all"
 adds training that is fed by reading. Prints one JSON object a line as each is measured, and a table
-at the end.
+at the end. --peer="PYTHON torch_peer.py" runs another implementation in turns with ours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,17 @@ from residual_encoder import devices, recipes
 from residual_encoder.datasets import KINDS, DataConfig
 from residual_encoder.recipes import RECIPES, Recipe
 
-COLUMNS = ("mode", "images_per_second", "batch_size", "image_size", "precision", "jit")
+COLUMNS = (
+    "mode",
+    "peer",
+    "compiled",
+    "images_per_second",
+    "times_peer",
+    "batch_size",
+    "image_size",
+    "precision",
+    "jit",
+)
 
 flags.DEFINE_enum("recipe", "tinyclouds2016", sorted(RECIPES), "What to time.")
 flags.DEFINE_integer("batch_size", None, "Pictures a step.")
@@ -33,6 +43,7 @@ flags.DEFINE_string("data_dir", None, "Where the data is; synthetic needs none."
 flags.DEFINE_integer("steps", 10, "Batches a repeat.", lower_bound=1)
 flags.DEFINE_integer("repeats", 5, "Timed runs, of which the median counts.", lower_bound=1)
 flags.DEFINE_integer("warmup", 3, "Batches before, not timed.", lower_bound=1)
+flags.DEFINE_string("peer", None, "Interpreter and script of another implementation to run beside.")
 flags.DEFINE_string("json", None, "File for the rows, one JSON object a line.")
 flags.DEFINE_bool("overwrite", False, "Replace an earlier --json.")
 
@@ -57,7 +68,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     from residual_encoder import report
 
     return report.text_table(
-        [list(COLUMNS), *([str(row[name]) for name in COLUMNS] for row in rows)]
+        [list(COLUMNS), *([str(row.get(name, "")) for name in COLUMNS] for row in rows)]
     )
 
 
@@ -75,6 +86,7 @@ def main(arguments: list[str]) -> None:
         FLAGS.repeats,
         FLAGS.warmup,
         FLAGS.jit,
+        FLAGS.peer,
     )
     if FLAGS.json:
         files.check_free(FLAGS.json, FLAGS.overwrite)

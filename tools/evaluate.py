@@ -32,6 +32,12 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 _SIZE = flags.DEFINE_string(
     "size", "auto", "Short side in pixels that the network sees; auto is the model's own."
 )
+_PRECISION = flags.DEFINE_enum(
+    "precision",
+    "auto",
+    ["float32", "bfloat16", "auto"],
+    "Arithmetic of the network; auto is bfloat16 where the device is quick at it.",
+)
 _LIMIT = flags.DEFINE_integer("limit", None, "Stop after so many photographs.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Photographs at a time.", lower_bound=1)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier --output.")
@@ -51,6 +57,7 @@ def main(arguments: list[str]) -> None:
             output=_OUTPUT.value,
             image_size=_IMAGE_SIZE.value,
             size=size,
+            precision=_PRECISION.value,
             limit=_LIMIT.value,
             batch_size=_BATCH_SIZE.value,
             overwrite=_OVERWRITE.value,

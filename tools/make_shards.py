@@ -1,4 +1,8 @@
-"""Writes a folder of pictures as TFRecord shards for --data=tfrecord."""
+"""Writes a folder of pictures as TFRecord shards for --data=tfrecord.
+
+With --beam the shards are written side by side by Apache Beam, whose flags may follow:
+--direct_num_workers=4 --direct_running_mode=multi_processing, or --runner=FlinkRunner ...
+"""
 
 from __future__ import annotations
 
@@ -14,27 +18,30 @@ _SHARDS = flags.DEFINE_integer("shards", None, "How many files; default: one per
 _RESIZE = flags.DEFINE_integer("resize", None, "Make the short side at most so many pixels.")
 _SKIP_GRAY = flags.DEFINE_bool("skip_gray", False, "Leave out pictures without color.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace shards of this name.")
+_BEAM = flags.DEFINE_bool("beam", False, "Write many shards at a time with Apache Beam.")
 
 
 def main(arguments: list[str]) -> None:
     """Writes the shards and says what became of the pictures."""
-    from residual_encoder.shards import ShardsConfig, make_shards
+    from residual_encoder import pipelines, shard_pipeline, shards
 
-    done = make_shards(
-        ShardsConfig(
-            images=_IMAGES.value,
-            output=_OUTPUT.value,
-            name=_NAME.value,
-            shards=_SHARDS.value,
-            resize=_RESIZE.value,
-            skip_gray=_SKIP_GRAY.value,
-            overwrite=_OVERWRITE.value,
-        )
+    inputs, beam = pipelines.split(arguments)
+    if inputs or (beam and not _BEAM.value):
+        raise ValueError(f"takes flags only, and Beam's after --beam; received {arguments}")
+    config = shards.ShardsConfig(
+        images=_IMAGES.value,
+        output=_OUTPUT.value,
+        name=_NAME.value,
+        shards=_SHARDS.value,
+        resize=_RESIZE.value,
+        skip_gray=_SKIP_GRAY.value,
+        overwrite=_OVERWRITE.value,
     )
+    done = shard_pipeline.make_shards(config, beam) if _BEAM.value else shards.make_shards(config)
     print(f"{done.written} of {done.found} pictures in {len(done.shards)} shards")
     if done.skipped:
         print(f"{len(done.skipped)} left out, named in {done.manifest}")
 
 
 if __name__ == "__main__":
-    door.run(main)
+    door.run(main, positional=True, foreign=True)

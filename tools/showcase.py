@@ -1,4 +1,4 @@
-"""Colors scikit-image's photographs into one sheet, gray | output | truth: tools/showcase.py."""
+"""Colors photographs and scenes into one sheet, gray | output | truth: tools/showcase.py."""
 
 from __future__ import annotations
 

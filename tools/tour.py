@@ -20,7 +20,9 @@ def main(_: list[str]) -> int:
     if page is None:
         print("Stopped and saved. Run again to go on.", file=sys.stderr)
         return INTERRUPTED
-    print(f"Report:   {page.resolve()}\nPictures: {page.resolve().parent / 'color'}")
+    folder = page.resolve().parent
+    print(f"Report:   {page.resolve()}")
+    print(f"Pictures: {folder / 'color'}; by the shipped weights: {folder / 'shipped'}")
     return 0
 
 

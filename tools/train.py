@@ -56,7 +56,14 @@ flags.DEFINE_bool("trunk_batch_norm", None, "Batch norm in the trunk while it tr
 flags.DEFINE_enum("precision", None, recipes.PRECISIONS, "Arithmetic of the layers.")
 # How to run.
 flags.DEFINE_enum("jit", "auto", devices.JITS, "XLA; auto is on for a single GPU.")
-flags.DEFINE_enum("strategy", "auto", devices.STRATEGIES, "auto is mirrored for several GPUs.")
+flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    devices.STRATEGIES,
+    "Who shares a batch. one: a device; mirrored: all GPUs of this machine; multiworker: the "
+    "workers of TF_CONFIG, each with all its GPUs; auto: as many GPUs here as divide the "
+    "batch. Neither the batch size nor the learning rate is scaled.",
+)
 flags.DEFINE_enum("eval_data", None, KINDS, "Kind of evaluation data; --data's without it.")
 flags.DEFINE_string("eval_dir", None, "Folder of the evaluation data; --data_dir without it.")
 flags.DEFINE_integer("eval_every", 5000, "Steps between evaluations; 0 is never.")

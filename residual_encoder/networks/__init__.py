@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 
 from residual_encoder import vgg16
 from residual_encoder.networks.ab_classes import AbClassesConfig, ab_classes, logits_of
 from residual_encoder.networks.cnn import CnnConfig, cnn
+from residual_encoder.networks.folded import Folded
 from residual_encoder.networks.hypercolumn import HypercolumnConfig, hypercolumn
 from residual_encoder.networks.pix2pix import Pix2PixConfig, patch_discriminator, pix2pix
 from residual_encoder.networks.residual_encoder import ResidualEncoderConfig, residual_encoder
@@ -90,7 +91,8 @@ def build(
 
     Args:
       config: Which network, and its numbers.
-      vgg16_weights: "imagenet", "none" or the path of a VGG16 weight file.
+      vgg16_weights: "imagenet", "none", the path of a VGG16 weight file, or "later" where the
+        caller loads all weights.
       train_trunk: Whether training may move the trunk.
       frozen_blocks: The first blocks of the trunk that stay frozen even so.
       trunk_batch_norm: Whether the trunk gets batch norm while it trains; `deployable` folds it.
@@ -143,6 +145,30 @@ def _dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def foldable(model: Any, config: NetworkConfig) -> bool:
+    """Whether there is a faster form of a network for coloring: of the residual encoders."""
+    return isinstance(model, keras.Model) and isinstance(config, ResidualEncoderConfig)
+
+
+def for_coloring(
+    model: Any, config: NetworkConfig, precision: str = "float32"
+) -> Callable[[Any], Any]:
+    """The fastest function that does what a network does when it colors.
+
+    Args:
+      model: The network, gray [B, H, W, 1] -> chroma [B, H, W, 2], float32 in [0, 1]. What is
+        foldable must come from `build`, of `config`.
+      config: Its config.
+      precision: "float32" or "bfloat16"; what is not foldable stays as it is.
+
+    Returns:
+      A function as `model`, fast in a `tf.function`: `Folded`, or the model itself.
+    """
+    if not foldable(model, config):
+        return model
+    return Folded(model, cast(ResidualEncoderConfig, config), precision)
+
+
 def deployable(model: keras.Model, config: NetworkConfig) -> keras.Model:
     """The network as it is saved: float32, without batch norm in the trunk, with the same weights.
 
@@ -150,7 +176,7 @@ def deployable(model: keras.Model, config: NetworkConfig) -> keras.Model:
       model: A network that `build` made from `config`, in any precision.
       config: Its config.
     """
-    plain = build(config)
+    plain = build(config, vgg16_weights="later")
     values = {variable.path: variable.numpy() for variable in model.weights}
     trunk = trunk_of(model)
     values |= vgg16.folded_weights(trunk) if trunk else {}
@@ -163,6 +189,7 @@ __all__ = [
     "NETWORKS",
     "AbClassesConfig",
     "CnnConfig",
+    "Folded",
     "HypercolumnConfig",
     "NetworkConfig",
     "Pix2PixConfig",
@@ -171,6 +198,8 @@ __all__ = [
     "build",
     "build_discriminator",
     "deployable",
+    "foldable",
+    "for_coloring",
     "multiple_of",
     "name_of",
     "predictor",

@@ -48,6 +48,22 @@ def resize(x: Tensor, height: Tensor, width: Tensor) -> Tensor:
     return tf.cond(same, lambda: tf.cast(x, tf.float32), resized)
 
 
+def with_margin(network: Callable[[Tensor], Tensor], margin: int) -> Callable[[Tensor], Tensor]:
+    """The same network, which sees the picture's border mirrored around it.
+
+    Args:
+      network: gray [B, h, w, 1] -> chroma [B, h, w, 2], for h and w that are multiples.
+      margin: Pixels on each side, a multiple as well, at most the smaller of h and w.
+    """
+
+    def inside(gray: Tensor) -> Tensor:
+        sides = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
+        chroma = network(tf.pad(gray, sides, "SYMMETRIC"))  # [B, h + 2m, w + 2m, 2]
+        return chroma[:, margin:-margin, margin:-margin]
+
+    return inside if margin else network
+
+
 def chroma_at(
     network: Callable[[Tensor], Tensor], gray: Tensor, size: int, multiple: int = 8
 ) -> Tensor:

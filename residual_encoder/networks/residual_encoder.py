@@ -154,7 +154,8 @@ def merge(config: ResidualEncoderConfig, name: str) -> Callable[[Tensor, Tensor]
     """x2 upsampling, then the residual sum with the tap of that size."""
 
     def apply(x: Tensor, tap: Tensor) -> Tensor:
-        x = UPSAMPLINGS[config.upsampling](name=f"{name}_upsample")(x)
+        upsample = UPSAMPLINGS[config.upsampling]
+        x = upsample(by_convolution=True, name=f"{name}_upsample")(x)
         return keras.layers.Add(name=name)([x, tap])
 
     return apply

@@ -1,0 +1,59 @@
+"""Trains or colors for long and prints the resident memory, in MiB, as a JSON list.
+
+python tests/resident.py train FOLDER STEPS
+python tests/resident.py color WEIGHTS PICTURES
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+import killed
+import numpy as np
+
+from residual_encoder import training
+from residual_encoder.inference import Colorizer
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident() -> float:
+    """MiB that this process has in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * PAGE / 2**20, 1)
+
+
+def train(folder: str, steps: int) -> list[float]:
+    """A step each; checkpoint and strips every 200, an evaluation every 500."""
+    seen: list[float] = []
+    killed.around("step", lambda: seen.append(resident()), lambda: None)
+    config = dataclasses.replace(
+        killed.config(Path(folder)),
+        recipe=dataclasses.replace(killed.RECIPE, steps=steps),
+        eval_every=500,
+        checkpoint_every=200,
+        log_every=10,
+    )
+    training.train(config)
+    return seen
+
+
+def color(weights: str, pictures: int) -> list[float]:
+    """Pictures of many sizes, gray and color, 8 and 16 bits."""
+    colorizer, seen = Colorizer(weights, size=32), []
+    chance = np.random.default_rng(0)
+    for number in range(pictures):
+        shape = tuple(chance.integers(16, 200, 2)) + ((3,) if number % 2 else ())
+        dtype = np.uint16 if number % 3 else np.uint8
+        colorizer.colorize(chance.integers(0, np.iinfo(dtype).max, shape, dtype))
+        seen.append(resident())
+    return seen
+
+
+if __name__ == "__main__":
+    work = {"train": train, "color": color}[sys.argv[1]]
+    print(json.dumps(work(sys.argv[2], int(sys.argv[3]))))

@@ -1,0 +1,401 @@
+"""What comes from outside is looked at before it is used: sizes, weights files, our own habits."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import re
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from conftest import ROOT
+from PIL import Image
+
+from residual_encoder import checkpoints, headers, images
+
+# --- our own habits -------------------------------------------------------------------------------
+
+# Whoever needs one of these has to say why it runs no stranger's code.
+NO_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
+NO_CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "Lambda",
+    "load_model",
+    "enable_unsafe_deserialization",
+    "deserialize_keras_object",
+    "model_from_json",
+    "mktemp",
+    "system",
+    "popen",
+}
+
+
+def sources() -> list[Path]:
+    return sorted([*(ROOT / "residual_encoder").rglob("*.py"), *(ROOT / "tools").glob("*.py")])
+
+
+def called(node: ast.Call) -> tuple[str, str]:
+    """(owner, name) of what is called: ("np", "load"), ("", "eval")."""
+    if isinstance(node.func, ast.Attribute):
+        owner = node.func.value
+        return getattr(owner, "id", getattr(owner, "attr", "")), node.func.attr
+    return "", getattr(node.func, "id", "")
+
+
+def faults(tree: ast.AST) -> list[str]:
+    """What a source file does that could run code of others."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+            found += [name for name in names if name.split(".")[0] in NO_MODULES]
+        if isinstance(node, ast.Call):
+            owner, name = called(node)
+            keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+            plain = owner in ("", "builtins", "os", "keras", "layers", "models", "tempfile")
+            if name in NO_CALLS and (plain or name not in ("compile", "system")):
+                found.append(name)
+            if owner in ("np", "numpy") and name == "load":
+                safe = keywords.get("allow_pickle")
+                if not (isinstance(safe, ast.Constant) and safe.value is False):
+                    found.append(f"{owner}.{name} without allow_pickle=False")
+            for risky in ("shell", "allow_pickle"):
+                if getattr(keywords.get(risky), "value", False):
+                    found.append(f"{risky}=True")
+            if getattr(keywords.get("safe_mode"), "value", True) is False:
+                found.append("safe_mode=False")
+    return found
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_nothing_runs_what_it_reads(path: Path) -> None:
+    assert not faults(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from yaml import load",
+        "eval('1')",
+        "keras.layers.Lambda(len)",
+        "np.load('a.npy')",
+        "np.load('a.npy', allow_pickle=True)",
+        "subprocess.run('ls', shell=True)",
+        "keras.models.load_model('a', safe_mode=False)",
+    ],
+)
+def test_the_search_finds(code: str) -> None:
+    assert faults(ast.parse(code))
+
+
+def test_no_network_has_a_layer_of_code() -> None:
+    from residual_encoder import networks
+    from residual_encoder.recipes import RECIPES
+
+    for name in ("cnn1", "cnn6"):
+        config = networks.build(RECIPES[name].network).to_json()
+        assert "Lambda" not in config and "lambda" not in config
+
+
+# --- headers --------------------------------------------------------------------------------------
+
+
+def pixels(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+def saved(form: str, picture: np.ndarray, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def by_opencv(suffix: str, picture: np.ndarray) -> bytes:
+    done, data = cv2.imencode(suffix, picture)
+    if not done:
+        pytest.skip(f"this OpenCV writes no {suffix}")
+    return data.tobytes()
+
+
+def tiff(picture: np.ndarray, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, picture, **options)
+    return buffer.getvalue()
+
+
+HEIGHT, WIDTH = 72, 90
+KINDS: dict[str, Callable[[np.ndarray], bytes]] = {
+    "jpeg": lambda p: saved("JPEG", p),
+    "progressive": lambda p: saved("JPEG", p, progressive=True),
+    "png": lambda p: saved("PNG", p),
+    "bmp": lambda p: saved("BMP", p),
+    "gif": lambda p: saved("GIF", p),
+    "tiff": lambda p: saved("TIFF", p),
+    "tiff of others": lambda p: tiff(p, byteorder=">", photometric="rgb"),
+    "bigtiff": lambda p: tiff(p, bigtiff=True, photometric="rgb"),
+    "webp": lambda p: saved("WEBP", p),
+    "webp lossless": lambda p: saved("WEBP", p, lossless=True),
+    "webp with exif": lambda p: saved("WEBP", p, exif=b"II*\0\x08\0\0\0\0\0"),
+    "jpeg 2000": lambda p: by_opencv(".jp2", p),
+    "avif": lambda p: by_opencv(".avif", p),
+    "ppm": lambda p: by_opencv(".ppm", p),
+    "pam": lambda p: by_opencv(".pam", p),
+    "pgm with a comment": lambda p: b"P5\n# by hand\n90 #!\n72\n255\n" + p[..., 0].tobytes(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_size_is_known_from_the_header(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = KINDS[kind](pixels(HEIGHT, WIDTH, 3))
+    assert headers.declared_size(data) == (HEIGHT, WIDTH)
+    assert images.decode(data).pixels.shape[:2] == (HEIGHT, WIDTH)
+    monkeypatch.setattr(images, "MAX_PIXELS", HEIGHT * WIDTH - 1)
+    monkeypatch.setattr(images.cv2, "imdecodeWithMetadata", None)  # nothing may be decoded
+    with pytest.raises(ValueError, match="has 90 x 72 pixels"):
+        images.decode(data)
+
+
+def test_os2_bitmaps_have_short_sides() -> None:
+    head = struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, 24)
+    assert headers.declared_size(b"BM" + bytes(12) + head) == (HEIGHT, WIDTH)
+
+
+def test_of_two_sizes_in_a_tiff_the_larger_counts() -> None:
+    """Readers take the first or the last, of any whole type."""
+
+    def entry(tag: int, kind: int, value: int) -> bytes:
+        return struct.pack("<HHII", tag, kind, 1, value)
+
+    entries = [entry(256, 9, 60_000), entry(256, 3, 10), entry(257, 3, 10), entry(257, 4, 50_000)]
+    data = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+    assert headers.declared_size(data) == (50_000, 60_000)
+    tiles = [entry(256, 3, 10), entry(257, 3, 10), entry(322, 4, 40_000), entry(323, 4, 30_000)]
+    data = b"II*\0" + struct.pack("<IH", 8, len(tiles)) + b"".join(tiles) + bytes(4)
+    assert headers.declared_size(data) == (30_000, 40_000)
+
+
+def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
+    """libjpeg passes over bytes between segments."""
+    jpeg = saved("JPEG", pixels(HEIGHT, WIDTH, 3))
+    rubbish = b"\0\xc0\0\x11\x08\0\x01\0\x01" + b"\xff\0" + b"\xff\xd0" + b"\xff\xff"
+    at = jpeg.index(b"\xff\xdb")
+    assert headers.declared_size(jpeg[:at] + rubbish + jpeg[at:]) == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(
+    "start", [b"\x76\x2f\x31\x01", b"#?RADIANCE\n", b"\x59\xa6\x6a\x95", b"PF\n"]
+)
+def test_kinds_that_are_not_taken_reach_no_decoder(
+    start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images.cv2, "imdecodeWithMetadata", None)
+    with pytest.raises(ValueError, match="is no picture"):
+        images.decode(start + bytes(100))
+
+
+# --- what fuzzing found ---------------------------------------------------------------------------
+
+
+def chunk(kind: bytes, data: bytes, length: int | None = None) -> bytes:
+    size = struct.pack(">I", len(data) if length is None else length)
+    return size + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_a_png_chunk_that_is_not_there_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """72 bytes made OpenCV fill 4 GB in 14 seconds: it makes room for what a chunk says it has."""
+    monkeypatch.setattr(images.cv2, "imdecodeWithMetadata", None)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    for parts in (
+        head + chunk(b"tEXt", b"", length=0x7FFFFFFF) + chunk(b"IEND", b""),
+        head + head + chunk(b"IEND", b""),  # of two sizes one is not looked at
+        head + chunk(b"IDAT", b""),
+    ):
+        with pytest.raises(ValueError, match="damaged"):
+            images.decode(headers.PNG + parts)
+
+
+@pytest.mark.parametrize("offset", [2**63, 2**64 - 1])
+def test_a_bigtiff_whose_directory_is_nowhere_is_damaged(offset: int) -> None:
+    data = b"II+\0\x08\0\0\0" + struct.pack("<Q", offset)
+    with pytest.raises(ValueError, match="damaged or truncated"):
+        images.decode(data)
+
+
+def test_a_header_of_endless_segments_is_left() -> None:
+    with pytest.raises(ValueError, match="truncated JPEG"):
+        images.decode(b"\xff\xd8" + b"\xff\xe0\0\x02" * 200_000)
+
+
+# --- bytes ----------------------------------------------------------------------------------------
+
+
+def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "long.png"
+    with open(path, "wb") as file:
+        os.truncate(file.fileno(), images.MAX_BYTES + 1)  # takes no room on the disk
+    with pytest.raises(ValueError, match="long.png has more than 2,048 megabytes"):
+        images.read(path)
+
+
+def test_a_stream_is_read_no_further_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_BYTES", 1000)
+    assert images.read_stream(io.BytesIO(bytes(1000))) == bytes(1000)
+    endless = io.BytesIO(bytes(5000))
+    with pytest.raises(ValueError, match="has more than"):
+        images.read_stream(endless)
+    assert endless.tell() == 1001
+
+
+PEAK = """
+import resource, sys
+from residual_encoder import images
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    images.read(sys.argv[1])
+except ValueError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [14_000, 60_000])
+def test_a_bomb_takes_no_more_than_its_pixels(side: int, tmp_path: Path) -> None:
+    """A PNG of 30 to 500 kB: 196 megapixels are decoded within the bound, 3,600 are not begun."""
+    rows = zlib.compressobj(9)
+    body = b"".join(rows.compress(bytes(side // 8 + 1)) for _ in range(side)) + rows.flush()
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    path = tmp_path / "bomb.png"
+    path.write_bytes(
+        headers.PNG + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *words, megabytes = done.stdout.splitlines()
+    if side == 60_000:
+        assert "has 60000 x 60000 pixels, 3600 megapixels; at most 200" in words[0]
+        assert int(megabytes) < 16
+    else:
+        assert not words and int(megabytes) < images.BYTES_PER_PIXEL * side**2 // 2**20
+
+
+# --- weights files --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    arrays = {"a/kernel": np.arange(500, dtype=np.float32), "a/bias": np.ones(3, np.float32)}
+    checkpoints.write_arrays(tmp_path / "w.weights.h5", arrays, {"recipe": {}})
+    return tmp_path / "w.weights.h5"
+
+
+def test_a_changed_bit_is_found_and_its_variable_named(weights: Path) -> None:
+    data = bytearray(weights.read_bytes())
+    data[data.index(np.float32(123).tobytes() + np.float32(124).tobytes())] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ValueError, match="damaged.*a/kernel"):
+        checkpoints.read_arrays(weights)
+
+
+def test_every_value_is_guarded(weights: Path) -> None:
+    """Any byte of the values changed is an error or the same values, never other ones."""
+    whole, (wanted, _) = weights.read_bytes(), checkpoints.read_arrays(weights)
+    for place in np.random.default_rng(0).integers(0, len(whole), 150):
+        data = bytearray(whole)
+        data[place] ^= 0x10
+        weights.write_bytes(data)
+        try:
+            arrays, _ = checkpoints.read_arrays(weights)
+        except ValueError:
+            continue
+        for name in wanted.keys() & arrays.keys():  # other names are named when it is loaded
+            np.testing.assert_array_equal(arrays[name], wanted[name])
+
+
+def rewritten(path: Path, change: Callable[[h5py.File], None]) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["a/kernel"]
+        change(file)
+
+
+def outside(file: h5py.File) -> None:
+    file.create_dataset("a/kernel", (4,), "u1", external=[("/etc/passwd", 0, 4)])
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource("/tmp/other.h5", "x", (4,))
+    file.create_virtual_dataset("a/kernel", layout)
+
+
+def bomb(file: h5py.File) -> None:
+    file.create_dataset("a/kernel", (10**10,), "f4", chunks=(2**20,))
+
+
+def words(file: h5py.File) -> None:
+    file.create_dataset("a/kernel", data=["import os"], dtype=h5py.string_dtype())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (outside, "a/kernel lies in another file"),
+        (virtual, "a/kernel lies in another file"),
+        (bomb, r"a/kernel of \(10000000000,\) does not fit into the file"),
+        (words, "a/kernel holds object, no numbers"),
+    ],
+)
+def test_a_weights_file_holds_its_own_numbers_only(
+    change: Callable[[h5py.File], None], message: str, weights: Path
+) -> None:
+    rewritten(weights, change)
+    with pytest.raises(ValueError, match=message):
+        checkpoints.read_arrays(weights)
+
+
+def test_a_link_to_another_file_is_a_missing_variable(weights: Path, tmp_path: Path) -> None:
+    checkpoints.write_arrays(tmp_path / "other.h5", {"a/kernel": np.zeros(500, np.float32)}, {})
+    rewritten(
+        weights,
+        lambda file: file.__setitem__("a/kernel", h5py.ExternalLink("other.h5", "a/kernel")),
+    )
+    arrays, _ = checkpoints.read_arrays(weights)
+    assert arrays.keys() == {"a/bias"}
+
+
+def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
+    for step in (2, 4):
+        checkpoints.save(tmp_path, step, [], {"cursor": [0, step]})
+    newest = tmp_path / "step-00000004.h5"
+    newest.write_bytes(newest.read_bytes()[:100])
+    with pytest.raises(ValueError, match="00000004.h5 is damaged.*Delete it to go on from"):
+        checkpoints.restore(tmp_path, [])
+    newest.unlink()
+    assert checkpoints.restore(tmp_path, []) == (2, {"cursor": [0, 2]})
+
+
+def test_the_shipped_weights_are_shown_by_their_hash() -> None:
+    from residual_encoder import files, inference
+
+    path = inference.shipped_weights()
+    shown = (path.with_name(f"{path.name}.sha256")).read_text().split()[0]
+    assert re.fullmatch("[0-9a-f]{64}", shown) and shown == files.sha256(path)
