@@ -125,7 +125,12 @@ def _label(layer: Layer) -> str:
     if isinstance(layer, keras.layers.Concatenate):  # of one tensor with itself
         return f"{len(layer._inbound_nodes[-1].input_tensors)} copies"
     doubled = "upsample ×2"
-    names = {"BatchNorm": "BN", "Upsample2": doubled, "HalfPixelUpsample2": doubled}
+    names = {
+        "BatchNorm": "BN",
+        "BatchNormalization": "BN",
+        "Upsample2": doubled,
+        "HalfPixelUpsample2": doubled,
+    }
     return names.get(type(layer).__name__, type(layer).__name__)
 
 

@@ -243,6 +243,6 @@ def test_the_whole_way(name, album, tmp_path):
 
     saved = export_saved_model(whole, tmp_path / "saved")
     picture = small_square(next(showcase.photographs())[1], 133)[:100]
-    colored = [Colorizer(model).colorize(picture) for model in (whole, saved)]
+    colored = [Colorizer(model, precision="float32").colorize(picture) for model in (whole, saved)]
     assert colored[0].shape == (100, 133, 3)
     assert np.abs(colored[0].astype(int) - colored[1]).max() <= 1
