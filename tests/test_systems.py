@@ -52,15 +52,17 @@ SMALL = {
     "pix2pix": Small(0.7, Pix2PixConfig((16, 32, 32)), 3e-3),
     "modern_classes": Small(0.4, rate=1e-2),  # of the loss of all classes alike
 }
-# They differ from another recipe in a loss or a width only: `make test-slow` takes them along.
+# They differ from another recipe in a loss, a width or a level only: `make test-slow` has them.
 VARIANTS = {
     "tinyclouds2016_code",
     "tinyclouds2016_hypercolumn_code",
+    "cnn1",
     "cnn2",
     "cnn3",
     "cnn4",
     "cnn5",
     "modern_frozen",
+    "modern_five_taps",
 }
 STEPS = 32
 REPEATED = 2  # of the steps, by the run that is resumed
