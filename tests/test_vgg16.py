@@ -110,7 +110,7 @@ def test_batch_norm_starts_from_the_given_weights(keras_file):
 
 
 @pytest.mark.parametrize(
-    "limit", [100, pytest.param(None, marks=pytest.mark.slow)], ids=["100", "all"]
+    "limit", [200, pytest.param(None, marks=pytest.mark.slow)], ids=["200", "all"]
 )
 def test_tap_statistics_follow_the_released_norms(shared, limit):
     """Mean and deviation of taps 1-3 over photographs against the 2016 model's tap norms.
