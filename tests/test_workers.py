@@ -132,6 +132,9 @@ def test_two_workers_equal_one(tmp_path, started):
     codes, said = ended(pair)
     assert codes == [0, 0], said
     assert_close(one, two)
+    (arrays, _), (others, _) = saved(one), saved(two)
+    for name in arrays.keys() - {f"pool{k}_bn/moving_variance" for k in (1, 2, 3, 4)}:
+        np.testing.assert_allclose(others[name], arrays[name], atol=1e-5, rtol=0, err_msg=name)
     (steps, ours), (_, theirs) = (zip(*losses(workdir), strict=True) for workdir in (one, two))
     assert steps == (5, 10, 15, 20)
     np.testing.assert_allclose(theirs, ours, rtol=1e-4)
