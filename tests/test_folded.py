@@ -16,6 +16,7 @@ WIDE = RECIPES["modern"].network
 CONFIGS = {
     "2016": ResidualEncoderConfig(),
     "modern": WIDE,
+    "few_concatenated": dataclasses.replace(WIDE, widths=(256, 128, 64, 4, 8)),
     "half_pixel_elu": dataclasses.replace(WIDE, upsampling="half_pixel", activation="elu"),
     "five_leaky": dataclasses.replace(WIDE, taps=5, activation="leaky_relu", dropout=0.5),
 }

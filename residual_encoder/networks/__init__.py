@@ -13,6 +13,7 @@ from residual_encoder import vgg16
 from residual_encoder.networks.ab_classes import AbClassesConfig, ab_classes, logits_of
 from residual_encoder.networks.cnn import CnnConfig, cnn
 from residual_encoder.networks.folded import Folded
+from residual_encoder.networks.fused import for_training
 from residual_encoder.networks.hypercolumn import HypercolumnConfig, hypercolumn
 from residual_encoder.networks.pix2pix import Pix2PixConfig, patch_discriminator, pix2pix
 from residual_encoder.networks.residual_encoder import ResidualEncoderConfig, residual_encoder
@@ -35,18 +36,18 @@ class Network(NamedTuple):
       config: The class of its numbers.
       build: (config, function that builds the trunk) -> model.
       multiple: config -> what height and width of its input must be multiples of.
-      predictor: model -> the model whose output the loss reads.
+      predictor: model -> the function, with the model's signature, whose output the loss reads.
     """
 
     config: type[NetworkConfig]
     build: Callable[[Any, Callable[..., keras.Model]], keras.Model]
     multiple: Callable[[Any], int]
-    predictor: Callable[[keras.Model], keras.Model] = lambda model: model
+    predictor: Callable[[keras.Model], Callable[..., Any]] = lambda model: model
 
 
 NETWORKS = {
     "residual_encoder": Network(
-        ResidualEncoderConfig, residual_encoder, lambda config: config.multiple
+        ResidualEncoderConfig, residual_encoder, lambda config: config.multiple, for_training
     ),
     "hypercolumn": Network(HypercolumnConfig, hypercolumn, lambda _: 8),
     "vgg_autoencoder": Network(VggAutoencoderConfig, vgg_autoencoder, lambda _: 32),
@@ -68,8 +69,8 @@ def multiple_of(config: NetworkConfig) -> int:
     return NETWORKS[name_of(config)].multiple(config)
 
 
-def predictor(model: keras.Model, config: NetworkConfig) -> keras.Model:
-    """What the loss reads of a network: chroma, or the logits of a network of classes."""
+def predictor(model: keras.Model, config: NetworkConfig) -> Callable[..., Any]:
+    """What the loss reads while a network trains: chroma, or the logits of a network of classes."""
     return NETWORKS[name_of(config)].predictor(model)
 
 

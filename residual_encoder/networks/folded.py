@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder import vgg16
-from residual_encoder.networks.layers import UPSAMPLINGS, doubled
+from residual_encoder.networks import phases
+from residual_encoder.networks.layers import UPSAMPLINGS
 from residual_encoder.networks.residual_encoder import ACTIVATIONS, ResidualEncoderConfig
 
 Tensor = Any
@@ -28,7 +29,7 @@ LEAST_SCALE = 1e-12
 class Kernel(NamedTuple):
     """A convolution with bias."""
 
-    kernel: np.ndarray  # [h, w, C, K] float32
+    kernel: Tensor  # [h, w, C, K] float32
     bias: np.ndarray  # [K] float32
 
 
@@ -65,7 +66,7 @@ class Folded:
             if isinstance(layer, keras.layers.BatchNormalization)
         }
         self.activation = ACTIVATIONS[config.activation](dtype=precision)
-        self.shares = UPSAMPLINGS[config.upsampling]().shares()
+        self.upsampling = UPSAMPLINGS[config.upsampling](dtype=precision)
 
     def __call__(self, gray: Tensor) -> Tensor:
         """Gray [B, H, W, 1] -> chroma [B, H, W, 2]."""
@@ -122,20 +123,33 @@ class Folded:
 
     def _merged(self, x: Tensor, tap: Tensor, level: int) -> Tensor:
         """x2 upsampling, the sum with a normalized tap, convolution."""
+        if self.config.widths[-1 - level] <= phases.MOST_FILTERS:
+            return self._merged_by_phases(x, tap, level)
         scale, offset = self.norms[f"pool{level}_bn"]
         scale = np.where(np.abs(scale) < LEAST_SCALE, LEAST_SCALE, scale)
         kernel, bias = self._kernel(f"color{level}")
-        x = doubled(x, self.shares, 1 / scale, offset / scale) + tap
+        x = x * tf.constant(1 / scale, x.dtype) + tf.constant(offset / scale, x.dtype)
+        x = self.upsampling.resized(x) + tap
         return self._projected(x, Kernel(kernel * scale[:, None], bias))
+
+    def _merged_by_phases(self, x: Tensor, tap: Tensor, level: int) -> Tensor:
+        """The same where few channels come out: the sum of many is dear, so it is not made."""
+        scale, offset = self.norms[f"pool{level}_bn"]
+        kernel, bias = self._kernel(f"color{level}")
+        x += tf.constant(offset, x.dtype)  # as good as added after upsampling
+        x = phases.convolved_double(x, kernel, self.upsampling.shares())  # [B, H/2, W/2, 12]
+        tap_kernel = phases.kernel_of(kernel * scale[:, None])  # [4, 4, 64, 12]
+        x += self._convolved(tap, Kernel(tap_kernel, np.tile(bias, 4)), stride=2)
+        return tf.nn.depth_to_space(self.activation(x), 2)  # [B, H, W, 3]
 
     def _with_gray(self, x: Tensor, centered: Tensor) -> Tensor:
         return x + centered if self.config.gray_tap == "add" else tf.concat([x, centered], -1)
 
     # --- operations -------------------------------------------------------------------------------
 
-    def _convolved(self, x: Tensor, weights: Kernel) -> Tensor:
-        kernel, bias = (tf.constant(part, self.dtype) for part in weights)
-        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+    def _convolved(self, x: Tensor, weights: Kernel, stride: int = 1) -> Tensor:
+        kernel, bias = (tf.cast(part, self.dtype) for part in weights)
+        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, stride, "SAME"), bias)
 
     def _projected(self, x: Tensor, weights: Kernel) -> Tensor:
         return self.activation(self._convolved(x, weights))

@@ -27,19 +27,21 @@ class Upsample2(keras.layers.Layer):
     average an axis, so height and width may be unknown.
     """
 
-    def __init__(self, by_convolution: bool = False, **settings: Any) -> None:
-        """Takes whether training on a CPU runs `doubled`, and a layer's settings.
+    half_pixel_centers = False
 
-        The gradient of slices is slow there. Products grow with the square of the channels, so this
-        pays up to 256 of them.
+    def __init__(self, quick_gradient: bool = False, **settings: Any) -> None:
+        """Takes whether training on a CPU runs what has a quick gradient, and a layer's settings.
+
+        That of slices is slow there. Float32 is `resized`; for bfloat16 `doubled`, whose products
+        grow with the square of the channels, is quicker up to 256 of them.
         """
         super().__init__(**settings)
-        self.by_convolution = by_convolution
+        self.quick_gradient = quick_gradient
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """[B, H, W, C] -> [B, 2H, 2W, C]."""
-        if self.by_convolution and training and not devices.gpus():
-            return doubled(x, self.shares(), np.ones(x.shape[-1]))
+        if self.quick_gradient and training and not devices.gpus():
+            return self.resized(x) if x.dtype == tf.float32 else doubled(x, self.shares())
         for axis in (1, 2):
             before, after = _neighbors(x, axis)
             x = _interleave(*self.between(before, x, after), axis)
@@ -48,6 +50,12 @@ class Upsample2(keras.layers.Layer):
     def between(self, before: Tensor, x: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """The even and the odd outputs, from the inputs and their neighbors along one axis."""
         return x, (x + after) / 2
+
+    def resized(self, x: Tensor) -> Tensor:
+        """The same by TensorFlow's own operation, which computes in float32: quick on a CPU."""
+        size, centers = 2 * tf.shape(x)[1:3], self.half_pixel_centers
+        y = tf.raw_ops.ResizeBilinear(images=x, size=size, half_pixel_centers=centers)
+        return tf.cast(y, x.dtype)
 
     def shares(self) -> np.ndarray:
         """What the even and the odd outputs take of before, x and after: [2, 3]."""
@@ -60,7 +68,7 @@ class Upsample2(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """What it takes to make the layer again."""
-        return {**super().get_config(), "by_convolution": self.by_convolution}
+        return {**super().get_config(), "quick_gradient": self.quick_gradient}
 
 
 @keras.saving.register_keras_serializable("residual_encoder")
@@ -70,6 +78,8 @@ class HalfPixelUpsample2(Upsample2):
     Equal to `tf.image.resize`: out[2i] = (x[i - 1] + 3 x[i]) / 4, out[2i + 1] = (3 x[i] +
     x[i + 1]) / 4, the first and the last one repeated.
     """
+
+    half_pixel_centers = True
 
     def between(self, before: Tensor, x: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """The even and the odd outputs, from the inputs and their neighbors along one axis."""
@@ -116,34 +126,28 @@ def _interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
     return tf.reshape(tf.stack([even, odd], axis=axis + 1), sizes)
 
 
-def doubled(
-    x: Tensor, shares: np.ndarray, scale: np.ndarray, offset: np.ndarray | None = None
-) -> Tensor:
-    """x2 bilinear upsampling as two convolutions: scale * upsampled + offset.
+def doubled(x: Tensor, shares: np.ndarray) -> Tensor:
+    """x2 bilinear upsampling as two convolutions, whose gradient is two as well.
 
-    One makes the even rows and one the odd ones, each both columns of a pixel. A processor has more
-    products to spare than passes over memory, all the more in bfloat16.
+    One makes the even rows and one the odd ones, each both columns of a pixel. In bfloat16 a
+    processor has more products to spare than passes over memory.
 
     Args:
       x: [B, H, W, C], float32 or bfloat16.
       shares: What `Upsample2.shares` gives: [2, 3].
-      scale: [C].
-      offset: [C]; None adds nothing.
 
     Returns:
       [B, 2H, 2W, C], as `x`.
     """
     columns, sides = _used(shares)
     batch, height, width, _ = tf.unstack(tf.shape(x))
-    channels, rows = len(scale), []
+    channels, rows = x.shape[-1], []
     for share in shares:
         row, ends = _used(share[None])
-        kernel = np.einsum("h,pw,ck->hwcpk", row[0], columns, np.diag(scale))
+        kernel = np.einsum("h,pw,ck->hwcpk", row[0], columns, np.eye(channels))
         kernel = tf.constant(kernel.reshape(*kernel.shape[:3], 2 * channels), x.dtype)
         padded = tf.pad(x, [[0, 0], ends, sides, [0, 0]], "SYMMETRIC")
         y = tf.nn.conv2d(padded, kernel, 1, "VALID")  # [B, H, W, 2C]
-        if offset is not None:
-            y = tf.nn.bias_add(y, tf.constant(np.tile(offset, 2), x.dtype))
         rows.append(tf.reshape(y, [batch, height, 2 * width, channels]))
     return tf.reshape(tf.stack(rows, 2), [batch, 2 * height, 2 * width, channels])
 
@@ -180,16 +184,27 @@ class BatchNorm(keras.layers.BatchNormalization):
         if not (training and self.trainable) or self.synchronized or mask is not None:
             return super().call(x, training=training, mask=mask)
         y, mean, variance = self._by_rows(x) if x.shape[-1] < NARROW else self._fused(x)
+        self._remember(mean, variance)
+        return y
+
+    def scale_and_offset(self, x: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        """What `call` multiplies `x` with and adds, for one who does it in passing: [C] each."""
+        mean, variance = self.moving_mean, self.moving_variance
+        if training and self.trainable:
+            mean, variance = moments(x)
+            self._remember(mean, variance)
+        scale = self.gamma * tf.math.rsqrt(variance + self.epsilon)
+        return scale, self.beta - scale * mean
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + now * (1.0 - self.momentum))
-        return y
 
     def _fused(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             x, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
         )
-        count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
-        return y, mean, variance * (count - 1) / count  # Keras's is of the batch, unlike this
+        return y, mean, _of_batch(variance, x)
 
     def _by_rows(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         width, channels = tf.shape(x)[2], x.shape[-1]
@@ -207,6 +222,33 @@ class BatchNorm(keras.layers.BatchNormalization):
         scale = self.gamma * tf.math.rsqrt(variance + self.epsilon)
         y = centered * along(scale) + along(tf.convert_to_tensor(self.beta))
         return tf.cast(tf.reshape(y, tf.shape(x)), x.dtype), mean, variance
+
+
+@tf.custom_gradient
+def moments(x: Tensor) -> Any:
+    """Mean and variance over all but the channels of [B, H, W, C]: float32 [C] each.
+
+    By the fused batch norm, the quickest on a CPU although it normalizes as well; what it says of
+    gradients holds for that alone.
+    """
+    channels = x.shape[-1]
+    _, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, tf.ones(channels), tf.zeros(channels))
+    variance, count = _of_batch(variance, x), _pixels(x)
+
+    def gradient(by_mean: Tensor, by_variance: Tensor) -> Tensor:
+        slope = 2 * by_variance / count
+        return x * tf.cast(slope, x.dtype) + tf.cast(by_mean / count - slope * mean, x.dtype)
+
+    return (mean, variance), gradient
+
+
+def _pixels(x: Tensor) -> Tensor:
+    return tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+
+
+def _of_batch(variance: Tensor, x: Tensor) -> Tensor:
+    """The variance of the batch, as Keras has it, from TensorFlow's estimate beyond the batch."""
+    return variance * (_pixels(x) - 1) / _pixels(x)
 
 
 def batch_norm(name: str) -> BatchNorm:

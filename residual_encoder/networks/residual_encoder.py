@@ -155,7 +155,7 @@ def merge(config: ResidualEncoderConfig, name: str) -> Callable[[Tensor, Tensor]
 
     def apply(x: Tensor, tap: Tensor) -> Tensor:
         upsample = UPSAMPLINGS[config.upsampling]
-        x = upsample(by_convolution=True, name=f"{name}_upsample")(x)
+        x = upsample(quick_gradient=True, name=f"{name}_upsample")(x)
         return keras.layers.Add(name=name)([x, tap])
 
     return apply
