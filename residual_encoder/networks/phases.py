@@ -39,30 +39,37 @@ def convolved_double(x: Tensor, kernel: Tensor, shares: np.ndarray) -> Tensor:
     Returns:
       [B, H, W, 4K], as `x`.
     """
-    large, taken = kernel_of(kernel), tf.constant(_taken(shares), tf.float32)
-    # A mirrored border stays one when it is enlarged: beyond an edge lies the edge once more.
-    mirrored = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")  # [B, H + 2, W + 2, C]
-    y = _valid(mirrored, tf.einsum("hr,ws,rsck->hwck", taken, taken, large))  # [B, H, W, 4K]
-    # What the kernel saw beyond the borders goes again; in the corners once, not twice.
-    rows = _at_ends(mirrored, tf.einsum("ws,rsck->rwck", taken, large)[:, None], 1)  # [B, 2, W, 4K]
-    down = tf.einsum("hr,rsck->shck", taken, large)[:, :, None]  # [4, 3, 1, C, 4K]
-    columns = _at_ends(mirrored, down, 2)  # [B, H, 2, 4K]
+    large = kernel_of(kernel)  # [4, 4, C, 4K]
+    taken, ends = (tf.constant(part, tf.float32) for part in _taken(shares))
+    y = _convolved(x, tf.einsum("hr,ws,rsck->hwck", taken, taken, large))  # [B, H, W, 4K]
+    # Beyond the borders of `x` that has seen zeros, instead of the border once more inside those of
+    # the large picture, and zeros outside. Where two ends meet they do as factors.
+    rows = _at_ends(x, tf.einsum("er,ws,rsck->ewck", ends, taken, large)[:, None], 1)
+    columns = _at_ends(x, tf.einsum("hr,es,rsck->ehck", taken, ends, large)[:, :, None], 2)
+    corners = tf.einsum("er,fs,rsck->efck", ends, ends, large)[:, :, None, None]
     corners = [
-        _at_ends(end, large[i, :, None, None], 2)  # [B, 1, 2, 4K]
-        for i, end in zip((0, -1), _ends(mirrored, 1), strict=True)
+        _at_ends(x_end, corner, 2)
+        for x_end, corner in zip(_ends(x, 1), tf.unstack(corners), strict=True)
     ]
-    return _less(_less(y, rows, 1), _less(columns, tf.concat(corners, 1), 1), 2)
+    return _more(_more(y, rows, 1), _more(columns, tf.concat(corners, 1), 1), 2)
 
 
-def _taken(shares: np.ndarray) -> np.ndarray:
-    """What pixels 2i - 1 to 2i + 2 of the large picture take of i - 1, i and i + 1: [3, 4]."""
-    even, odd = shares
-    before, after = np.append(odd[1:], 0), np.append(0, even[:2])
-    return np.stack([before, even, odd, after], axis=1)
+def _taken(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What pixels 2i - 1 to 2i + 2 of the large picture take of the small one, along an axis.
+
+    Returns:
+      Of i - 1, i and i + 1: [3, 4]. And what the first and the last i take beside that of
+      themselves, where there is nothing before or after: [2, 4].
+    """
+    (even_before, even, even_after), (odd_before, odd, odd_after) = shares
+    inside = [[odd, even_before, odd_before, 0], [odd_after, even, odd, even_before]]
+    inside += [[0, even_after, odd_after, even]]
+    ends = [[-odd_after, even_before, odd_before, 0], [0, even_after, odd_after, -even_before]]
+    return np.array(inside), np.array(ends)
 
 
-def _valid(x: Tensor, kernel: Tensor) -> Tensor:
-    return tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 1, "VALID")
+def _convolved(x: Tensor, kernel: Tensor) -> Tensor:
+    return tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 1, "SAME")
 
 
 def _ends(x: Tensor, axis: int) -> list[Tensor]:
@@ -72,12 +79,13 @@ def _ends(x: Tensor, axis: int) -> list[Tensor]:
 
 
 def _at_ends(x: Tensor, kernels: Tensor, axis: int) -> Tensor:
-    """The first and the last of an axis, convolved with the first and the last kernel."""
-    ends = zip(_ends(x, axis), (kernels[0], kernels[-1]), strict=True)
-    return tf.concat([_valid(end, kernel) for end, kernel in ends], axis)
+    """The first and the last of an axis, each convolved with a kernel of its own."""
+    both = zip(_ends(x, axis), tf.unstack(kernels), strict=True)
+    return tf.concat([_convolved(end, kernel) for end, kernel in both], axis)
 
 
-def _less(x: Tensor, ends: Tensor, axis: int) -> Tensor:
-    """`x` with `ends` subtracted from the first and the last along an axis."""
+def _more(x: Tensor, ends: Tensor, axis: int) -> Tensor:
+    """`x` with `ends` added to the first and the last along an axis."""
     first, inner, last = tf.split(x, [1, tf.shape(x)[axis] - 2, 1], axis)
-    return tf.concat([first - _ends(ends, axis)[0], inner, last - _ends(ends, axis)[1]], axis)
+    more_first, more_last = tf.split(ends, 2, axis)
+    return tf.concat([first + more_first, inner, last + more_last], axis)
