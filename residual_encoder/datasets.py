@@ -172,6 +172,7 @@ def _finished(batches: tf.data.Dataset, tally: Tally) -> tf.data.Dataset:
 
     options = tf.data.Options()
     options.deterministic = True
+    options.threading.max_intra_op_parallelism = 1
     return batches.map(count).prefetch(tf.data.AUTOTUNE).with_options(options)
 
 

@@ -89,7 +89,7 @@ def resize(rgb: Tensor, size: int) -> Tensor:
 
     def resized() -> Tensor:
         smooth = tf.image.resize(rgb, [size, size], "bilinear", antialias=True)
-        return tf.cast(tf.clip_by_value(tf.round(smooth), 0, 255), tf.uint8)
+        return tf.cast(tf.round(smooth), tf.uint8)  # means of what is in 0..255 are so as well
 
     fits = tf.reduce_all(tf.equal(tf.shape(rgb)[:2], size))
     return tf.ensure_shape(tf.cond(fits, lambda: rgb, resized), [size, size, 3])
