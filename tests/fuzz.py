@@ -146,9 +146,7 @@ def saved_model_target() -> Any:
     from residual_encoder import export, inference
 
     folder = tempfile.mkdtemp(prefix="fuzz-")
-    export.export_saved_model(
-        inference.shipped_weights(), f"{folder}/model", max_pixels=MAX_PIXELS
-    )
+    export.export_saved_model(inference.shipped_weights(), f"{folder}/model", max_pixels=MAX_PIXELS)
     serve = tf.saved_model.load(f"{folder}/model").signatures["colorize_bytes"]
 
     def target(data: bytes) -> None:
