@@ -297,24 +297,29 @@ def fill(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("owner", "name"),
+    ("owner", "name", "visit"),
     [
-        (checkpoints, "save"),
-        (training, "_save_best"),
-        (training, "_write_strips"),
-        (training, "_evaluate"),
-        (Workdir, "log"),
+        (checkpoints, "save", 2),
+        (training, "_save_best", 2),
+        (training, "_write_strips", 2),
+        (training, "_evaluate", 2),
+        (Workdir, "log", 5),  # behind the first checkpoint, the strips and the row of activity
     ],
     ids=["checkpoint", "best", "strips", "evaluation", "log"],
 )
 def test_a_run_on_a_disk_that_fills_up_goes_on_when_there_is_room(
-    owner: object, name: str, small_disk: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+    owner: object,
+    name: str,
+    visit: int,
+    small_disk: Path,
+    whole: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     original, visits = getattr(owner, name), []
 
     def filling(*arguments: object) -> object:
         visits.append(name)
-        if len(visits) >= 2:
+        if len(visits) >= visit:
             fill(small_disk)
         return original(*arguments)
 
