@@ -56,11 +56,12 @@ def jpeg(data: bytes) -> tuple[int, int, int]:
 
 
 def png_is_whole(data: bytes) -> bool:
-    """Whether a PNG has one header and every chunk that it names, to the end.
+    """Whether a PNG has one header, pixels, and every chunk that it names, to the end.
 
-    OpenCV makes room for a chunk, of up to 2 GB, before it looks whether it is there.
+    OpenCV makes room for a chunk, of up to 2 GB, before it looks whether it is there, and looks for
+    pixels beyond the end where there are none before.
     """
-    position = len(PNG)
+    position, pixels = len(PNG), False
     for number in range(_CHUNKS):
         length, kind = (
             int.from_bytes(data[position : position + 4]),
@@ -69,8 +70,9 @@ def png_is_whole(data: bytes) -> bool:
         position += 12 + length  # with its own length, name and checksum
         if position > len(data) or (kind == b"IHDR") != (number == 0):
             return False
+        pixels = pixels or kind == b"IDAT"
         if kind == b"IEND":
-            return True
+            return pixels
     return False
 
 
