@@ -93,14 +93,22 @@ def decode_target() -> Any:
     images.MAX_PIXELS = MAX_PIXELS
 
     def target(data: bytes) -> None:
-        try:
-            picture = images.decode(data)
-        except ValueError as error:
-            check_words(str(error))
-            return
-        check_picture(picture)
+        picture = decoded(data)
+        if picture is not None:
+            check_picture(picture)
 
     return target
+
+
+def decoded(data: bytes) -> Any:
+    """The picture, or None where it is refused in proper words."""
+    from residual_encoder import images
+
+    try:
+        return images.decode(data)
+    except ValueError as error:
+        check_words(str(error))
+        return None
 
 
 def check_words(message: str) -> None:
@@ -125,10 +133,8 @@ def colorize_target() -> Any:
     colorizer = Colorizer(size=32)
 
     def target(data: bytes) -> None:
-        try:
-            picture = images.decode(data)
-        except ValueError as error:
-            check_words(str(error))
+        picture = decoded(data)
+        if picture is None:
             return
         colored = colorizer.colorize(picture)
         if colored.shape[:2] != picture.pixels.shape[:2] or colored.dtype != picture.pixels.dtype:
