@@ -7,7 +7,9 @@ no promised error, or memory above the bound ends that process and leaves the in
 CORPUS/found/TARGET-*; then the next process goes on. Prints one JSON line a target.
 
 OpenCV and TensorFlow are not built for libFuzzer, so what guides it are the ways through our own
-reading of headers and metadata. Of PNG files the checksums are put right after every second change.
+reading of headers and metadata. What atheris notes of them grows by megabytes a picture, so the
+bound on memory holds with --unguided only. Of PNG files the checksums are put right after every
+second change.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ TARGETS = ("decode", "colorize", "saved_model")
 MAX_PIXELS = 4_000_000  # instead of 200 megapixels, so that the bound on memory is near
 # Megabytes that a process may take; for every pixel of 16 bits 20 bytes more. With TensorFlow, the
 # shipped network and atheris it begins at 1,100, and oneDNN keeps kernels for every aspect ratio.
-MEMORY = {"decode": 356, "colorize": 1536, "saved_model": 1536}
+MEMORY = {"decode": 156, "colorize": 1536, "saved_model": 1536}
 BYTES_PER_PIXEL = 20
 SECONDS = 20  # that one input may take
 LONGEST = 1 << 16  # bytes of an input
@@ -175,11 +177,17 @@ def with_checksums(png: bytes) -> bytes:
     return b"".join(parts)
 
 
-def fuzz(name: str, folder: Path, seconds: int) -> None:
+def peak() -> int:
+    """The most that was resident since it was last begun anew, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) >> 10
+
+
+def fuzz(name: str, folder: Path, seconds: int, guided: bool) -> None:
     """Never returns: libFuzzer ends the process."""
     import atheris
 
-    with atheris.instrument_imports(include=["residual_encoder"]):
+    with atheris.instrument_imports(include=["residual_encoder"] if guided else ["nothing"]):
         from residual_encoder import door, headers, images, metadata  # noqa: F401
     if name != "decode":
         door.quiet_tensorflow()
@@ -192,10 +200,15 @@ def fuzz(name: str, folder: Path, seconds: int) -> None:
     # glibc keeps what is freed between pieces in use: after thousands of pictures of all sizes 50
     # MB, and under 4 once it is asked for them. What is bounded here is what is in use.
     give_back = ctypes.CDLL("libc.so.6").malloc_trim
+    most = MEMORY[name] + BYTES_PER_PIXEL * MAX_PIXELS // 2**20
 
-    def trimmed(data: bytes) -> None:
+    def bounded(data: bytes) -> None:
+        """libFuzzer looks once a second, and would name another input."""
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         target(data)
         give_back(0)
+        if not guided and peak() > most:
+            raise RuntimeError(f"took {peak()} MB, at most {most} are allowed")
 
     def mutate(data: bytes, largest: int, seed: int) -> bytes:
         changed = atheris.Mutate(data, largest)
@@ -208,7 +221,7 @@ def fuzz(name: str, folder: Path, seconds: int) -> None:
         sys.argv[0],
         f"-max_total_time={seconds}",
         f"-timeout={SECONDS}",
-        f"-rss_limit_mb={MEMORY[name] + BYTES_PER_PIXEL * MAX_PIXELS // 2**20}",
+        f"-rss_limit_mb={8 * most if guided else 0}",
         f"-max_len={LONGEST}",
         f"-artifact_prefix={folder}/found/{name}-",
         f"-report_slow_units={SECONDS}",
@@ -217,18 +230,18 @@ def fuzz(name: str, folder: Path, seconds: int) -> None:
         str(own),
         str(folder / "seeds"),
     ]
-    atheris.Setup(arguments, trimmed, custom_mutator=mutate)
+    atheris.Setup(arguments, bounded, custom_mutator=mutate)
     atheris.Fuzz()
 
 
 # --- the tool -------------------------------------------------------------------------------------
 
 
-def watch(name: str, folder: Path, minutes: float) -> dict[str, Any]:
+def watch(name: str, folder: Path, minutes: float, *more: str) -> dict[str, Any]:
     """Runs processes that fuzz until the time is over; a find ends one of them."""
     end, inputs, peak, crashed = time.monotonic() + 60 * minutes, 0, 0, 0
     while (left := round(end - time.monotonic())) > 0:
-        command = [sys.executable, __file__, name, f"--corpus={folder}", f"--child={left}"]
+        command = [sys.executable, __file__, name, f"--corpus={folder}", f"--child={left}", *more]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         log = done.stdout + done.stderr
         (folder / f"{name}.log").write_text(log)
@@ -255,17 +268,19 @@ def main() -> int:
     parser.add_argument("targets", nargs="+", choices=TARGETS)
     parser.add_argument("--minutes", type=float, default=1.0, help="of each target")
     parser.add_argument("--corpus", type=Path, default=Path("runs/fuzz"), help="grows, and is kept")
+    parser.add_argument("--unguided", action="store_true", help="without notes, memory bounded")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--seeds", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        fuzz(options.targets[0], options.corpus, options.child)
+        fuzz(options.targets[0], options.corpus, options.child, not options.unguided)
     if options.seeds:
         return write_seeds(options.corpus / "seeds")
     (options.corpus / "found").mkdir(parents=True, exist_ok=True)
     # In a process of its own: the memory that this one has used would count for its children.
     subprocess.run([sys.executable, *sys.argv, "--seeds"], check=True)
-    results = [watch(name, options.corpus, options.minutes) for name in options.targets]
+    more = ["--unguided"] if options.unguided else []
+    results = [watch(name, options.corpus, options.minutes, *more) for name in options.targets]
     for result in results:
         print(json.dumps(result), flush=True)
     return any(result["found"] or result["ended_early"] for result in results)
