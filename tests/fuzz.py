@@ -210,7 +210,11 @@ def fuzz(name: str, folder: Path, seconds: int, guided: bool) -> None:
         if not guided and peak() > most:
             raise RuntimeError(f"took {peak()} MB, at most {most} are allowed")
 
+    known = [path.read_bytes() for part in (name, "seeds") for path in (folder / part).glob("*")]
+
     def mutate(data: bytes, largest: int, seed: int) -> bytes:
+        if not guided:  # nothing tells libFuzzer then what is worth keeping
+            data = known[seed % len(known)][:largest]
         changed = atheris.Mutate(data, largest)
         is_png = changed.startswith(b"\x89PNG")
         return with_checksums(changed)[:largest] if is_png and seed % 2 else changed
