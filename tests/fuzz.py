@@ -7,9 +7,9 @@ no promised error, or memory above the bound ends that process and leaves the in
 CORPUS/found/TARGET-*; then the next process goes on. Prints one JSON line a target.
 
 OpenCV and TensorFlow are not built for libFuzzer, so what guides it are the ways through our own
-reading of headers and metadata. What atheris notes of them grows by megabytes a picture, so the
-bound on memory holds with --unguided only. Of PNG files the checksums are put right after every
-second change.
+reading of headers and metadata. What atheris notes of them grows by megabytes a picture, so memory
+is bounded for each input alone, and for the whole process with --unguided only. Of PNG files
+the checksums are put right after every second change.
 """
 
 from __future__ import annotations
@@ -177,10 +177,10 @@ def with_checksums(png: bytes) -> bytes:
     return b"".join(parts)
 
 
-def peak() -> int:
-    """The most that was resident since it was last begun anew, in MB."""
+def memory(field: str) -> int:
+    """Of this process, in MB: VmRSS is resident, VmHWM the most since that was begun anew."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) >> 10
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) >> 10
 
 
 def fuzz(name: str, folder: Path, seconds: int, guided: bool) -> None:
@@ -204,11 +204,13 @@ def fuzz(name: str, folder: Path, seconds: int, guided: bool) -> None:
 
     def bounded(data: bytes) -> None:
         """libFuzzer looks once a second, and would name another input."""
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
+        before = memory("VmRSS") if guided else 0  # notes of earlier inputs do not count
         target(data)
+        took = memory("VmHWM") - before
         give_back(0)
-        if not guided and peak() > most:
-            raise RuntimeError(f"took {peak()} MB, at most {most} are allowed")
+        if took > most:
+            raise RuntimeError(f"took {took} MB, at most {most} are allowed")
 
     known = [path.read_bytes() for part in (name, "seeds") for path in (folder / part).glob("*")]
 
@@ -225,7 +227,7 @@ def fuzz(name: str, folder: Path, seconds: int, guided: bool) -> None:
         sys.argv[0],
         f"-max_total_time={seconds}",
         f"-timeout={SECONDS}",
-        f"-rss_limit_mb={8 * most if guided else 0}",
+        f"-rss_limit_mb={16 * most if guided else 0}",
         f"-max_len={LONGEST}",
         f"-artifact_prefix={folder}/found/{name}-",
         f"-report_slow_units={SECONDS}",
