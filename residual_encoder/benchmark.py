@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder import datasets, devices, flops, learners, networks, peer
-from residual_encoder.datasets import Augment, DataConfig
+from residual_encoder.datasets import DataConfig
 from residual_encoder.peer import Peer
 from residual_encoder.recipes import Recipe
 from residual_encoder.steps import Learner
@@ -192,7 +192,7 @@ def _batches(config: BenchmarkConfig) -> tf.data.Dataset:
         config.data,
         batch_size=recipe.batch_size,
         image_size=recipe.image_size,
-        augment=Augment(recipe.min_crop, recipe.flip, recipe.max_crop),
+        augment=recipe.augment,
         seed=0,
     )
 

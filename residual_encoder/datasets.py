@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from residual_encoder import decoding, loading, sources
+from residual_encoder import augmenting, decoding, loading, sources
+from residual_encoder.augmenting import Augment
 from residual_encoder.colorspace import Tensor
 from residual_encoder.tally import Cursor, Tally
 
@@ -55,30 +56,6 @@ class DataConfig:
             raise ValueError(f"train_limit is {self.train_limit}; at least 1 is needed, or None")
 
 
-@dataclass(frozen=True)
-class Augment:
-    """What training does to a picture; nothing by default: the centre square.
-
-    Attributes:
-      min_crop: Smallest side of the cropped square, as a share of the picture's short side. The
-        side is uniform in [min_crop, max_crop] and its place anywhere in the picture. At 1 the
-        square is the centre one.
-      flip: Mirror every second picture, left to right.
-      max_crop: Largest side, as a share of the short side.
-    """
-
-    min_crop: float = 1.0
-    flip: bool = False
-    max_crop: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_crop <= self.max_crop <= 1:
-            raise ValueError(
-                f"min_crop is {self.min_crop} and max_crop {self.max_crop}; they are shares of the "
-                "side, in (0, 1], the first at most the second"
-            )
-
-
 class Part(NamedTuple):
     """What one of several workers reads of every batch that they share.
 
@@ -114,7 +91,7 @@ def _loader(
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     def load(item: loading.Item) -> tuple[Tensor, Tensor]:
         place = tf.stack([tf.constant(seed, tf.int64), item.epoch])
-        window_seed, flip_seed = tf.unstack(
+        window_seed, look_seed = tf.unstack(
             tf.random.split(tf.random.fold_in(place, item.index), 2)
         )
         rgb, name = source.picture(
@@ -123,11 +100,7 @@ def _loader(
                 height, width, augment.min_crop, window_seed, augment.max_crop
             ),
         )
-        rgb = decoding.resize(rgb, size)
-        if augment.flip:
-            mirrored = tf.random.stateless_uniform([], flip_seed) < 0.5
-            rgb = tf.cond(mirrored, lambda: tf.reverse(rgb, [1]), lambda: rgb)
-        return rgb, name
+        return augmenting.augmented(decoding.resize(rgb, size), augment, look_seed), name
 
     return load
 

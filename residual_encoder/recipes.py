@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from residual_encoder import networks
+from residual_encoder.augmenting import Augment
 from residual_encoder.colorspace import COLOR_SPACES, GRAYS, ColorSpace
 from residual_encoder.losses import LOGIT_LOSSES, LOSSES, SPACE_OF_LOSS
 from residual_encoder.networks import (
@@ -93,6 +94,9 @@ class Recipe:
       beta1: Momentum of adam, adamw and lamb.
       adversarial: The discriminator to train against, or None.
       margin: Pixels of mirrored border around what the network sees when it colors.
+      warp: Training pictures are turned, stretched and sheared by at most this.
+      tone: Their luma goes along a curve that bends by at most this.
+      grain: They get noise of at most this standard deviation.
     """
 
     name: str
@@ -118,6 +122,9 @@ class Recipe:
     beta1: float = 0.9
     adversarial: Adversarial | None = None
     margin: int = 0
+    warp: float = 0.0
+    tone: float = 0.0
+    grain: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks names and ranges.
@@ -144,6 +151,8 @@ class Recipe:
             least = self.adversarial.least_size
             fits = self.image_size >= least
             _check(fits, "image_size", f"at least {least} for the discriminator", self)
+        for field in ("warp", "tone", "grain"):
+            _check(0 <= getattr(self, field) < 1, field, "at least 0 and below 1", self)
         _check(0 < self.max_crop <= 1, "max_crop", "above 0 and at most 1", self)
         fits = 0 < self.min_crop <= self.max_crop
         _check(fits, "min_crop", f"above 0 and at most max_crop, {self.max_crop:.3g}", self)
@@ -167,6 +176,12 @@ class Recipe:
     def space(self) -> ColorSpace:
         """The color space of the chroma."""
         return COLOR_SPACES[self.color_space]
+
+    @property
+    def augment(self) -> Augment:
+        """What training does to a picture."""
+        names = [field.name for field in dataclasses.fields(Augment)]
+        return Augment(**{name: getattr(self, name) for name in names})
 
     @property
     def multiple(self) -> int:

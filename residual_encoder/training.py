@@ -37,7 +37,6 @@ from residual_encoder import (
     workers,
 )
 from residual_encoder.datasets import (
-    Augment,
     Cursor,
     DataConfig,
     EvalBatch,
@@ -350,7 +349,7 @@ def _batches(run: _Run, tally: Tally) -> Iterator[TrainBatch]:
             config.data,
             batch_size=context.get_per_replica_batch_size(recipe.batch_size),
             image_size=recipe.image_size,
-            augment=Augment(recipe.min_crop, recipe.flip, recipe.max_crop),
+            augment=recipe.augment,
             seed=config.seed,
             start=run.cursor,
             part=Part(team.index, team.count, recipe.batch_size) if team.count > 1 else None,

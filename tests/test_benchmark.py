@@ -74,7 +74,7 @@ def test_waiting_for_input_is_told(monkeypatch, made, clock):
             yield batch
 
     monkeypatch.setattr(benchmark, "_batches", lambda config: slow(
-        DATA, batch_size=3, image_size=16, augment=benchmark.Augment(), seed=0))  # fmt: skip
+        DATA, batch_size=3, image_size=16, augment=TINY.augment, seed=0))  # fmt: skip
     (row,) = benchmark.benchmark(config("input"))
     assert row["images_per_second"] == 2.0
     assert row["input_wait_fraction"] == 1.0

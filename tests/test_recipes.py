@@ -42,6 +42,7 @@ def test_json_round_trip(name):
         ({"margin": 4}, "margin must be 0 or 8. Received 4"),
         ({"batch_size": 0}, "batch_size must be above zero"),
         ({"min_crop": 0.0}, "min_crop must be above 0"),
+        ({"warp": 1.0}, "warp must be at least 0 and below 1. Received 1.0"),
         ({"color_space": "lab", "loss": "tinyclouds_code"}, 'color_space must be "yuv"'),
         ({"trunk_batch_norm": True}, "train_trunk must be true"),
         ({"frozen_blocks": 5, "train_trunk": True}, "frozen_blocks must be 0 to 4"),
