@@ -26,6 +26,7 @@ FLOORS = [
     {"ab_grid", "classes", "ffmpeg", "motion"},
     {
         "losses",
+        "augmenting",
         "decoding",
         "uploads",
         "serving",
