@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from residual_encoder import checkpoints, files, networks
-from residual_encoder.inference import Loaded, load_network
+from residual_encoder.recipes import Recipe
 
 SUFFIX = ".weights.h5"
 # Ours: half an 8-bit step of chroma, so that float16 is lost in the rounding of a saved picture.
@@ -25,12 +26,40 @@ def halved(arrays: checkpoints.Arrays) -> dict[str, np.ndarray]:
     }
 
 
-def release(model_path: str | os.PathLike[str], path: str | os.PathLike[str]) -> float:
+def mean(
+    one: tuple[checkpoints.Arrays, dict[str, Any]], other: tuple[checkpoints.Arrays, dict[str, Any]]
+) -> dict[str, np.ndarray]:
+    """The mean of two networks' weights, both as `checkpoints.read_arrays` gives them.
+
+    Where one was trained on from the other, their mean often sees better than either (Wortsman et
+    al. 2022, "Model soups").
+
+    Raises:
+      ValueError: they are of different networks.
+    """
+    networks_of = [about.get("recipe", {}).get("network") for _, about in (one, other)]
+    if networks_of[0] != networks_of[1] or one[0].keys() != other[0].keys():
+        raise ValueError(
+            f"Only weights of one network have a mean; these are of {networks_of[0]} "
+            f"and of {networks_of[1]}."
+        )
+    pairs = {
+        name: (np.float32(value), np.float32(other[0][name])) for name, value in one[0].items()
+    }
+    return {name: (a + b) / 2 for name, (a, b) in pairs.items()}
+
+
+def release(
+    model_path: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    average_with: str | os.PathLike[str] | None = None,
+) -> float:
     """Writes a network's weights in half the bytes, and `PATH.sha256` beside them.
 
     Args:
       model_path: A training workdir or a weights file.
       path: The file to make; ends in .weights.h5 and must not exist yet.
+      average_with: Another of the same network, to write the mean of the two.
 
     Returns:
       The largest difference in chroma, in [0, 1], to the network on random pictures.
@@ -38,8 +67,8 @@ def release(model_path: str | os.PathLike[str], path: str | os.PathLike[str]) ->
     Raises:
       FileExistsError: `path` exists.
       FileNotFoundError: there is no such model.
-      ValueError: the name is wrong, the model is damaged, or float16 changes it too much; nothing
-        is left on disk then.
+      ValueError: the name is wrong, a model is damaged, the two differ in their networks, or
+        float16 changes it too much; nothing is left on disk then.
     """
     path = Path(path)
     if not path.name.endswith(SUFFIX):
@@ -47,8 +76,11 @@ def release(model_path: str | os.PathLike[str], path: str | os.PathLike[str]) ->
     files.check_free(path)
     weights = checkpoints.find_weights(model_path)
     arrays, about = checkpoints.read_arrays(weights)
-    loaded, shipped = load_network(weights), halved(arrays)
-    difference = _difference(loaded, shipped)
+    if average_with is not None:
+        other = checkpoints.read_arrays(checkpoints.find_weights(average_with))
+        arrays = mean((arrays, about), other)
+    shipped = halved(arrays)
+    difference = _difference(Recipe.from_json(checkpoints.read_recipe(weights)), arrays, shipped)
     if not difference <= TOLERANCE:  # also catches NaN
         raise ValueError(
             f"In float16 {weights} changes chroma by {difference:.2e}, allowed are "
@@ -59,10 +91,12 @@ def release(model_path: str | os.PathLike[str], path: str | os.PathLike[str]) ->
     return difference
 
 
-def _difference(loaded: Loaded, arrays: checkpoints.Arrays) -> float:
-    """Largest difference in chroma between a network and the same with other values."""
-    other = networks.build(loaded.recipe.network)
-    checkpoints.assign(other.weights, arrays, "The float16 copy")
+def _difference(recipe: Recipe, *pair: checkpoints.Arrays) -> float:
+    """Largest difference in chroma between a recipe's network with these values and with those."""
     gray = np.random.default_rng(0).random((PROBES, PROBE_SIZE, PROBE_SIZE, 1), np.float32)
-    pair = [network(tf.constant(gray)).numpy() for network in (loaded.network, other)]
-    return float(np.abs(pair[0] - pair[1]).max())
+    chroma = []
+    for arrays in pair:
+        network = networks.build(recipe.network)
+        checkpoints.assign(network.weights, arrays, "The copy to ship")
+        chroma.append(network(tf.constant(gray)).numpy())
+    return float(np.abs(chroma[0] - chroma[1]).max())

@@ -36,6 +36,29 @@ def test_hash_is_that_of_the_file(soft_weights, tmp_path):
     assert line == f"{hashlib.sha256(path.read_bytes()).hexdigest()}  small.weights.h5\n"
 
 
+def test_the_mean_of_two(soft_weights, tmp_path):
+    arrays, about = checkpoints.read_arrays(soft_weights)
+    other, path = tmp_path / "other.weights.h5", tmp_path / "mean.weights.h5"
+    arrays["uv/kernel"] = arrays["uv/kernel"] * 3
+    arrays["uv_bn/beta"] = arrays["uv_bn/beta"] + 2
+    checkpoints.write_arrays(other, arrays, about)
+    release.release(soft_weights, path, average_with=other)
+    theirs, (ours, recipe) = checkpoints.read_arrays(soft_weights)[0], checkpoints.read_arrays(path)
+    assert recipe == about
+    np.testing.assert_allclose(ours["uv/kernel"], 2 * theirs["uv/kernel"], rtol=2**-11, atol=6e-8)
+    np.testing.assert_allclose(ours["uv_bn/beta"], theirs["uv_bn/beta"] + 1, rtol=1e-6)
+    np.testing.assert_array_equal(ours["uv_bn/gamma"], theirs["uv_bn/gamma"])
+
+
+def test_only_weights_of_one_network_have_a_mean():
+    arrays = {"a/kernel": np.ones((2, 2), np.float32)}
+    one, other = ({"recipe": {"network": {"name": name}}} for name in ("cnn", "unet"))
+    with pytest.raises(ValueError, match="of one network"):
+        release.mean((arrays, one), (arrays, other))
+    with pytest.raises(ValueError, match="of one network"):
+        release.mean((arrays, one), ({"b/kernel": arrays["a/kernel"]}, one))
+
+
 def test_what_float16_would_spoil_is_not_written(soft_weights, tmp_path):
     arrays, about = checkpoints.read_arrays(soft_weights)
     arrays["color4/kernel"] = arrays["color4/kernel"] * 1e9  # infinite in float16

@@ -19,6 +19,12 @@ _FORMAT = flags.DEFINE_enum(
     "A SavedModel needs TensorFlow only; litert is one .tflite for phones; weights are one float16 "
     ".weights.h5 and its SHA-256.",
 )
+_AVERAGE_WITH = flags.DEFINE_string(
+    "average_with",
+    None,
+    "For weights: another workdir or weights file of the same network, as a run that this one "
+    "started from; the mean of the two is written.",
+)
 _VERSION = flags.DEFINE_integer(
     "version",
     None,
@@ -78,8 +84,10 @@ def main(_: list[str]) -> None:
     """Writes the model, proven equal to the network, or nothing."""
     from residual_encoder import export, release
 
+    if _AVERAGE_WITH.value and _FORMAT.value != "weights":
+        raise ValueError("--average_with goes with --format=weights; export its file then")
     if _FORMAT.value == "weights":
-        difference = release.release(_MODEL.value, _OUTPUT.value)
+        difference = release.release(_MODEL.value, _OUTPUT.value, _AVERAGE_WITH.value)
         print(f"weights in {_OUTPUT.value}; chroma within {difference:.1e} of the network")
         return
     if _FORMAT.value == "litert":
