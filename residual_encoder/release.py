@@ -43,10 +43,10 @@ def mean(
             f"Only weights of one network have a mean; these are of {networks_of[0]} "
             f"and of {networks_of[1]}."
         )
-    pairs = {
-        name: (np.float32(value), np.float32(other[0][name])) for name, value in one[0].items()
+    total = {
+        name: np.add(value, other[0][name], dtype=np.float32) for name, value in one[0].items()
     }
-    return {name: (a + b) / 2 for name, (a, b) in pairs.items()}
+    return {name: np.divide(value, 2, dtype=np.float32) for name, value in total.items()}
 
 
 def release(
