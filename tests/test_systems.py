@@ -61,6 +61,7 @@ VARIANTS = {
     "cnn3",
     "cnn4",
     "cnn5",
+    "modern_adversarial",
     "modern_frozen",
     "modern_five_taps",
 }
