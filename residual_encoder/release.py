@@ -26,6 +26,11 @@ def halved(arrays: checkpoints.Arrays) -> dict[str, np.ndarray]:
     }
 
 
+def _kind(recipe: dict[str, Any]) -> dict[str, Any]:
+    """What of a recipe says what weights compute."""
+    return {name: recipe.get(name) for name in ("network", "color_space", "gray")}
+
+
 def mean(
     one: tuple[checkpoints.Arrays, dict[str, Any]], other: tuple[checkpoints.Arrays, dict[str, Any]]
 ) -> dict[str, np.ndarray]:
@@ -35,13 +40,13 @@ def mean(
     al. 2022, "Model soups").
 
     Raises:
-      ValueError: they are of different networks.
+      ValueError: their networks, color spaces or grays differ.
     """
-    networks_of = [about.get("recipe", {}).get("network") for _, about in (one, other)]
-    if networks_of[0] != networks_of[1] or one[0].keys() != other[0].keys():
+    kinds = [_kind(about.get("recipe", {})) for _, about in (one, other)]
+    if kinds[0] != kinds[1] or one[0].keys() != other[0].keys():
         raise ValueError(
-            f"Only weights of one network have a mean; these are of {networks_of[0]} "
-            f"and of {networks_of[1]}."
+            "Only weights of one network and one kind of color have a mean; "
+            f"these are of {kinds[0]} and of {kinds[1]}."
         )
     total = {
         name: np.add(value, other[0][name], dtype=np.float32) for name, value in one[0].items()

@@ -52,9 +52,13 @@ def test_the_mean_of_two(soft_weights, tmp_path):
 
 def test_only_weights_of_one_network_have_a_mean():
     arrays = {"a/kernel": np.ones((2, 2), np.float32)}
-    one, other = ({"recipe": {"network": {"name": name}}} for name in ("cnn", "unet"))
-    with pytest.raises(ValueError, match="of one network"):
-        release.mean((arrays, one), (arrays, other))
+    one, *others = (
+        {"recipe": {"network": {"name": name}, "color_space": space, "gray": "luma"}}
+        for name, space in (("cnn", "yuv"), ("unet", "yuv"), ("cnn", "lab"))
+    )
+    for other in others:
+        with pytest.raises(ValueError, match="of one network"):
+            release.mean((arrays, one), (arrays, other))
     with pytest.raises(ValueError, match="of one network"):
         release.mean((arrays, one), ({"b/kernel": arrays["a/kernel"]}, one))
 
