@@ -20,7 +20,8 @@ from residual_encoder.colorspace import AB_SCALE, Tensor
 STRIDE = 4  # section 2 and figure 2: classes at a quarter of the picture's side
 NEIGHBORS = 5  # section 2.1: the truth is spread over its 5 nearest classes
 SIGMA = 5.0  # section 2.1: by a Gaussian of their distance
-MIX = 0.5  # section 2.2: lambda, the share of the uniform distribution in the prior
+# Section 2.2: 1 - lambda, where lambda is the share of the uniform distribution in the prior.
+REBALANCING = 0.5
 TEMPERATURE = 0.38  # section 2.3
 
 # One line a class: a, b, and how many pixels of how many photographs fell into it.
@@ -32,30 +33,32 @@ class Classes(NamedTuple):
 
     Attributes:
       ab: [Q, 2] float32, the middle of each.
-      weights: [Q] float32, of a pixel whose true color is nearest to it; mean 1 under the prior.
+      prior: [Q] float64 of sum 1, how often each is the true color, smoothed.
     """
 
     ab: np.ndarray
-    weights: np.ndarray
+    prior: np.ndarray
 
 
 @functools.cache
 def classes() -> Classes:
-    """The classes and their weights, from the measured prior."""
+    """Reads the classes and the measured prior."""
     rows = np.loadtxt(PRIOR, dtype=np.int64)
     ab = rows[:, :2]
-    prior = ab_grid.smoothed_prior(ab.astype(np.float64), rows[:, 2])
-    return Classes(ab.astype(np.float32), rebalancing(prior).astype(np.float32))
+    return Classes(ab.astype(np.float32), ab_grid.smoothed_prior(ab.astype(np.float64), rows[:, 2]))
 
 
-def rebalancing(prior: np.ndarray, mix: float = MIX) -> np.ndarray:
-    """Weights ((1 - mix) p + mix / Q)^-1 of the paper's equation 4, scaled to mean 1 under p.
+def class_weights(prior: np.ndarray, rebalancing: float = REBALANCING) -> np.ndarray:
+    """Computes ((1 - mix) p + mix / Q)^-1 of the paper's equation 4, scaled to mean 1 under p.
 
     Args:
       prior: [Q] shares p of sum 1.
-      mix: 0 counts every color alike, 1 every pixel alike.
+      rebalancing: 1 - mix. 1 counts every color alike, 0 every pixel alike.
+
+    Returns:
+      [Q] float64, the weight of a pixel whose true color is nearest to each class.
     """
-    weights = 1 / ((1 - mix) * prior + mix / len(prior))
+    weights = 1 / (rebalancing * prior + (1 - rebalancing) / len(prior))
     return weights / (prior @ weights)
 
 
@@ -88,12 +91,13 @@ def soft_encoding(ab: Tensor) -> tuple[Tensor, Tensor]:
     return index, tf.nn.softmax(nearest / (2 * SIGMA**2))
 
 
-def cross_entropy(ab: Tensor, logits: Tensor) -> Tensor:
-    """The rebalanced cross-entropy of the paper's equation 2, as the mean over pixels.
+def cross_entropy(ab: Tensor, logits: Tensor, rebalancing: float = REBALANCING) -> Tensor:
+    """Computes the rebalanced cross-entropy of the paper's equation 2, as the mean over pixels.
 
     Args:
       ab: [B, h, w, 2] float32 in Lab units.
       logits: [B, h, w, Q].
+      rebalancing: As of `class_weights`.
 
     Returns:
       A float32 scalar, in nats.
@@ -103,7 +107,10 @@ def cross_entropy(ab: Tensor, logits: Tensor) -> Tensor:
     picked = tf.gather(logits, index, batch_dims=3)  # [B, h, w, 5]
     # The shares sum to 1, so log-softmax need not be made for all classes.
     entropy = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_sum(shares * picked, axis=-1)
-    return tf.reduce_mean(tf.gather(classes().weights, index[..., 0]) * entropy)
+    if not rebalancing:
+        return tf.reduce_mean(entropy)
+    weights = class_weights(classes().prior, rebalancing).astype(np.float32)
+    return tf.reduce_mean(tf.gather(weights, index[..., 0]) * entropy)
 
 
 def annealed_mean(logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:

@@ -124,12 +124,12 @@ def tanh_l1(truth: Truth, chroma: Tensor) -> Tensor:
     return 2 * tf.reduce_mean(tf.abs(chroma - truth.chroma))
 
 
-def ab_classes(truth: Truth, logits: Tensor) -> Tensor:
+def ab_classes(truth: Truth, logits: Tensor, rebalancing: float = classes.REBALANCING) -> Tensor:
     """Rebalanced cross-entropy over classes of ab (Zhang et al. 2016), for networks of classes.
 
     It takes logits [B, H / 4, W / 4, Q] instead of chroma; on Lab recipes.
     """
-    return classes.cross_entropy(classes.pooled_ab(truth.chroma), logits)
+    return classes.cross_entropy(classes.pooled_ab(truth.chroma), logits, rebalancing)
 
 
 LOSSES: dict[str, Callable[[Truth, Tensor], Tensor]] = {

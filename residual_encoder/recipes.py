@@ -97,6 +97,10 @@ class Recipe:
       warp: Training pictures are turned, stretched and sheared by at most this.
       tone: Their luma goes along a curve that bends by at most this.
       grain: They get noise of at most this standard deviation.
+      rebalancing: Of the loss "ab_classes" only: 0 counts every pixel alike, 1 every color alike.
+      trunk_rate: Learning rate of the trunk as a share of the decoder's.
+      ema: Momentum of a moving average of the weights, which is what is evaluated and kept; 0 keeps
+        the weights themselves.
     """
 
     name: str
@@ -125,6 +129,9 @@ class Recipe:
     warp: float = 0.0
     tone: float = 0.0
     grain: float = 0.0
+    rebalancing: float = 0.5  # Zhang et al. 2016, section 2.2: lambda is a half
+    trunk_rate: float = 1.0
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks names and ranges.
@@ -158,6 +165,9 @@ class Recipe:
         _check(fits, "min_crop", f"above 0 and at most max_crop, {self.max_crop:.3g}", self)
         _check(0 <= self.beta1 < 1, "beta1", "at least 0 and below 1", self)
         _check(0 <= self.frozen_blocks <= 4, "frozen_blocks", "0 to 4", self)
+        _check(0 <= self.rebalancing <= 1, "rebalancing", "0 to 1", self)
+        _check(self.trunk_rate > 0, "trunk_rate", "above zero", self)
+        _check(0 <= self.ema < 1, "ema", "at least 0 and below 1", self)
         space = SPACE_OF_LOSS.get(self.loss, self.color_space)
         _check(self.color_space == space, "color_space", f'"{space}" for loss {self.loss}', self)
         self._check_classes()
@@ -388,6 +398,26 @@ MODERN_CLASSES = dataclasses.replace(
     loss="ab_classes",
 )
 
+# A distribution learned by plain cross-entropy: not rebalanced, it is as good a regression as a
+# squared error's, and colors are chosen from it after training. Two residual encoders' worth of
+# context and the fifth tap, in no more weights than VGG16's first four blocks have.
+MODERN_DISTRIBUTION = dataclasses.replace(
+    MODERN_CLASSES,
+    name="modern_distribution",
+    network=AbClassesConfig(
+        taps=5,
+        trunk_rank=160,
+        context=(1, 2, 4),
+        refinements=(1,),
+        temperature=0.6,
+    ),
+    rebalancing=0.0,
+    frozen_blocks=3,  # the article's trunk is frozen; blocks 4 and 5 recover from being split
+    trunk_rate=0.1,
+    ema=0.999,
+    margin=16,
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -404,5 +434,6 @@ RECIPES = {
         MODERN_FROZEN,
         MODERN_FIVE_TAPS,
         MODERN_CLASSES,
+        MODERN_DISTRIBUTION,
     )
 }

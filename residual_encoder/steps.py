@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from residual_encoder import colorspace, networks
-from residual_encoder.losses import LOSSES
+from residual_encoder import colorspace, networks, vgg16
+from residual_encoder.losses import LOGIT_LOSSES, LOSSES
 from residual_encoder.recipes import Recipe
 
 Tensor = Any
+
+OPTIMIZERS = {
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "lamb": keras.optimizers.Lamb,
+}
 
 
 class Learner(NamedTuple):
@@ -44,17 +52,63 @@ def learner(
     return Learner(model, optimizer, variables, lambda rgb: {"loss": step(rgb)})
 
 
+@contextlib.contextmanager
+def averaged(one: Learner) -> Iterator[None]:
+    """Inside, the model has the moving average of its weights, where the optimizer keeps one."""
+    variables = one.model.trainable_variables
+    if not one.optimizer.use_ema or not int(one.optimizer.iterations):
+        yield
+        return
+    values = [variable.numpy() for variable in variables]
+    one.optimizer.finalize_variable_values(variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def loss_of_recipe(recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:
+    """Looks up the recipe's loss, with its rebalancing where it reads logits."""
+    loss = LOSSES[recipe.loss]
+    if recipe.loss in LOGIT_LOSSES:
+        return functools.partial(loss, rebalancing=recipe.rebalancing)
+    return loss
+
+
 def make_optimizer(recipe: Recipe, name: str = "optimizer") -> keras.optimizers.Optimizer:
-    """The recipe's optimizer with its schedule; its variables are named after it."""
+    """Builds the recipe's optimizer with its schedule; its variables are named after it."""
     rate = recipe.learning_rate if recipe.schedule == "constant" else _cosine(recipe)
-    if recipe.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, name=name)
-    if recipe.optimizer == "adam":
-        return keras.optimizers.Adam(rate, beta_1=recipe.beta1, name=name)
-    kind = {"adamw": keras.optimizers.AdamW, "lamb": keras.optimizers.Lamb}[recipe.optimizer]
-    optimizer = kind(rate, beta_1=recipe.beta1, weight_decay=recipe.weight_decay, name=name)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    settings: dict[str, Any] = {"learning_rate": rate, "name": name}
+    if recipe.ema:
+        settings |= {"use_ema": True, "ema_momentum": recipe.ema}
+    if recipe.optimizer != "sgd":
+        settings["beta_1"] = recipe.beta1
+    if recipe.optimizer in ("adamw", "lamb"):
+        settings["weight_decay"] = recipe.weight_decay
+    optimizer = _with_trunk_rate(OPTIMIZERS[recipe.optimizer], recipe.trunk_rate)(**settings)
+    if recipe.optimizer in ("adamw", "lamb"):
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
+
+
+def _with_trunk_rate(kind: type[Any], trunk_rate: float) -> type[Any]:
+    """The same optimizer with steps of the trunk that are `trunk_rate` times as long.
+
+    Weight decay is by the whole rate, for the trunk too.
+    """
+    if trunk_rate == 1:
+        return kind
+
+    class WithTrunkRate(kind):  # type: ignore[misc, valid-type]
+        """Scales the learning rate by the variable's place."""
+
+        def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
+            known = self._trainable_variables[self._get_variable_index(variable)]
+            factor = trunk_rate if vgg16.is_trunk(known.path) else 1.0
+            super().update_step(gradient, variable, factor * learning_rate)
+
+    return WithTrunkRate
 
 
 def _cosine(recipe: Recipe) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -88,7 +142,7 @@ def make_step(
       A function: rgb [B, S, S, 3] uint8, per replica -> the loss before the update, float32 scalar.
     """
     replicas = strategy.num_replicas_in_sync
-    loss_of = LOSSES[recipe.loss]
+    loss_of = loss_of_recipe(recipe)
     predictor = networks.predictor(model, recipe.network)
 
     @tf.function(jit_compile=jit or None)

@@ -34,8 +34,12 @@ from residual_encoder import (
     metrics,
     networks,
     report,
+    steps,
+    vgg16,
     workers,
 )
+from residual_encoder.augmenting import Augment
+from residual_encoder.colorspace import GRAYS
 from residual_encoder.datasets import (
     Cursor,
     DataConfig,
@@ -44,7 +48,7 @@ from residual_encoder.datasets import (
     Tally,
     TrainBatch,
 )
-from residual_encoder.networks import any_size
+from residual_encoder.networks import any_size, low_rank
 from residual_encoder.recipes import Recipe
 from residual_encoder.steps import Learner
 from residual_encoder.workdir import Workdir, differences, read_metrics
@@ -54,6 +58,9 @@ Tensor = Any
 # config.json keys that must not change within a workdir; the rest describes the machine.
 FIXED = ("recipe", "data", "vgg16_weights", "init_from", "seed")
 EVAL_BATCH = 16
+# Training pictures that a split trunk is fitted to, and their size: 100,000 responses of block 4,
+# 200 times as many as it has channels.
+SPLIT_PICTURES, SPLIT_BATCH, SPLIT_SIZE = 256, 16, 160
 
 
 @dataclass(frozen=True)
@@ -252,7 +259,32 @@ def _build(config: TrainConfig, team: workers.Team, precision: str, jit: bool) -
         jit=jit,
         vgg16_weights="none" if filled else config.vgg16_weights,
     )
+    if not filled:
+        _split_trunk(config, learner.model)
     return _Run(config, team, learner)
+
+
+def _split_trunk(config: TrainConfig, model: keras.Model) -> None:
+    """Fills a trunk whose deep convolutions are split from VGG16's own, by training pictures."""
+    rank = getattr(config.recipe.network, "trunk_rank", 0)
+    if not rank or config.vgg16_weights == "none":
+        return
+    pictures = datasets.train_batches(
+        config.data,
+        batch_size=SPLIT_BATCH,
+        image_size=SPLIT_SIZE,
+        augment=Augment(),
+        seed=config.seed,
+    )
+    grays = (
+        tf.repeat(GRAYS[config.recipe.gray](tf.cast(batch.rgb, tf.float32) / 255), 3, axis=-1)
+        for batch in pictures.take(SPLIT_PICTURES // SPLIT_BATCH)
+    )
+    arrays = low_rank.split_weights(vgg16.whole(config.vgg16_weights), grays, rank)
+    trunk = networks.trunk_of(model)
+    for variable in trunk.weights if trunk else []:
+        if variable.path in arrays:
+            variable.assign(arrays[variable.path])
 
 
 def _restore(run: _Run) -> None:
@@ -490,10 +522,11 @@ def _save(run: _Run) -> None:
 
 def _show(run: _Run) -> None:
     """What goes with a checkpoint; the row of activity comes last, so it tells of the rest."""
-    if run.best == -math.inf:
-        _save_best(run)
-    _write_strips(run)
-    _log_activity(run)
+    with steps.averaged(run.learner):
+        if run.best == -math.inf:
+            _save_best(run)
+        _write_strips(run)
+        _log_activity(run)
 
 
 def _shown(run: _Run) -> bool:
@@ -535,6 +568,11 @@ def _eval_batches(run: _Run, limit: int) -> Iterator[EvalBatch]:
 
 def _evaluate(run: _Run) -> None:
     """Evaluates, logs, and keeps the weights if they beat gray by more than the best so far."""
+    with steps.averaged(run.learner):
+        _evaluate_model(run)
+
+
+def _evaluate_model(run: _Run) -> None:
     result = metrics.evaluate(
         run.predict,
         _eval_batches(run, run.config.eval_limit),

@@ -19,6 +19,9 @@ Tensor = Any
 
 # The ReLU outputs that pool1..pool4 read: the article's taps.
 TAPS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3")
+# The blocks whose convolutions `rank` splits: three quarters of VGG16's weights before its top.
+DEEP_BLOCKS = (4, 5)
+BASIS = "_basis"  # ends the name of the first of the two; the second keeps the name
 # Mean of the ImageNet training set: blue, green, red on 0..255 (ry/tensorflow-vgg16, from Caffe).
 BGR_MEAN = (103.939, 116.779, 123.68)
 # What Keras calls the released weights without the top.
@@ -40,6 +43,7 @@ def build_trunk(
     trainable: bool = False,
     frozen_blocks: int = 0,
     batch_norm: bool = False,
+    rank: int = 0,
 ) -> keras.Model:
     """Builds the trunk.
 
@@ -52,6 +56,9 @@ def build_trunk(
       frozen_blocks: The first blocks that stay as they are even so, 0 to 5.
       batch_norm: Whether to put a BatchNormalization between each convolution and its ReLU, which
         helps training from scratch. `folded_weights` takes them out again.
+      rank: Makes each convolution of blocks 4 and 5 a 3x3 one to this many channels, without
+        activation, and a 1x1 one behind it (`low_rank` has the weights for it); 0 leaves them
+        whole.
 
     Returns:
       A model named "vgg16": RGB [B, H, W, 3] float32 in [0, 1] -> list of taps [B, H/k, W/k, C].
@@ -60,7 +67,9 @@ def build_trunk(
       ValueError: the file does not fit the network.
       OSError: there is no such file, or the download failed.
     """
-    vgg = _vgg16(weights)
+    vgg = whole(weights)
+    if rank:
+        vgg = _factored(vgg, rank)
     if batch_norm:
         vgg = _with_batch_norm(vgg)
     outputs = [vgg.get_layer(_activation(tap, batch_norm)).output for tap in taps]
@@ -76,13 +85,18 @@ def _activation(tap: str, batch_norm: bool) -> str:
     return f"{tap}_relu" if batch_norm and "conv" in tap else tap
 
 
+def is_trunk(path: str) -> bool:
+    """Whether a variable's path is that of one of the trunk's convolutions or their norms."""
+    return path.startswith("block")
+
+
 def _block(layer: keras.layers.Layer) -> int:
     """3 for "block3_conv1"; 0 for layers outside the blocks."""
     return int(layer.name[len("block")]) if layer.name.startswith("block") else 0
 
 
-def _vgg16(weights: str) -> keras.Model:
-    """The whole convolutional VGG16 behind its preprocessing, with its weights in."""
+def whole(weights: str) -> keras.Model:
+    """Builds all of VGG16's convolutions behind its preprocessing, with weights as `build_trunk`."""
     rgb = keras.Input((None, None, 3), name="rgb")
     # float32 whatever the precision: bfloat16 cannot tell neighboring values of 0..255 apart.
     caffe = CaffePreprocessing(name="caffe_preprocessing", dtype="float32")(rgb)
@@ -152,6 +166,42 @@ def _with_batch_norm(vgg: keras.Model) -> keras.Model:
     return clone
 
 
+def deep_convolutions(vgg: keras.Model) -> list[keras.layers.Conv2D]:
+    """Lists the convolutions of blocks 4 and 5, which `rank` splits in two, shallow to deep."""
+    return [layer for layer in _convolutions(vgg) if _block(layer) in DEEP_BLOCKS]
+
+
+def _factored(vgg: keras.Model, rank: int) -> keras.Model:
+    """The same network with two convolutions, He-initialized, in place of each deep one."""
+    deep = {layer.name for layer in deep_convolutions(vgg)}
+
+    def call(layer: keras.layers.Layer, x: Tensor) -> Tensor:
+        if layer.name not in deep:
+            return layer(x)
+        basis = keras.layers.Conv2D(
+            rank,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=layer.name + BASIS,
+        )
+        mixing = keras.layers.Conv2D(
+            layer.filters,
+            1,
+            activation="relu",
+            kernel_initializer="he_normal",
+            name=layer.name,
+        )
+        return mixing(basis(x))
+
+    clone = keras.models.clone_model(vgg, call_function=call)
+    for convolution in _convolutions(vgg):
+        if convolution.name not in deep:
+            clone.get_layer(convolution.name).set_weights(convolution.get_weights())
+    return clone
+
+
 def folded_weights(trunk: keras.Model) -> dict[str, np.ndarray]:
     """The trunk as plain VGG16: batch norms, where there are any, folded into the convolutions.
 
@@ -161,6 +211,9 @@ def folded_weights(trunk: keras.Model) -> dict[str, np.ndarray]:
     weights = {}
     norms = {layer.name for layer in trunk.layers if layer.name.endswith("_bn")}
     for convolution in _convolutions(trunk):
+        if not convolution.use_bias:
+            weights[f"{convolution.name}/kernel"] = convolution.get_weights()[0]
+            continue
         kernel, bias = convolution.get_weights()
         if f"{convolution.name}_bn" in norms:
             norm = trunk.get_layer(f"{convolution.name}_bn")

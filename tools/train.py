@@ -55,6 +55,9 @@ flags.DEFINE_integer("warmup_steps", None, "Linear warm-up of the cosine schedul
 flags.DEFINE_enum("loss", None, sorted(LOSSES), "Loss.")
 flags.DEFINE_bool("train_trunk", None, "Fine-tune the VGG16 trunk.")
 flags.DEFINE_integer("frozen_blocks", None, "First blocks of the trunk that stay frozen, 0 to 4.")
+flags.DEFINE_float("trunk_rate", None, "Learning rate of the trunk as a share of the decoder's.")
+flags.DEFINE_float("rebalancing", None, "Of loss ab_classes: 0 counts pixels alike, 1 colors.")
+flags.DEFINE_float("ema", None, "Momentum of the average of the weights that is kept; 0: none.")
 flags.DEFINE_bool("trunk_batch_norm", None, "Batch norm in the trunk while it trains.")
 flags.DEFINE_enum("precision", None, recipes.PRECISIONS, "Arithmetic of the layers.")
 # How to run.

@@ -53,7 +53,7 @@ NETWORKS = {
     "vgg_autoencoder": Network(VggAutoencoderConfig, vgg_autoencoder, lambda _: 32),
     "cnn": Network(CnnConfig, cnn, lambda config: 2 ** len(config.widths)),
     "pix2pix": Network(Pix2PixConfig, pix2pix, lambda _: 8),  # it pads to its own multiple inside
-    "ab_classes": Network(AbClassesConfig, ab_classes, lambda _: 8, logits_of),
+    "ab_classes": Network(AbClassesConfig, ab_classes, lambda config: config.multiple, logits_of),
 }
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 TRUNK = "vgg16"

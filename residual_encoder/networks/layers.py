@@ -158,11 +158,14 @@ def _used(shares: np.ndarray) -> tuple[np.ndarray, list[int]]:
     return shares[:, used], [int(used[0]), int(used[2])]
 
 
-def convolution(filters: int, size: int, name: str, use_bias: bool = False) -> keras.layers.Conv2D:
+def convolution(
+    filters: int, size: int, name: str, use_bias: bool = False, dilation: int = 1
+) -> keras.layers.Conv2D:
     """A SAME convolution without bias, as everywhere in the 2016 decoder: batch norm stands in."""
     return keras.layers.Conv2D(
         filters,
         size,
+        dilation_rate=dilation,
         padding="same",
         use_bias=use_bias,
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=INITIAL_SIGMA),

@@ -136,12 +136,12 @@ def _deepest(config: ResidualEncoderConfig, deep: list[Tensor]) -> Tensor:
 
 
 def project(
-    config: ResidualEncoderConfig, filters: int, size: int, name: str
+    config: ResidualEncoderConfig, filters: int, size: int, name: str, dilation: int = 1
 ) -> Callable[[Tensor], Tensor]:
     """Convolution, batch norm, activation; behind the wide levels dropout, where it is wanted."""
 
     def apply(x: Tensor) -> Tensor:
-        x = batch_norm(f"{name}_bn")(convolution(filters, size, name)(x))
+        x = batch_norm(f"{name}_bn")(convolution(filters, size, name, dilation=dilation)(x))
         x = ACTIVATIONS[config.activation](name=f"{name}_{config.activation}")(x)
         if config.dropout and name not in ("color1", "color0"):
             x = Dropout(config.dropout, name=f"{name}_dropout")(x)
