@@ -96,7 +96,7 @@ def _block(layer: keras.layers.Layer) -> int:
 
 
 def whole(weights: str) -> keras.Model:
-    """Builds all of VGG16's convolutions behind its preprocessing, with weights as `build_trunk`."""
+    """Builds VGG16's convolutions behind its preprocessing; weights as in `build_trunk`."""
     rgb = keras.Input((None, None, 3), name="rgb")
     # float32 whatever the precision: bfloat16 cannot tell neighboring values of 0..255 apart.
     caffe = CaffePreprocessing(name="caffe_preprocessing", dtype="float32")(rgb)
