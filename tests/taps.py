@@ -17,13 +17,11 @@ import tensorflow as tf
 
 from residual_encoder import colorspace, vgg16
 
-KNOWN = 3  # blocks whose released kernels are at hand
 
-
-def trunk_with_known_blocks(shared: Path):
-    """VGG16 cut after block 3, with the released kernels."""
-    trunk = vgg16.build_trunk(taps=vgg16.TAPS[:KNOWN])
-    known = np.load(shared / "vgg16" / "blocks123.npz", allow_pickle=False)
+def released_trunk(shared: Path):
+    """VGG16 cut after block 4, with the released kernels."""
+    trunk = vgg16.build_trunk()
+    known = np.load(shared / "vgg16" / "blocks1234.npz", allow_pickle=False)
     for variable in trunk.weights:
         variable.assign(known[variable.path])
     return trunk
@@ -45,8 +43,8 @@ def photographs(shared: Path) -> tf.data.Dataset:
 
 
 def correlations(shared: Path, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Channel-wise correlation of (means, deviations) with pool1_bn .. pool3_bn, one a tap."""
-    trunk, count = trunk_with_known_blocks(shared), 0
+    """Channel-wise correlation of (means, deviations) with pool1_bn .. pool4_bn, one a tap."""
+    trunk, count = released_trunk(shared), 0
     sums = [np.zeros((2, trunk_tap.shape[-1])) for trunk_tap in trunk.outputs]
     for rgb in photographs(shared).take(limit or -1).batch(10):
         gray = colorspace.mean_gray(rgb / 255).numpy()

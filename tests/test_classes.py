@@ -25,7 +25,7 @@ from residual_encoder.networks import AbClassesConfig
 from residual_encoder.recipes import RECIPES
 
 AB = classes.classes().ab.astype(np.float64)
-WEIGHTS = classes.classes().weights
+WEIGHTS = classes.class_weights(classes.classes().prior)
 Q = len(AB)
 RECIPE = dataclasses.replace(RECIPES["modern_classes"], image_size=32, batch_size=2)
 
@@ -83,10 +83,22 @@ def test_gray_weighs_least_and_rare_colors_most():
 
 # At 0.5: 1 / (0.125 + 0.25) and 1 / (0.375 + 0.25) over their mean, 28 / 15.
 @pytest.mark.parametrize(
-    ("mix", "expected"), [(1.0, [1, 1]), (0.0, [2, 2 / 3]), (0.5, [10 / 7, 6 / 7])]
+    ("rebalancing", "expected"), [(0.0, [1, 1]), (1.0, [2, 2 / 3]), (0.5, [10 / 7, 6 / 7])]
 )
-def test_rebalancing_by_hand(mix, expected):
-    np.testing.assert_allclose(classes.rebalancing(np.array([0.25, 0.75]), mix), expected)
+def test_rebalancing_by_hand(rebalancing, expected):
+    weights = classes.class_weights(np.array([0.25, 0.75]), rebalancing)
+    np.testing.assert_allclose(weights, expected)
+
+
+def test_without_rebalancing_the_loss_is_the_plain_cross_entropy(rng):
+    ab, logits = colors(rng, 6).reshape(1, 2, 3, 2), rng.normal(0, 2, (1, 2, 3, Q))
+    p = softmax(logits)
+    expected = -(numpy_encoding(ab.reshape(-1, 2)).reshape(p.shape) * np.log(p)).sum(-1).mean()
+    found = classes.cross_entropy(tf.constant(ab, tf.float32), tf.constant(logits, tf.float32), 0.0)
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+    assert float(found) != pytest.approx(
+        float(classes.cross_entropy(tf.constant(ab, tf.float32), tf.constant(logits, tf.float32)))
+    )
 
 
 def test_a_color_outside_the_gamut_counts_for_the_nearest_class():
@@ -260,10 +272,56 @@ def test_one_step_moves_every_variable_by_the_loss_of_the_logits(rng):
         assert np.any(variable.numpy() != value), variable.path
 
 
-@pytest.mark.parametrize("numbers", [{"width": 0}, {"temperature": 0.0}])
-def test_impossible_configs_are_refused(numbers):
-    with pytest.raises(ValueError, match="must be above zero"):
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"width": 0}, "must be above zero"),
+        ({"temperature": 0.0}, "must be above zero"),
+        ({"taps": 3}, "taps must be 4 or 5. Received 3"),
+        ({"trunk_rank": -1}, "trunk_rank must be at least 0"),
+        ({"context": (2, 0)}, "dilations at least 1"),
+    ],
+)
+def test_impossible_configs_are_refused(numbers, message):
+    with pytest.raises(ValueError, match=message):
         AbClassesConfig(**numbers)
+
+
+DEEP = AbClassesConfig(taps=5, trunk_rank=8, context=(1, 2), refinements=(1,))
+
+
+def test_the_deep_network_has_every_gradient_and_the_shapes_of_the_plain_one(rng):
+    model = networks.build(DEEP, train_trunk=True)
+    gray = rng.uniform(size=(2, 32, 48, 1)).astype(np.float32)
+    assert model(gray).shape == (2, 32, 48, 2)
+    assert networks.multiple_of(DEEP) == 16
+    with tf.GradientTape() as tape:
+        logits = networks.predictor(model, DEEP)(gray, training=True)
+        loss = tf.reduce_mean(tf.square(logits - rng.normal(size=logits.shape)))
+    variables = model.trainable_variables
+    for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+        assert gradient is not None and np.any(gradient != 0), variable.path
+
+
+def test_dilated_context_looks_as_far_as_it_should(rng):
+    """One bottleneck of dilation 2 at an eighth: 2 places to each side, after color4's one."""
+    model = networks.build(AbClassesConfig(context=(2,)), vgg16_weights="none")
+    inner = keras.Model(
+        model.get_layer("color4_relu").output, model.get_layer("color4_context1").output
+    )
+    x = np.abs(rng.normal(size=(1, 11, 11, 256))).astype(np.float32)
+    changed = x.copy()
+    changed[0, 5, 5] += 1
+    moved = np.abs(np.asarray(inner(changed)) - np.asarray(inner(x))).max((0, -1)) > 0
+    rows, columns = np.nonzero(moved)
+    assert set(rows) == set(columns) == {3, 5, 7}
+    assert inner(x).shape == x.shape
+
+
+def test_shipping_size_of_the_distribution_recipe():
+    """At most 17 MB of float16: the weights file that comes with the package."""
+    count = networks.build(RECIPES["modern_distribution"].network, vgg16_weights="later")
+    assert 2 * count.count_params() < 17e6
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,15 @@ PARAMETERS = {
     "modern_five_taps": (8_166_436 + 7_079_424 + 1_024 + 263_168 + 1_048_576, 0),
     # trunk; pool3_bn, pool4_bn; color4 and color3 with their norms; logits with bias
     "modern_classes": (7_635_264 + 512 + 1_024 + 131_584 + 590_336 + 257 * 261, 0),
+    # blocks 4 and 5 split; pool norms; color5, color4, color3; four bottlenecks; logits
+    "modern_distribution": (
+        (9 * 160 * (256 + 5 * 512) + 6 * (160 * 512 + 512))
+        + (512 + 1_024 + 1_024)
+        + (263_168 + 131_584 + 590_336)
+        + 4 * (2 * 256 * 128 + 9 * 128**2 + 2 * (128 + 128 + 256))
+        + 257 * 261,
+        1_735_488,
+    ),
 }
 RELEASED_PARTS = {
     "filter": "kernel",
@@ -60,7 +69,9 @@ def network():
 @pytest.mark.parametrize("name", RECIPES)
 def test_parameter_counts(name):
     recipe = RECIPES[name]
-    model = networks.build(recipe.network, train_trunk=recipe.train_trunk)
+    model = networks.build(
+        recipe.network, train_trunk=recipe.train_trunk, frozen_blocks=recipe.frozen_blocks
+    )
     trunk = networks.trunk_of(model)
     frozen = count(trunk.non_trainable_variables) if trunk else 0
     assert (count(model.trainable_variables), frozen) == PARAMETERS[name]

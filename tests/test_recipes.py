@@ -45,6 +45,9 @@ def test_json_round_trip(name):
         ({"warp": 1.0}, "warp must be at least 0 and below 1. Received 1.0"),
         ({"color_space": "lab", "loss": "tinyclouds_code"}, 'color_space must be "yuv"'),
         ({"trunk_batch_norm": True}, "train_trunk must be true"),
+        ({"rebalancing": 1.5}, "rebalancing must be 0 to 1. Received 1.5"),
+        ({"trunk_rate": 0.0}, "trunk_rate must be above zero"),
+        ({"ema": 1.0}, "ema must be at least 0 and below 1"),
         ({"frozen_blocks": 5, "train_trunk": True}, "frozen_blocks must be 0 to 4"),
     ],
 )

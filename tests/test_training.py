@@ -11,9 +11,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
+from conftest import ROOT, SMALL
 
-from residual_encoder import checkpoints, colorspace, devices, networks, showcase, steps, training
+from residual_encoder import (
+    checkpoints,
+    colorspace,
+    devices,
+    learners,
+    networks,
+    showcase,
+    steps,
+    training,
+)
 from residual_encoder.datasets import DataConfig
 from residual_encoder.evaluation import EvaluateConfig, evaluate_model
 from residual_encoder.recipes import RECIPES, Recipe
@@ -112,6 +121,46 @@ def test_every_optimizer_descends(optimizer, rng):
     _, _, step = one_step(recipe, rgb)
     losses = [float(step(rgb)) for _ in range(8)]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_the_trunk_steps_at_its_own_rate(optimizer, rng):
+    rgb = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    moved = {}
+    for rate in (1.0, 0.25):
+        recipe = dataclasses.replace(
+            SMALL, optimizer=optimizer, learning_rate=1e-3, train_trunk=True, trunk_rate=rate
+        )
+        keras.utils.set_random_seed(0)
+        one = learners.make(recipe, ONE, precision="float32", jit=False)
+        before = {v.path: v.numpy() for v in one.model.trainable_variables}
+        one.step(rgb)
+        moved[rate] = {v.path: v.numpy() - before[v.path] for v in one.model.trainable_variables}
+    for path, step in moved[1.0].items():
+        factor = 0.25 if path.startswith("block") else 1.0
+        np.testing.assert_allclose(moved[0.25][path], factor * step, rtol=1e-3, atol=2e-7)
+
+
+def test_the_average_of_the_weights_by_hand(rng):
+    recipe = dataclasses.replace(SMALL, ema=0.75)
+    one = learners.make(recipe, ONE, precision="float32", jit=False)
+    variable = one.model.get_layer("color4").kernel
+    average = None
+    for _ in range(3):
+        one.step(rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8))
+        value = variable.numpy()
+        average = value if average is None else 0.75 * average + 0.25 * value
+    with steps.averaged(one):
+        np.testing.assert_allclose(variable, average, rtol=1e-5)
+    np.testing.assert_array_equal(variable, value)
+    assert np.any(average != value)
+
+
+def test_before_the_first_step_there_is_no_average():
+    one = learners.make(dataclasses.replace(SMALL, ema=0.75), ONE, precision="float32", jit=False)
+    value = one.model.get_layer("color4").kernel.numpy()
+    with steps.averaged(one):
+        np.testing.assert_array_equal(one.model.get_layer("color4").kernel, value)
 
 
 def test_cosine_schedule_by_hand():

@@ -46,7 +46,7 @@ def _moments(
     vgg: keras.Model, layers: list[keras.layers.Conv2D], pictures: Iterable[Tensor]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Mean [K] and covariance [K, K] of each layer's responses before ReLU, float64."""
-    inputs_of = tf.function(keras.Model(vgg.inputs, [layer.input for layer in layers]))
+    inputs_of = tf.function(keras.Model(vgg.input, [layer.input for layer in layers]))
     sums = [np.zeros((1 + layer.filters, layer.filters)) for layer in layers]
     count = np.zeros(len(layers))
     for rgb in pictures:
