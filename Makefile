@@ -11,7 +11,7 @@ DEMO ?= runs/demo
 	touch $@
 
 demo: .venv/ready  ## train, evaluate, export and color on this machine, in minutes
-	$(BIN)/python tools/tour.py --workdir=$(DEMO)
+	$(BIN)/python tools/quickstart.py --workdir=$(DEMO)
 
 .venv/page: .venv/ready requirements-page.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-page.txt
@@ -36,7 +36,7 @@ check: .venv/ready  ## format, lint, types
 	$(BIN)/mypy
 
 figure: .venv/ready  ## the drawing of the network in the README
-	$(BIN)/python tools/figure.py --output=docs/residual_encoder.svg --overwrite
+	$(BIN)/python tools/draw_model.py --output=docs/residual_encoder.svg --overwrite
 
 clean:
 	rm -rf .venv build dist *.egg-info

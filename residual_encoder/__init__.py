@@ -9,13 +9,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Colorizer": "inference",
+    "Colorizer": "inference.colorizer",
     "RECIPES": "recipes",
     "Recipe": "recipes",
-    "build_network": "networks",
-    "evaluate": "metrics",
-    "export_saved_model": "export",
-    "train": "training",
+    "build_network": "models.factory",
+    "evaluate": "evaluation.metrics",
+    "export_saved_model": "export.saved_model",
+    "train": "training.trainer",
 }
 __all__ = list(_HOME)
 

@@ -9,11 +9,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from residual_encoder import networks
-from residual_encoder.augmenting import Augment
-from residual_encoder.colorspace import COLOR_SPACES, GRAYS, ColorSpace
-from residual_encoder.losses import LOGIT_LOSSES, LOSSES, SPACE_OF_LOSS
-from residual_encoder.networks import (
+from residual_encoder.data.augmentation import Augment
+from residual_encoder.imaging.colorspace import COLOR_SPACES, GRAYS, ColorSpace
+from residual_encoder.models import factory
+from residual_encoder.models.factory import (
     NETWORKS,
     AbClassesConfig,
     CnnConfig,
@@ -23,6 +22,7 @@ from residual_encoder.networks import (
     ResidualEncoderConfig,
     VggAutoencoderConfig,
 )
+from residual_encoder.training.losses import LOGIT_LOSSES, LOSSES, SPACE_OF_LOSS
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "lamb")
 SCHEDULES = ("constant", "cosine")
@@ -196,7 +196,7 @@ class Recipe:
     @property
     def multiple(self) -> int:
         """What height and width of the network's input must be multiples of."""
-        return networks.multiple_of(self.network)
+        return factory.multiple_of(self.network)
 
     @property
     def inference_size(self) -> int:
@@ -210,7 +210,7 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields; the network's name stands beside its numbers."""
         fields = dataclasses.asdict(self)
-        return fields | {"network": {"name": networks.name_of(self.network)} | fields["network"]}
+        return fields | {"network": {"name": factory.name_of(self.network)} | fields["network"]}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Recipe:

@@ -12,8 +12,9 @@ from pathlib import Path
 import conftest
 import numpy as np
 
-from residual_encoder import images, metrics, report
-from residual_encoder.inference import Colorizer
+from residual_encoder.evaluation import html_report, metrics
+from residual_encoder.imaging import image_io
+from residual_encoder.inference.colorizer import Colorizer
 
 PANEL = 224  # the article's strips are three squares: gray, output of the 2016 model, truth
 EDGE = 0.2  # of luma between neighbors, in [0, 1]: a hard edge
@@ -23,7 +24,7 @@ JUMP = 10.0  # Lab units of ab between neighbors
 def panels(shared: Path) -> Iterator[list[np.ndarray]]:
     """Gray, 2016 and truth of each strip, uint8 [224, 224, 3]."""
     for path in sorted((shared / "tinyclouds" / "best").iterdir()):
-        yield np.split(images.read(path).pixels, 3, axis=1)
+        yield np.split(image_io.read(path).pixels, 3, axis=1)
 
 
 def figures(output: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -61,7 +62,7 @@ def main(model: str, sheet: str | None = None) -> None:
         print(name, *(f"{key} {value:.4f}" for key, value in figures(output, truth).items()))
     if sheet:
         strips = [np.concatenate(row, axis=1) for row in zip(gray, dahl, ours, truth, strict=True)]
-        images.write(sheet, report.contact_sheet(strips, columns=2))
+        image_io.write(sheet, html_report.contact_sheet(strips, columns=2))
 
 
 if __name__ == "__main__":

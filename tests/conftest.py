@@ -11,14 +11,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-import door  # noqa: E402, F401  imports TensorFlow quietly
+import _bootstrap  # noqa: E402, F401  imports TensorFlow quietly
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tensorflow.python.framework import config as tensorflow_config  # noqa: E402
 
-from residual_encoder import checkpoints, networks  # noqa: E402
+from residual_encoder import models  # noqa: E402
+from residual_encoder.models import weights  # noqa: E402
 from residual_encoder.recipes import RECIPES  # noqa: E402
 
 # The 2016 network at a size that tests can afford.
@@ -59,14 +60,14 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def soft_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights file, in a workdir, of an untrained `SMALL` that paints soft colors."""
-    network = networks.build(SMALL.network)
+    network = models.build(SMALL.network)
     random = np.random.default_rng(0)
     for variable in network.weights:
         if variable.path.endswith("kernel"):  # He 2015, so that gray still matters at the far end
             sigma = np.sqrt(2 / np.prod(variable.shape[:-1]))
             variable.assign(random.normal(0, sigma, variable.shape))
     network.get_layer("uv_bn").gamma.assign([0.004, 0.004])  # keeps the sigmoid off its ends
-    path = tmp_path_factory.mktemp("soft") / "checkpoints" / checkpoints.BEST
+    path = tmp_path_factory.mktemp("soft") / "checkpoints" / weights.BEST
     path.parent.mkdir()
-    checkpoints.save_weights(network, path, SMALL.to_json())
+    weights.save_weights(network, path, SMALL.to_json())
     return path

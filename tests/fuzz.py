@@ -90,9 +90,9 @@ def write_seeds(folder: Path) -> int:
 
 
 def decode_target() -> Any:
-    from residual_encoder import images
+    from residual_encoder.imaging import image_io
 
-    images.MAX_PIXELS = MAX_PIXELS
+    image_io.MAX_PIXELS = MAX_PIXELS
 
     def target(data: bytes) -> None:
         picture = decoded(data)
@@ -104,10 +104,10 @@ def decode_target() -> Any:
 
 def decoded(data: bytes) -> Any:
     """The picture, or None where it is refused in proper words."""
-    from residual_encoder import images
+    from residual_encoder.imaging import image_io
 
     try:
-        return images.decode(data)
+        return image_io.decode(data)
     except ValueError as error:
         check_words(str(error))
         return None
@@ -128,10 +128,10 @@ def check_picture(picture: Any) -> None:
 
 def colorize_target() -> Any:
     """Decodes, colors, and writes as PNG with what goes along of the metadata."""
-    from residual_encoder import images
-    from residual_encoder.inference import Colorizer
+    from residual_encoder.imaging import image_io
+    from residual_encoder.inference.colorizer import Colorizer
 
-    images.MAX_PIXELS = MAX_PIXELS
+    image_io.MAX_PIXELS = MAX_PIXELS
     colorizer = Colorizer(size=32)
 
     def target(data: bytes) -> None:
@@ -141,7 +141,7 @@ def colorize_target() -> Any:
         colored = colorizer.colorize(picture)
         if colored.shape[:2] != picture.pixels.shape[:2] or colored.dtype != picture.pixels.dtype:
             raise RuntimeError(f"{picture.pixels.shape} became {colored.shape}, {colored.dtype}")
-        images.encode(colored, ".png", picture.metadata)
+        image_io.encode(colored, ".png", picture.metadata)
 
     return target
 
@@ -149,10 +149,13 @@ def colorize_target() -> Any:
 def saved_model_target() -> Any:
     import tensorflow as tf
 
-    from residual_encoder import export, inference
+    from residual_encoder.export import saved_model
+    from residual_encoder.inference import colorizer
 
     folder = tempfile.mkdtemp(prefix="fuzz-")
-    export.export_saved_model(inference.shipped_weights(), f"{folder}/model", max_pixels=MAX_PIXELS)
+    saved_model.export_saved_model(
+        colorizer.shipped_weights(), f"{folder}/model", max_pixels=MAX_PIXELS
+    )
     serve = tf.saved_model.load(f"{folder}/model").signatures["colorize_bytes"]
 
     def target(data: bytes) -> None:
@@ -188,9 +191,10 @@ def fuzz(name: str, folder: Path, seconds: int, guided: bool) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["residual_encoder"] if guided else ["nothing"]):
-        from residual_encoder import door, headers, images, metadata  # noqa: F401
+        from residual_encoder.apps import cli  # noqa: F401
+        from residual_encoder.imaging import image_headers, image_io, image_metadata  # noqa: F401
     if name != "decode":
-        door.quiet_tensorflow()
+        cli.quiet_tensorflow()
     target = {
         "decode": decode_target,
         "colorize": colorize_target,

@@ -24,24 +24,25 @@ from typing import Any
 
 import conftest  # noqa: F401  finds the package
 
-from residual_encoder import checkpoints, training
-from residual_encoder.datasets import DataConfig
+from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES
-from residual_encoder.training import TrainConfig, train
-from residual_encoder.workdir import Workdir
+from residual_encoder.training import trainer
+from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training.workdir import Workdir
 
 RECIPE = dataclasses.replace(RECIPES["cnn1"], image_size=32, batch_size=2, steps=8)
 SCENES = DataConfig("synthetic", synthetic_size=12)
 DURATIONS = "durations.json"
 PLACES = {
-    "start": (training, "_build"),
-    "step": (training._Meter, "wait_for"),  # it begins a step, which runs while it returns
+    "start": (trainer, "_build"),
+    "step": (trainer._Meter, "wait_for"),  # it begins a step, which runs while it returns
     "log": (Workdir, "log"),
-    "checkpoint": (checkpoints, "save"),
-    "best": (training, "_save_best"),
-    "strips": (training, "_write_strips"),
-    "activity": (training, "_log_activity"),
-    "evaluation": (training, "_evaluate"),
+    "checkpoint": (weights, "save"),
+    "best": (trainer, "_save_best"),
+    "strips": (trainer, "_write_strips"),
+    "activity": (trainer, "_log_activity"),
+    "evaluation": (trainer, "_evaluate"),
 }
 
 

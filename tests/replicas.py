@@ -9,10 +9,10 @@ import sys
 import conftest  # noqa: F401  finds the package
 import tensorflow as tf
 
-from residual_encoder import devices
-from residual_encoder.datasets import DataConfig
+from residual_encoder.data.input_pipeline import DataConfig
 from residual_encoder.recipes import RECIPES, Adversarial
-from residual_encoder.training import TrainConfig, train
+from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.utils import devices
 
 replicas, workdir = int(sys.argv[1]), sys.argv[2]
 rival = Adversarial(widths=(4, 8)) if "adversarial" in sys.argv else None

@@ -15,8 +15,8 @@ from pathlib import Path
 import killed
 import numpy as np
 
-from residual_encoder import training
-from residual_encoder.inference import Colorizer
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.training import trainer
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -38,7 +38,7 @@ def train(folder: str, steps: int) -> list[float]:
         checkpoint_every=200,
         log_every=10,
     )
-    training.train(config)
+    trainer.train(config)
     return seen
 
 

@@ -15,7 +15,8 @@ if __name__ == "__main__":
 
 import tensorflow as tf
 
-from residual_encoder import colorspace, vgg16
+from residual_encoder.imaging import colorspace
+from residual_encoder.models import vgg16
 
 
 def released_trunk(shared: Path):

@@ -16,9 +16,11 @@ import conftest
 import numpy as np
 from skimage.color import lab2lch, rgb2lab
 
-from residual_encoder import datasets, images, report, showcase
-from residual_encoder.datasets import DataConfig, Tally
-from residual_encoder.inference import Colorizer
+from residual_encoder.data import input_pipeline
+from residual_encoder.data.input_pipeline import DataConfig, Tally
+from residual_encoder.evaluation import html_report, showcase
+from residual_encoder.imaging import image_io
+from residual_encoder.inference.colorizer import Colorizer
 
 SIZE = 224
 # Number -> subjects and their boxes: left, top, right, bottom.
@@ -65,7 +67,7 @@ def verdict(subject: str, box: tuple[int, ...], output: np.ndarray, truth: np.nd
 def truths() -> Iterator[tuple[int, np.ndarray]]:
     """The photographs that were picked: uint8 [SIZE, SIZE, 3]."""
     data = DataConfig("tfrecord", data_dir=str(conftest.ROOT / "../shared/data"))
-    batches = datasets.eval_batches(data, batch_size=1, image_size=SIZE, tally=Tally())
+    batches = input_pipeline.eval_batches(data, batch_size=1, image_size=SIZE, tally=Tally())
     for index, batch in enumerate(batches):
         if index in PICKED:
             yield index, np.asarray(batch.rgb[0])
@@ -81,9 +83,9 @@ def main(model: str, sheet: str) -> None:
         found = [verdict(*subject, output, truth) for subject in PICKED[index].items()]
         right += all(words.startswith("ok") for words in found)
         print(index, *found, sep="  ")
-        strips.append(report.strip(gray, output, truth))
+        strips.append(html_report.strip(gray, output, truth))
     print(f"{right} of {len(strips)} right")
-    images.write(sheet, report.contact_sheet(strips, columns=2))
+    image_io.write(sheet, html_report.contact_sheet(strips, columns=2))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 
-from residual_encoder import activity, networks
+from residual_encoder import models
 from residual_encoder.recipes import RECIPES
+from residual_encoder.training import activity
 
 
 def test_shares_are_those_of_numpy(rng):
@@ -18,7 +19,7 @@ def test_shares_are_those_of_numpy(rng):
 
 
 def test_every_color_layer_is_named_from_deep_to_full_size(rng):
-    model = networks.build(RECIPES["tinyclouds2016"].network)
+    model = models.build(RECIPES["tinyclouds2016"].network)
     batch = rng.random((1, 16, 16, 1), np.float32)
     dead = model.get_layer("color0_bn")
     dead.beta.assign([-1e3] * 3)
@@ -29,5 +30,5 @@ def test_every_color_layer_is_named_from_deep_to_full_size(rng):
 
 
 def test_a_network_without_relu_has_none(rng):
-    model = networks.build(RECIPES["tinyclouds2016_pixelwise"].network)
+    model = models.build(RECIPES["tinyclouds2016_pixelwise"].network)
     assert activity.shares(model, rng.random((1, 16, 16, 1), np.float32)) == {}

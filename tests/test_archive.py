@@ -19,11 +19,14 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
-from residual_encoder import album, archive, archivist, images, pipelines, showcase, tasks
-from residual_encoder.album import AlbumConfig
-from residual_encoder.archive import ERRORS, MANIFEST
-from residual_encoder.inference import Colorizer
-from residual_encoder.tasks import ArchiveConfig, Task
+from residual_encoder.apps.archive import beam_pipeline, beam_runner, tasks, worker
+from residual_encoder.apps.archive.beam_pipeline import ERRORS, MANIFEST
+from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
+from residual_encoder.evaluation import showcase
+from residual_encoder.imaging import image_io
+from residual_encoder.inference import batch
+from residual_encoder.inference.batch import AlbumConfig
+from residual_encoder.inference.colorizer import Colorizer
 
 TOOLS = ROOT / "tools"
 
@@ -81,8 +84,8 @@ def write_photographs(folder: Path, count: int, broken: int) -> Path:
         )[number % 5]
         path = folder / f"box {number % 7}" / f"{number:03d}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, pixels)
-    whole = images.encode(crop(0), ".png")
+        image_io.write(path, pixels)
+    whole = image_io.encode(crop(0), ".png")
     for number, data in enumerate((b"Dear reader", whole[:-20], b"")[:broken]):
         (folder / f"broken {number}.png").write_bytes(data)
     return folder
@@ -127,8 +130,8 @@ def test_links_and_odd_names_are_seen(tmp_path: Path) -> None:
 
 def test_flags_are_split() -> None:
     given = ["scans", "b*.png", "--runner", "FlinkRunner", "--x=1"]
-    assert pipelines.split(given) == (given[:2], given[2:])
-    assert pipelines.split(["scans"]) == (["scans"], [])
+    assert beam_runner.split(given) == (given[:2], given[2:])
+    assert beam_runner.split(["scans"]) == (["scans"], [])
 
 
 # --- records --------------------------------------------------------------------------------------
@@ -149,10 +152,10 @@ def shard(path: Path, *records: tuple[str | None, bytes]) -> str:
 
 
 def test_records_are_named_and_stay_below_the_output(tmp_path: Path) -> None:
-    jpeg = images.encode(crop(0), ".jpg")
+    jpeg = image_io.encode(crop(0), ".jpg")
     names = ("cat/a.JPEG", None, "b.gif", "../c.jpg", "/etc/d.jpg", "x\0y.jpg")
     path = shard(tmp_path / "train-0", *((name, jpeg) for name in names))
-    found = list(archivist.record_tasks(path, ArchiveConfig((path,), "out", records=True)))
+    found = list(worker.record_tasks(path, ArchiveConfig((path,), "out", records=True)))
     assert [task.source for task in found] == [f"{path}@{number}" for number in range(6)]
     targets = ["out/cat/a.JPEG", "out/train-0@1.jpg", "out/b.gif.png", "", "", ""]
     assert [task.target for task in found] == targets
@@ -161,34 +164,34 @@ def test_records_are_named_and_stay_below_the_output(tmp_path: Path) -> None:
 
 
 def test_a_broken_shard_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    jpeg = images.encode(crop(0), ".jpg")
+    jpeg = image_io.encode(crop(0), ".jpg")
     path = Path(shard(tmp_path / "train-0", ("a.jpg", jpeg), ("b.jpg", jpeg)))
     path.write_bytes(path.read_bytes()[:-5])
-    found = list(archivist.record_tasks(str(path), ArchiveConfig((str(path),), "out", True)))
+    found = list(worker.record_tasks(str(path), ArchiveConfig((str(path),), "out", True)))
     assert [task.error for task in found[:1]] == [""] and len(found) == 2
     assert f"{path} is broken after 1 records" in found[1].error
 
 
 def test_records_become_what_files_become(tmp_path: Path, soft_weights: Path) -> None:
     """A group with one that is done, one that is broken and one that is no example."""
-    jpegs = [images.encode(crop(number), ".jpg") for number in range(4)]
+    jpegs = [image_io.encode(crop(number), ".jpg") for number in range(4)]
     path = shard(
         tmp_path / "t", *((f"{n}.jpg", data) for n, data in enumerate(jpegs)), ("bad.jpg", b"Dear")
     )
     config = ArchiveConfig((path,), str(tmp_path / "out"), records=True, model=str(soft_weights))
-    found = list(archivist.record_tasks(path, config))
+    found = list(worker.record_tasks(path, config))
     assert [task.number for task in found] == [0, 1, 2, 3, 4]
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "2.jpg").write_text("done")
-    colorizer = archivist.load(config)
+    colorizer = worker.load(config)
     counted: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipelines, "count", counted.append)
-        lines = dict(archivist.color_neighbors(colorizer, found[::-1][:4]))  # not the first
+        patch.setattr(beam_runner, "count", counted.append)
+        lines = dict(worker.color_neighbors(colorizer, found[::-1][:4]))  # not the first
     assert sorted(counted) == ["colored", "colored", "failed", "skipped"]
     assert sorted(contents(tmp_path / "out")) == ["1.jpg", "2.jpg", "3.jpg"]
     assert (tmp_path / "out" / "2.jpg").read_text() == "done"
-    wanted = images.encode(colorizer.colorize(images.decode(jpegs[3])), ".jpg")
+    wanted = image_io.encode(colorizer.colorize(image_io.decode(jpegs[3])), ".jpg")
     assert (tmp_path / "out" / "3.jpg").read_bytes() == wanted
     facts = {task.number: json.loads(line) for task, line in lines.items()}
     height, width = crop(3).shape[:2]
@@ -201,7 +204,7 @@ def test_records_become_what_files_become(tmp_path: Path, soft_weights: Path) ->
 def test_bytes_that_are_no_example(tmp_path: Path) -> None:
     with tf.io.TFRecordWriter(str(tmp_path / "t")) as writer:
         writer.write(b"\xff\xff\xff")
-    (found,) = archivist.record_tasks(str(tmp_path / "t"), ArchiveConfig(("t",), "out", True))
+    (found,) = worker.record_tasks(str(tmp_path / "t"), ArchiveConfig(("t",), "out", True))
     assert "is no tf.train.Example" in found.error and "\n" not in found.error
 
 
@@ -213,29 +216,33 @@ def test_the_newest_row_of_an_input_stays() -> None:
     bare = '{"file": "a", "output": "b"}'
 
     def latest(*ranked: tuple[int, str]) -> tuple[str, str]:
-        return archive._latest((b"a", ranked))
+        return beam_pipeline._latest((b"a", ranked))
 
-    new = archive._row("a", good)[1], archive._row("a", bad)[1], archive._row("a", bare)[1]
-    assert latest((archive._OLD_ERROR, bad), new[0]) == (MANIFEST, good)
-    assert latest((archive._OLD, good), new[1]) == (ERRORS, bad)
-    assert latest((archive._OLD, good), new[2]) == (MANIFEST, good)  # what was known of it
-    assert latest((archive._OLD_ERROR, bad), new[2]) == (MANIFEST, bare)
-    assert latest((archive._OLD, good)) == (MANIFEST, good)  # no longer among the inputs
+    new = (
+        beam_pipeline._row("a", good)[1],
+        beam_pipeline._row("a", bad)[1],
+        beam_pipeline._row("a", bare)[1],
+    )
+    assert latest((beam_pipeline._OLD_ERROR, bad), new[0]) == (MANIFEST, good)
+    assert latest((beam_pipeline._OLD, good), new[1]) == (ERRORS, bad)
+    assert latest((beam_pipeline._OLD, good), new[2]) == (MANIFEST, good)  # what was known of it
+    assert latest((beam_pipeline._OLD_ERROR, bad), new[2]) == (MANIFEST, bare)
+    assert latest((beam_pipeline._OLD, good)) == (MANIFEST, good)  # no longer among the inputs
 
 
 def test_foreign_files_are_not_replaced(tmp_path: Path) -> None:
     for text in ("Dear reader", "[1]", '{"a": 1}'):
         (tmp_path / MANIFEST).write_text(text)
         with pytest.raises(ValueError, match="manifest.jsonl is no manifest of this tool"):
-            archive._check_manifests(tmp_path)
+            beam_pipeline._check_manifests(tmp_path)
     (tmp_path / MANIFEST).write_text('{"file": "a"}\n')
-    archive._check_manifests(tmp_path)
+    beam_pipeline._check_manifests(tmp_path)
 
 
 def test_without_beam_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(ValueError, match="pip install -r requirements.txt -r requirements-beam"):
-        archive.colorize_archive(ArchiveConfig(("a",), "out"))
+        beam_pipeline.colorize_archive(ArchiveConfig(("a",), "out"))
 
 
 def test_standard_input_is_no_archive() -> None:
@@ -268,7 +275,7 @@ def test_names_of_flags_do_not_meet(beam: object) -> None:
 )
 def test_wrong_flags(beam: object, flag: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        pipelines.options([flag])
+        beam_runner.options([flag])
 
 
 @pytest.mark.beam
@@ -278,12 +285,12 @@ def test_a_small_archive(beam: object, tmp_path: Path, soft_weights: Path) -> No
     model, plain, output = str(soft_weights), tmp_path / "plain", tmp_path / "out"
     loads: list[object] = []
     with pytest.MonkeyPatch.context() as patch:
-        load = archivist.load
-        patch.setattr(archivist, "load", lambda config: loads.append(config) or load(config))
+        load = worker.load
+        patch.setattr(worker, "load", lambda config: loads.append(config) or load(config))
         config = ArchiveConfig((str(photographs),), str(output), model=model)
-        assert archive.colorize_archive(config) == (5, 0, 1)
+        assert beam_pipeline.colorize_archive(config) == (5, 0, 1)
     assert len(loads) == 1
-    summary = album.colorize_files(AlbumConfig((str(photographs),), str(plain), model=model))
+    summary = batch.colorize_files(AlbumConfig((str(photographs),), str(plain), model=model))
     assert summary.colored == 5 and contents(output) == contents(plain)
     (broken,) = rows(output / ERRORS)
     assert broken == {"file": str(photographs / "broken 0.png"), "error": broken["error"]}
@@ -292,7 +299,7 @@ def test_a_small_archive(beam: object, tmp_path: Path, soft_weights: Path) -> No
         str(output / name) for name in contents(output)
     }
     before = state(output)
-    assert archive.colorize_archive(config) == (0, 5, 1)
+    assert beam_pipeline.colorize_archive(config) == (0, 5, 1)
     assert state(output) == before
 
 
@@ -303,11 +310,11 @@ def test_a_mended_picture_leaves_the_errors(
     photographs = write_photographs(tmp_path / "in", 2, 1)
     output = tmp_path / "out"
     config = ArchiveConfig((str(photographs),), str(output), model=str(soft_weights))
-    assert archive.colorize_archive(config) == (1, 0, 1)
+    assert beam_pipeline.colorize_archive(config) == (1, 0, 1)
     before = rows(output / MANIFEST)
-    images.write(photographs / "broken 0.png", crop(9))
+    image_io.write(photographs / "broken 0.png", crop(9))
     config = dataclasses.replace(config, inputs=(str(photographs / "broken*"),))
-    assert archive.colorize_archive(config) == (1, 0, 0)
+    assert beam_pipeline.colorize_archive(config) == (1, 0, 0)
     assert rows(output / ERRORS) == []
     after = rows(output / MANIFEST)
     assert len(after) == 2 and all(row in after for row in before)
@@ -316,16 +323,16 @@ def test_a_mended_picture_leaves_the_errors(
 @pytest.mark.beam
 def test_records_on_beam(beam: object, tmp_path: Path, soft_weights: Path) -> None:
     """Two shards, with one name in both: the first has it."""
-    jpegs = [images.encode(crop(number), ".jpg") for number in range(4)]
+    jpegs = [image_io.encode(crop(number), ".jpg") for number in range(4)]
     for number in range(2):
         pair = zip(("both.jpg", f"{number}.jpg"), jpegs[2 * number :][:2], strict=True)
         shard(tmp_path / f"train-{number}", *pair)
     output = tmp_path / "out"
     config = ArchiveConfig((str(tmp_path / "train-*"),), str(output), True, str(soft_weights))
-    assert archive.colorize_archive(config) == (3, 0, 1)
+    assert beam_pipeline.colorize_archive(config) == (3, 0, 1)
     colorizer = Colorizer(soft_weights)
     for name, data in (("both.jpg", jpegs[0]), ("0.jpg", jpegs[1]), ("1.jpg", jpegs[3])):
-        wanted = images.encode(colorizer.colorize(images.decode(data)), ".jpg")
+        wanted = image_io.encode(colorizer.colorize(image_io.decode(data)), ".jpg")
         assert (output / name).read_bytes() == wanted
     (broken,) = rows(output / ERRORS)
     assert broken["file"] == f"{tmp_path}/train-1@0"

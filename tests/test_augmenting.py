@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder import augmenting, colorspace
-from residual_encoder.augmenting import Augment
+from residual_encoder.data import augmentation
+from residual_encoder.data.augmentation import Augment
+from residual_encoder.imaging import colorspace
 
 SEEDS = [tf.constant([3, n]) for n in range(40)]
 RGB = np.random.default_rng(0).uniform(0.25, 0.75, (24, 24, 3)).astype(np.float32)
@@ -16,7 +17,7 @@ def test_a_ramp_stays_a_ramp_under_a_warp():
     y, x = np.mgrid[:33, :33].astype(np.float32)
     ramp = np.stack([x, y, 2 * x - y], -1)
     for seed in SEEDS[:5]:
-        warped = augmenting.warp(ramp, 0.2, seed).numpy()
+        warped = augmentation.warp(ramp, 0.2, seed).numpy()
         np.testing.assert_allclose(warped[16, 16], ramp[16, 16], atol=1e-4)  # about the center
         inner = warped[10:-10, 10:-10, :2]
         # The slopes are the matrix; within 0.2 of the identity and not it.
@@ -38,18 +39,20 @@ def test_a_warp_is_opencvs_and_mirrors_borders():
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )  # fmt: skip
     # OpenCV knows 1/32 of a pixel.
-    np.testing.assert_allclose(augmenting.warp(RGB, 0.3, seed), wanted, atol=0.5 / 32 + 1e-3)
+    np.testing.assert_allclose(augmentation.warp(RGB, 0.3, seed), wanted, atol=0.5 / 32 + 1e-3)
 
 
 def test_tone_bends_luma_and_keeps_chroma():
     chroma = colorspace.YUV.chroma(RGB)
     gammas = []
     for seed in SEEDS:
-        toned = augmenting.tone(RGB, 0.4, seed).numpy()
+        toned = augmentation.tone(RGB, 0.4, seed).numpy()
         np.testing.assert_allclose(colorspace.YUV.chroma(toned), chroma, atol=1e-5)
-        low, high = (augmenting.tone(np.full((1, 1, 3), v), 0.4, seed).numpy() for v in (0.0, 1.0))
+        low, high = (
+            augmentation.tone(np.full((1, 1, 3), v), 0.4, seed).numpy() for v in (0.0, 1.0)
+        )
         assert 0 <= low.max() <= 0.1 and 0.9 <= high.min() <= 1
-        middle = augmenting.tone(np.full((1, 1, 3), 0.5, np.float32), 0.4, seed).numpy()
+        middle = augmentation.tone(np.full((1, 1, 3), 0.5, np.float32), 0.4, seed).numpy()
         gammas.append(np.log((middle - low) / (high - low)).mean() / np.log(0.5))
     assert np.exp(-0.4) <= min(gammas) < 0.75 and 1.3 < max(gammas) <= np.exp(0.4)
 
@@ -57,7 +60,7 @@ def test_tone_bends_luma_and_keeps_chroma():
 def test_grain_is_the_same_on_all_channels_and_at_most_so_strong():
     strengths = []
     for seed in SEEDS:
-        noise = augmenting.grain(RGB, 0.05, seed).numpy() - RGB
+        noise = augmentation.grain(RGB, 0.05, seed).numpy() - RGB
         np.testing.assert_allclose(noise, noise[..., :1] * np.ones(3), atol=1e-6)
         assert abs(noise.mean()) < 0.01
         strengths.append(noise.std())
@@ -67,14 +70,14 @@ def test_grain_is_the_same_on_all_channels_and_at_most_so_strong():
 def test_a_picture_as_training_sees_it():
     picture = (RGB * 255).astype(np.uint8)
     seed = SEEDS[1]
-    np.testing.assert_array_equal(augmenting.augmented(picture, Augment(), seed), picture)
+    np.testing.assert_array_equal(augmentation.augmented(picture, Augment(), seed), picture)
     strong = Augment(warp=0.1, tone=0.3, grain=0.02)
-    seen = augmenting.augmented(picture, strong, seed).numpy()
+    seen = augmentation.augmented(picture, strong, seed).numpy()
     assert seen.dtype == np.uint8 and seen.shape == picture.shape
-    np.testing.assert_array_equal(augmenting.augmented(picture, strong, seed), seen)
-    assert np.abs(augmenting.augmented(picture, strong, SEEDS[2]).numpy() - seen).max() > 8
+    np.testing.assert_array_equal(augmentation.augmented(picture, strong, seed), seen)
+    assert np.abs(augmentation.augmented(picture, strong, SEEDS[2]).numpy() - seen).max() > 8
     for one in ("warp", "tone", "grain"):
-        alone = augmenting.augmented(picture, Augment(**{one: 0.2}), seed).numpy()
+        alone = augmentation.augmented(picture, Augment(**{one: 0.2}), seed).numpy()
         assert not np.array_equal(alone, picture)
 
 

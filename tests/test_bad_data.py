@@ -13,9 +13,9 @@ import tensorflow as tf
 from PIL import Image
 from test_datasets import example, jpeg_of, write_shard
 
-from residual_encoder.datasets import DataConfig, Tally, eval_batches
-from residual_encoder.training import train
-from residual_encoder.workdir import read_metrics
+from residual_encoder.data.input_pipeline import DataConfig, Tally, eval_batches
+from residual_encoder.training.trainer import train
+from residual_encoder.training.workdir import read_metrics
 
 SIZE = 16
 

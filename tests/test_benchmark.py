@@ -8,10 +8,11 @@ import sys
 import pytest
 from conftest import ROOT, SMALL
 
-from residual_encoder import benchmark, learners
-from residual_encoder.benchmark import BenchmarkConfig
-from residual_encoder.datasets import DataConfig
-from residual_encoder.networks import CnnConfig
+from residual_encoder.apps import benchmark
+from residual_encoder.apps.benchmark import BenchmarkConfig
+from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.models.factory import CnnConfig
+from residual_encoder.training import learner_factory
 
 TINY = dataclasses.replace(
     SMALL, network=CnnConfig(widths=(2, 2)), color_space="lab", gray="lightness",
@@ -35,7 +36,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def made(monkeypatch, clock):
     """Learners whose every step takes 0.5 s of that clock; the list fills as they are made."""
-    kept, make = [], learners.make
+    kept, make = [], learner_factory.make
 
     def timed(*args, **settings):
         learner = make(*args, **settings)
@@ -47,7 +48,7 @@ def made(monkeypatch, clock):
         kept.append(learner._replace(step=step))
         return kept[-1]
 
-    monkeypatch.setattr(benchmark.learners, "make", timed)
+    monkeypatch.setattr(benchmark.learner_factory, "make", timed)
     return kept
 
 
@@ -66,7 +67,7 @@ def test_counts_the_steps_that_ran(mode, made):
 
 
 def test_waiting_for_input_is_told(monkeypatch, made, clock):
-    batches = benchmark.datasets.train_batches
+    batches = benchmark.input_pipeline.train_batches
 
     def slow(*args, **settings):
         for batch in batches(*args, **settings):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from residual_encoder.reproduction import claims, hue, judgments, verdicts
+from residual_encoder.reproduction import claims, decisions, hue_wrap, paired_statistics
 from residual_encoder.reproduction.claims import CLAIMS
 from residual_encoder.reproduction.evidence import Evidence, judge
 from residual_encoder.reproduction.experiments import (
@@ -18,9 +18,9 @@ from residual_encoder.reproduction.experiments import (
     developed,
     seeded,
 )
-from residual_encoder.reproduction.memory import StepMemory
+from residual_encoder.reproduction.paired_statistics import FAILED, HELD, OPEN
 from residual_encoder.reproduction.results import Result
-from residual_encoder.reproduction.verdicts import FAILED, HELD, OPEN
+from residual_encoder.reproduction.step_memory import StepMemory
 
 N = 40
 NOISE = np.random.default_rng(0).normal(size=N)
@@ -59,7 +59,7 @@ def verdict(name, *found, memory=None, decisive=True):
     ],
 )
 def test_by_seeds(differences, wanted):
-    assert verdicts.by_seeds(differences) == wanted
+    assert paired_statistics.by_seeds(differences) == wanted
 
 
 @pytest.mark.parametrize(
@@ -72,34 +72,36 @@ def test_by_seeds(differences, wanted):
     ],
 )
 def test_by_interval(interval, wanted):
-    assert verdicts.by_interval(interval) == wanted
+    assert paired_statistics.by_interval(interval) == wanted
 
 
 def test_all_of_several_parts():
-    assert verdicts.all_of([HELD, HELD]) == HELD
-    assert verdicts.all_of([HELD, OPEN]) == OPEN
-    assert verdicts.all_of([OPEN, FAILED]) == FAILED
-    assert verdicts.all_of([]) == OPEN
+    assert paired_statistics.all_of([HELD, HELD]) == HELD
+    assert paired_statistics.all_of([HELD, OPEN]) == OPEN
+    assert paired_statistics.all_of([OPEN, FAILED]) == FAILED
+    assert paired_statistics.all_of([]) == OPEN
 
 
 def test_paired_interval_sees_what_unpaired_ones_would_not():
     """Photographs differ by far more than the two systems do."""
     theirs = 1000 + 300 * NOISE
     ours = 0.9 * theirs
-    figure, low, high = verdicts.psnr_difference(ours, theirs)
+    figure, low, high = paired_statistics.psnr_difference(ours, theirs)
     assert figure == pytest.approx(10 * np.log10(1 / 0.9))
     assert low == pytest.approx(figure) and high == pytest.approx(figure)
 
 
 def test_rmse_and_gap_by_hand():
-    assert verdicts.rmse_difference(np.array([9.0, 9.0]), np.array([4.0, 4.0]))[0] == 1.0
-    figure, low, high = verdicts.gap_difference(np.array([3.0, 5.0]), np.array([1.0, 1.0, 1.0]))
+    assert paired_statistics.rmse_difference(np.array([9.0, 9.0]), np.array([4.0, 4.0]))[0] == 1.0
+    figure, low, high = paired_statistics.gap_difference(
+        np.array([3.0, 5.0]), np.array([1.0, 1.0, 1.0])
+    )
     assert (figure, low, high) == (3.0, 2.0, 4.0)
 
 
 def test_systems_on_other_photographs_do_not_compare():
     with pytest.raises(ValueError, match="2 and 3 photographs"):
-        verdicts.mean_difference(np.zeros(2), np.zeros(3))
+        paired_statistics.mean_difference(np.zeros(2), np.zeros(3))
 
 
 # --- claims ---------------------------------------------------------------------------------------
@@ -135,9 +137,9 @@ def falling(*values, every=10):
 
 def test_steps_to_a_level_lie_on_the_line_between_measurements():
     steps, values = np.array([10.0, 20.0, 30.0]), np.array([20.0, 16.0, 15.0])
-    assert judgments.steps_to(steps, values, 18.0) == 15.0
-    assert judgments.steps_to(steps, values, 20.0) == 10.0
-    assert judgments.steps_to(steps, values, 14.0) == float("inf")
+    assert decisions.steps_to(steps, values, 18.0) == 15.0
+    assert decisions.steps_to(steps, values, 20.0) == 10.0
+    assert decisions.steps_to(steps, values, 14.0) == float("inf")
 
 
 @pytest.mark.parametrize(
@@ -164,8 +166,8 @@ def test_equal_iterations_and_equal_time_may_disagree():
 
 def test_late_loss_is_of_the_last_quarter():
     log = [{"step": k, "loss": float(k)} for k in range(1, 9)]
-    assert judgments.late_loss(log, "step", 8) == 7.5
-    assert np.isnan(judgments.late_loss(log, "step", 0.5))
+    assert decisions.late_loss(log, "step", 8) == 7.5
+    assert np.isnan(decisions.late_loss(log, "step", 0.5))
 
 
 def steps_of_memory(each_encoder, each_hypercolumn, size=224):
@@ -187,8 +189,8 @@ def test_memory_needs_six_to_fit_and_two_not_to():
 
 
 def test_largest_batch_by_hand():
-    assert judgments.largest_batch(steps_of_memory(300, 1500)[CODE]) == 6  # 60 + 6 * 300 = 1860
-    assert judgments.largest_batch(steps_of_memory(300, 1500)[HYPERCOLUMN_CODE]) == 1
+    assert decisions.largest_batch(steps_of_memory(300, 1500)[CODE]) == 6  # 60 + 6 * 300 = 1860
+    assert decisions.largest_batch(steps_of_memory(300, 1500)[HYPERCOLUMN_CODE]) == 1
 
 
 @pytest.mark.parametrize(("off", "wanted"), [(0.6, HELD), (2.0, FAILED)])
@@ -208,7 +210,7 @@ def test_intensity_is_kept_within_a_code_value(off, wanted):
     ],
 )
 def test_a_change_brings_little(gains, wanted):
-    assert judgments.brings_little(gains) == wanted
+    assert decisions.brings_little(gains) == wanted
 
 
 @pytest.mark.parametrize(("elu", "wanted"), [(0.5, HELD), (0.9, FAILED)])
@@ -259,11 +261,11 @@ def test_hsv_by_error_of_ab(factor, wanted):
 
 def test_wrap_of_hue_by_hand():
     """Half a code either side of red: hues 1/512 and 511/512, so (510/512)^2 / 2."""
-    steps = hue.step_losses()
+    steps = hue_wrap.step_losses()
     assert steps["red"]["hsv"] == pytest.approx((510 / 512) ** 2 / 2, rel=1e-4)
     assert steps["green"]["hsv"] == pytest.approx((1 / 256) ** 2 / 2, rel=1e-3)
     assert steps["red"]["yuv"] < 1e-4
-    patches = hue.picture()[0, :: hue.PATCH].astype(int)
+    patches = hue_wrap.picture()[0, :: hue_wrap.PATCH].astype(int)
     assert patches[2].tolist() == [0, 255, 255]  # the mean of two reds is cyan
     assert patches[3][0] == 255 and max(patches[3][1:]) < 32
 

@@ -11,21 +11,15 @@ import tensorflow as tf
 from conftest import ROOT
 from test_training import ONE, SCENES
 
-from residual_encoder import (
-    ab_grid,
-    classes,
-    colorspace,
-    images,
-    losses,
-    networks,
-    prior,
-    steps,
-)
-from residual_encoder.networks import AbClassesConfig
+from residual_encoder.data import color_prior
+from residual_encoder.imaging import ab_grid, ab_quantization, colorspace, image_io
+from residual_encoder.models import factory
+from residual_encoder.models.factory import AbClassesConfig
 from residual_encoder.recipes import RECIPES
+from residual_encoder.training import learner, losses
 
-AB = classes.classes().ab.astype(np.float64)
-WEIGHTS = classes.class_weights(classes.classes().prior)
+AB = ab_quantization.classes().ab.astype(np.float64)
+WEIGHTS = ab_quantization.class_weights(ab_quantization.classes().prior)
 Q = len(AB)
 RECIPE = dataclasses.replace(RECIPES["modern_classes"], image_size=32, batch_size=2)
 
@@ -63,7 +57,7 @@ def test_classes_are_the_grid_of_srgb():
 
 
 def test_weights_against_numpy():
-    counts = np.loadtxt(classes.PRIOR)[:, 2]
+    counts = np.loadtxt(ab_quantization.PRIOR)[:, 2]
     square = ((AB[:, None] - AB[None]) ** 2).sum(-1)
     spread = np.exp(-square / 50)
     smooth = np.zeros(Q)
@@ -86,7 +80,7 @@ def test_gray_weighs_least_and_rare_colors_most():
     ("rebalancing", "expected"), [(0.0, [1, 1]), (1.0, [2, 2 / 3]), (0.5, [10 / 7, 6 / 7])]
 )
 def test_rebalancing_by_hand(rebalancing, expected):
-    weights = classes.class_weights(np.array([0.25, 0.75]), rebalancing)
+    weights = ab_quantization.class_weights(np.array([0.25, 0.75]), rebalancing)
     np.testing.assert_allclose(weights, expected)
 
 
@@ -94,10 +88,16 @@ def test_without_rebalancing_the_loss_is_the_plain_cross_entropy(rng):
     ab, logits = colors(rng, 6).reshape(1, 2, 3, 2), rng.normal(0, 2, (1, 2, 3, Q))
     p = softmax(logits)
     expected = -(numpy_encoding(ab.reshape(-1, 2)).reshape(p.shape) * np.log(p)).sum(-1).mean()
-    found = classes.cross_entropy(tf.constant(ab, tf.float32), tf.constant(logits, tf.float32), 0.0)
+    found = ab_quantization.cross_entropy(
+        tf.constant(ab, tf.float32), tf.constant(logits, tf.float32), 0.0
+    )
     assert float(found) == pytest.approx(expected, rel=1e-4)
     assert float(found) != pytest.approx(
-        float(classes.cross_entropy(tf.constant(ab, tf.float32), tf.constant(logits, tf.float32)))
+        float(
+            ab_quantization.cross_entropy(
+                tf.constant(ab, tf.float32), tf.constant(logits, tf.float32)
+            )
+        )
     )
 
 
@@ -105,7 +105,7 @@ def test_a_color_outside_the_gamut_counts_for_the_nearest_class():
     by_cell = np.zeros(23 * 23, np.int64)
     by_cell[ab_grid.ab_cell(tf.constant([[0.0, 0.0]])).numpy()] = 4
     by_cell[ab_grid.ab_cell(tf.constant([[-110.0, 110.0]])).numpy()] = 1  # no sRGB is so green
-    counts = prior._in_gamut(by_cell)
+    counts = color_prior._in_gamut(by_cell)
     assert counts.sum() == 5
     assert counts[np.flatnonzero((AB == 0).all(1))] == 4
     nearest = np.argmin(((AB - [-110, 110]) ** 2).sum(1))
@@ -117,7 +117,7 @@ def test_a_color_outside_the_gamut_counts_for_the_nearest_class():
 
 def test_soft_encoding_against_numpy(rng, run_mode):
     ab = colors(rng, 200)
-    index, share = (x.numpy() for x in run_mode(classes.soft_encoding)(ab))
+    index, share = (x.numpy() for x in run_mode(ab_quantization.soft_encoding)(ab))
     dense = np.zeros((200, Q))
     np.put_along_axis(dense, index, share, axis=1)
     np.testing.assert_allclose(dense, numpy_encoding(ab), atol=1e-5)
@@ -126,7 +126,7 @@ def test_soft_encoding_against_numpy(rng, run_mode):
 
 def test_soft_encoding_by_hand():
     """Gray lies on a class: it and four neighbors at 10, whose shares are exp(-2) of its own."""
-    index, share = classes.soft_encoding(tf.zeros([1, 2]))
+    index, share = ab_quantization.soft_encoding(tf.zeros([1, 2]))
     near = np.exp(-2.0)
     np.testing.assert_allclose(share[0], np.array([1, near, near, near, near]) / (1 + 4 * near))
     found = {tuple(AB[i]) for i in index[0].numpy()}
@@ -135,7 +135,7 @@ def test_soft_encoding_by_hand():
 
 def test_truth_is_averaged_down_to_the_classes(rng):
     chroma = rng.random((2, 8, 12, 2), np.float32)
-    pooled = classes.pooled_ab(chroma)
+    pooled = ab_quantization.pooled_ab(chroma)
     expected = chroma.reshape(2, 2, 4, 3, 4, 2).mean((2, 4)) * 256 - 128
     np.testing.assert_allclose(pooled, expected, atol=1e-4)
 
@@ -198,13 +198,13 @@ def test_annealed_mean_against_numpy(temperature, rng):
     p = softmax(logits.astype(np.float64))
     sharpened = p ** (1 / temperature)  # the paper's exp(log p / T) over its sum
     expected = sharpened / sharpened.sum(-1, keepdims=True) @ AB
-    found = classes.annealed_mean(tf.constant(logits), temperature)
+    found = ab_quantization.annealed_mean(tf.constant(logits), temperature)
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_annealed_mean_is_the_mode_when_it_is_cold(rng):
     logits = rng.normal(0, 4, (50, Q)).astype(np.float32)
-    cold = classes.annealed_mean(tf.constant(logits), 1e-3)
+    cold = ab_quantization.annealed_mean(tf.constant(logits), 1e-3)
     np.testing.assert_allclose(cold, AB[logits.argmax(1)], atol=0.5)
 
 
@@ -214,22 +214,22 @@ def test_annealed_mean_is_the_mode_when_it_is_cold(rng):
 @pytest.fixture(scope="module")
 def network():
     keras.utils.set_random_seed(1)
-    return networks.build(AbClassesConfig(width=16), train_trunk=True)
+    return factory.build(AbClassesConfig(width=16), train_trunk=True)
 
 
 def test_shapes_and_the_way_from_logits_to_chroma(network, rng):
     gray = rng.uniform(size=(2, 16, 24, 1)).astype(np.float32)
-    logits = networks.predictor(network, AbClassesConfig(width=16))(gray)
+    logits = factory.predictor(network, AbClassesConfig(width=16))(gray)
     assert logits.shape == (2, 4, 6, Q)
-    ab = classes.annealed_mean(logits) / 256 + 0.5
+    ab = ab_quantization.annealed_mean(logits) / 256 + 0.5
     expected = tf.image.resize(tf.image.resize(ab, [8, 12]), [16, 24])
     np.testing.assert_allclose(network(gray), expected, atol=1e-5)
 
 
 def test_predictor_of_the_other_networks_is_the_network_itself():
     config = RECIPES["cnn1"].network
-    model = networks.build(config)
-    assert networks.predictor(model, config) is model
+    model = factory.build(config)
+    assert factory.predictor(model, config) is model
 
 
 def test_chroma_is_a_color_of_the_plane_whatever_the_logits(network):
@@ -245,14 +245,16 @@ def test_chroma_is_a_color_of_the_plane_whatever_the_logits(network):
 
 
 def test_temperature_is_the_configs():
-    model = networks.build(AbClassesConfig(temperature=1.0))
+    model = factory.build(AbClassesConfig(temperature=1.0))
     logits = np.random.default_rng(0).normal(0, 3, (1, 2, 2, Q)).astype(np.float32)
     found = model.get_layer("annealed_mean")(logits)
-    np.testing.assert_allclose(found * 256 - 128, classes.annealed_mean(logits, 1.0), atol=1e-4)
+    np.testing.assert_allclose(
+        found * 256 - 128, ab_quantization.annealed_mean(logits, 1.0), atol=1e-4
+    )
 
 
 def test_bfloat16_stops_at_the_logits():
-    model = networks.build(AbClassesConfig(), precision="bfloat16")
+    model = factory.build(AbClassesConfig(), precision="bfloat16")
     assert model.get_layer("color3").compute_dtype == "bfloat16"
     assert {model.get_layer(n).compute_dtype for n in ("logits", "annealed_mean")} == {"float32"}
     assert model(np.zeros((1, 8, 8, 1), np.float32)).dtype == "float32"
@@ -260,13 +262,13 @@ def test_bfloat16_stops_at_the_logits():
 
 def test_one_step_moves_every_variable_by_the_loss_of_the_logits(rng):
     rgb = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    model = networks.build(RECIPE.network, train_trunk=True)
+    model = factory.build(RECIPE.network, train_trunk=True)
     truth = colorspace.split(rgb, colorspace.LAB, "lightness")
-    logits = networks.predictor(model, RECIPE.network)(truth.gray, training=True)
-    optimizer = steps.make_optimizer(dataclasses.replace(RECIPE, warmup_steps=0))
+    logits = factory.predictor(model, RECIPE.network)(truth.gray, training=True)
+    optimizer = learner.make_optimizer(dataclasses.replace(RECIPE, warmup_steps=0))
     optimizer.build(model.trainable_variables)
     before = [v.numpy() for v in model.trainable_variables]
-    loss = steps.make_step(model, optimizer, RECIPE, ONE)(rgb)
+    loss = learner.make_step(model, optimizer, RECIPE, ONE)(rgb)
     assert float(loss) == pytest.approx(numpy_loss(truth.rgb, logits.numpy())[0], rel=1e-4)
     for variable, value in zip(model.trainable_variables, before, strict=True):
         assert np.any(variable.numpy() != value), variable.path
@@ -291,12 +293,12 @@ DEEP = AbClassesConfig(taps=5, trunk_rank=8, context=(1, 2), refinements=(1,))
 
 
 def test_the_deep_network_has_every_gradient_and_the_shapes_of_the_plain_one(rng):
-    model = networks.build(DEEP, train_trunk=True)
+    model = factory.build(DEEP, train_trunk=True)
     gray = rng.uniform(size=(2, 32, 48, 1)).astype(np.float32)
     assert model(gray).shape == (2, 32, 48, 2)
-    assert networks.multiple_of(DEEP) == 16
+    assert factory.multiple_of(DEEP) == 16
     with tf.GradientTape() as tape:
-        logits = networks.predictor(model, DEEP)(gray, training=True)
+        logits = factory.predictor(model, DEEP)(gray, training=True)
         loss = tf.reduce_mean(tf.square(logits - rng.normal(size=logits.shape)))
     variables = model.trainable_variables
     for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
@@ -305,7 +307,7 @@ def test_the_deep_network_has_every_gradient_and_the_shapes_of_the_plain_one(rng
 
 def test_dilated_context_looks_as_far_as_it_should(rng):
     """One bottleneck of dilation 2 at an eighth: 2 places to each side, after color4's one."""
-    model = networks.build(AbClassesConfig(context=(2,)), vgg16_weights="none")
+    model = factory.build(AbClassesConfig(context=(2,)), vgg16_weights="none")
     inner = keras.Model(
         model.get_layer("color4_relu").output, model.get_layer("color4_context1").output
     )
@@ -320,7 +322,7 @@ def test_dilated_context_looks_as_far_as_it_should(rng):
 
 def test_shipping_size_of_the_distribution_recipe():
     """At most 17 MB of float16: the weights file that comes with the package."""
-    count = networks.build(RECIPES["modern_distribution"].network, vgg16_weights="later")
+    count = factory.build(RECIPES["modern_distribution"].network, vgg16_weights="later")
     assert 2 * count.count_params() < 17e6
 
 
@@ -342,20 +344,20 @@ def test_classes_and_their_loss_belong_together(name, change, message):
 
 def test_prior_counts_every_pixel(tmp_path):
     path = tmp_path / "prior.txt"
-    assert prior.measure_prior(prior.PriorConfig(SCENES, path, limit=3)) == 3
+    assert color_prior.measure_prior(color_prior.PriorConfig(SCENES, path, limit=3)) == 3
     rows = np.loadtxt(path, dtype=int)
     np.testing.assert_array_equal(rows[:, :2], AB)
     assert rows[:, 2].sum() == 3 * 64 * 64
     assert "12,288 pixels of 3\n" in path.read_text()
     with pytest.raises(FileExistsError):
-        prior.measure_prior(prior.PriorConfig(SCENES, path, limit=3))
+        color_prior.measure_prior(color_prior.PriorConfig(SCENES, path, limit=3))
 
 
 def test_prior_counts_a_picture_of_one_color(tmp_path):
     (tmp_path / "pictures").mkdir()
     for name in ("a.png", "b.png"):
-        images.write(tmp_path / "pictures" / name, np.full((70, 80, 3), (255, 0, 0), np.uint8))
-    command = [sys.executable, ROOT / "tools" / "prior.py", "--data=folder"]
+        image_io.write(tmp_path / "pictures" / name, np.full((70, 80, 3), (255, 0, 0), np.uint8))
+    command = [sys.executable, ROOT / "tools" / "measure_color_prior.py", "--data=folder"]
     command += [f"--data_dir={tmp_path / 'pictures'}", f"--output={tmp_path / 'prior.txt'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "2 photographs" in done.stdout

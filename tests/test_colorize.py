@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from residual_encoder import album, checkpoints, images, networks, recipes, video
-from residual_encoder.album import AlbumConfig, colorize_files
-from residual_encoder.inference import Colorizer
+from residual_encoder import models, recipes
+from residual_encoder.imaging import image_io
+from residual_encoder.inference import batch, video
+from residual_encoder.inference.batch import AlbumConfig, colorize_files
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models import weights as weights_files
 
 RECIPE = dataclasses.replace(recipes.RECIPES["tinyclouds2016"], image_size=32)
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "colorize.py"
@@ -24,9 +27,9 @@ TOOL = Path(__file__).resolve().parents[1] / "tools" / "colorize.py"
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "untrained.weights.h5"
-    network = networks.build(RECIPE.network)
+    network = models.build(RECIPE.network)
     network.get_layer("uv_bn").beta.assign([-0.5, 0.5])  # everything is yellowish red
-    checkpoints.save_weights(network, path, RECIPE.to_json())
+    weights_files.save_weights(network, path, RECIPE.to_json())
     return path
 
 
@@ -38,7 +41,7 @@ def colorizer(weights: Path) -> Colorizer:
 @pytest.fixture(autouse=True)
 def _load_once(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Albums share one network: loading takes a second, and test_inference.py covers it."""
-    monkeypatch.setattr(album, "Colorizer", lambda *_, **__: colorizer)
+    monkeypatch.setattr(batch, "Colorizer", lambda *_, **__: colorizer)
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def images_at(*paths: Path, dtype: type = np.uint8) -> None:
     top = np.iinfo(dtype).max
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, np.random.default_rng(0).integers(0, top, (12, 17), dtype))
+        image_io.write(path, np.random.default_rng(0).integers(0, top, (12, 17), dtype))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -78,7 +81,7 @@ def test_folders_keep_their_structure(photos: Path, tmp_path: Path, colorizer: C
     assert sorted(contents(output)) == ["a.png", "deep/a.png", "deep/b.JPG"]
     assert contents(photos) == before
     wanted = colorizer.colorize(photos / "deep" / "a.png")
-    np.testing.assert_array_equal(images.read(output / "deep" / "a.png").pixels, wanted)
+    np.testing.assert_array_equal(image_io.read(output / "deep" / "a.png").pixels, wanted)
 
 
 def test_a_file_goes_into_the_output_by_its_name(photos: Path, tmp_path: Path) -> None:
@@ -89,13 +92,13 @@ def test_a_file_goes_into_the_output_by_its_name(photos: Path, tmp_path: Path) -
 def test_depth_survives(tmp_path: Path) -> None:
     images_at(tmp_path / "deep.tiff", dtype=np.uint16)
     colorize_files(config(tmp_path / "out", tmp_path / "deep.tiff"))
-    assert images.read(tmp_path / "out" / "deep.tiff").depth == 16
+    assert image_io.read(tmp_path / "out" / "deep.tiff").depth == 16
 
 
 def test_formats_that_are_only_read_become_png(tmp_path: Path) -> None:
     (tmp_path / "a.pgm").write_bytes(b"P5 2 3 255\n" + bytes(range(6)))
     assert colorize_files(config(tmp_path / "out", tmp_path / "a.pgm")).colored == 1
-    assert images.read(tmp_path / "out" / "a.pgm.png").pixels.shape == (3, 2, 3)
+    assert image_io.read(tmp_path / "out" / "a.pgm.png").pixels.shape == (3, 2, 3)
 
 
 def test_each_picture_once(photos: Path, tmp_path: Path) -> None:
@@ -144,7 +147,7 @@ def test_compare_is_gray_beside_colored(tmp_path: Path, colorizer: Colorizer) ->
     with Image.open(tmp_path / "out" / "a_compare.png") as pair:
         pixels = np.asarray(pair)
     assert pixels.shape == (12, 34, 3)
-    gray = images.read(tmp_path / "a.png").pixels
+    gray = image_io.read(tmp_path / "a.png").pixels
     np.testing.assert_array_equal(pixels[:, :17], np.stack([gray] * 3, -1))
     np.testing.assert_array_equal(pixels[:, 17:], colorizer.colorize(gray))
 
@@ -204,14 +207,14 @@ def test_a_report_replaces_nothing(photos: Path, tmp_path: Path) -> None:
 def test_a_report_is_written_of_an_interrupted_run_too(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = images.write
+    original = image_io.write
 
     def interrupted(path: Path, *rest: object) -> None:
         if path.name == "b.JPG":
             raise KeyboardInterrupt
         original(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(images, "write", interrupted)
+    monkeypatch.setattr(image_io, "write", interrupted)
     report = tmp_path / "report.jsonl"
     with pytest.raises(KeyboardInterrupt):
         colorize_files(dataclasses.replace(config(tmp_path / "o", photos), report=str(report)))
@@ -231,7 +234,7 @@ def test_what_exists_is_kept_without_overwrite(photos: Path, tmp_path: Path) -> 
     assert "a.png exists" in summary.failed[photos / "a.png"]
     assert (output / "a.png").read_bytes() == b"precious"
     assert colorize_files(config(output, photos, overwrite=True)).colored == 3
-    assert images.read(output / "a.png").has_color
+    assert image_io.read(output / "a.png").has_color
 
 
 def test_existing_outputs_are_skipped_where_that_is_asked(photos: Path, tmp_path: Path) -> None:
@@ -290,7 +293,7 @@ def test_a_bad_picture_is_one_line_and_the_rest_goes_on(
 
 
 def test_a_format_that_cannot_hold_the_picture_is_named(tmp_path: Path) -> None:
-    images.write(tmp_path / "a.png", np.zeros((4, 4, 4), np.uint8))
+    image_io.write(tmp_path / "a.png", np.zeros((4, 4, 4), np.uint8))
     (tmp_path / "a.png").rename(tmp_path / "a.jpg")
     reason = colorize_files(config(tmp_path / "out", tmp_path / "a.jpg")).failed
     assert "a.jpg: JPEG holds no alpha" in reason[tmp_path / "a.jpg"]
@@ -345,12 +348,12 @@ def test_tool_colors_and_reports(photos: Path, tmp_path: Path, weights: Path) ->
     assert done.returncode == 1
     assert "3 colored, 1 failed" in done.stdout
     assert [line for line in done.stderr.splitlines() if "b.jpg is no picture" in line]
-    assert not images.read(output / "a.png").has_color  # saturation 0
+    assert not image_io.read(output / "a.png").has_color  # saturation 0
 
 
 def test_tool_as_a_filter(weights: Path, colorizer: Colorizer) -> None:
     gray = np.random.default_rng(0).integers(0, 255, (12, 17), np.uint8)
-    done = run_tool("-", "--output=-", f"--model={weights}", data=images.encode(gray, ".tiff"))
+    done = run_tool("-", "--output=-", f"--model={weights}", data=image_io.encode(gray, ".tiff"))
     assert done.returncode == 0 and not done.stderr
     with Image.open(io.BytesIO(done.stdout)) as picture:  # nothing but the picture is there
         assert picture.format == "TIFF"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder import colorspace
-from residual_encoder.colorspace import LAB, YUV, YUV_NEUTRAL
+from residual_encoder.imaging import colorspace
+from residual_encoder.imaging.colorspace import LAB, YUV, YUV_NEUTRAL
 
 CORNERS = np.array([[r, g, b] for r in (0, 1) for g in (0, 1) for b in (0, 1)], np.float32)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder import decoding, sources
-from residual_encoder.augmenting import Augment
-from residual_encoder.datasets import (
+from residual_encoder.data import preprocessing, sources
+from residual_encoder.data.augmentation import Augment
+from residual_encoder.data.input_pipeline import (
     Cursor,
     DataConfig,
     Part,
@@ -192,12 +192,14 @@ def test_evaluation_takes_the_centre_square(tmp_path):
 
 def test_centre_square_by_hand():
     for height, width, wanted in ((5, 9, [0, 2, 5, 5]), (8, 3, [2, 0, 3, 3]), (1, 1, [0, 0, 1, 1])):
-        assert decoding.square(height, width, 1.0, tf.constant([0, 0])).numpy().tolist() == wanted
+        assert (
+            preprocessing.square(height, width, 1.0, tf.constant([0, 0])).numpy().tolist() == wanted
+        )
 
 
 def test_random_squares_stay_inside_and_use_the_whole_picture():
     windows = [
-        decoding.square(tf.constant(30), tf.constant(50), 0.4, tf.constant([1, n])).numpy()
+        preprocessing.square(tf.constant(30), tf.constant(50), 0.4, tf.constant([1, n])).numpy()
         for n in range(300)
     ]
     top, left, height, width = np.transpose(windows)
@@ -216,13 +218,13 @@ def test_cropping_while_decoding_equals_cropping_afterwards(shared):
         whole = tf.io.decode_jpeg(jpeg, channels=3, dct_method="INTEGER_ACCURATE")
         for top, left, side in ((0, 0, 64), (17, 33, 101), (16, 32, 48), (5, 8, 1), (7, 15, 200)):
             window = tf.constant([top, left, side, side])
-            part = decoding.decode(jpeg, lambda *_, window=window: window)
+            part = preprocessing.decode(jpeg, lambda *_, window=window: window)
             np.testing.assert_array_equal(part, whole[top : top + side, left : left + side])
 
 
 def test_resize_averages_and_leaves_a_fitting_picture_alone():
     rgb = colored(4, 16, 16)
-    np.testing.assert_array_equal(decoding.resize(rgb, 16), rgb)
+    np.testing.assert_array_equal(preprocessing.resize(rgb, 16), rgb)
     # By hand, 8 values to 2: a triangle that reaches 4 to either side of 2 and of 6; what lies
     # beyond the picture is left out of the mean.
     line = np.array([0, 10, 20, 30, 240, 250, 90, 70.0])
@@ -230,7 +232,7 @@ def test_resize_averages_and_leaves_a_fitting_picture_alone():
     weights = np.maximum(1 - np.abs(places - np.array([[2.0], [6.0]])) / 4, 0)
     wanted = weights @ line / weights.sum(1)
     picture = np.tile(line[None, :, None], (8, 1, 3)).astype(np.uint8)
-    small = decoding.resize(picture, 2).numpy()
+    small = preprocessing.resize(picture, 2).numpy()
     np.testing.assert_array_equal(small[0, :, 0], np.rint(wanted))
 
 

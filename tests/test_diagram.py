@@ -5,8 +5,9 @@ import xml.etree.ElementTree as ElementTree
 import keras
 import pytest
 
-from residual_encoder import diagram, networks
-from residual_encoder.networks import ResidualEncoderConfig
+from residual_encoder import models
+from residual_encoder.models import diagram
+from residual_encoder.models.factory import ResidualEncoderConfig
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -17,7 +18,7 @@ def texts(svg: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def original():
-    return texts(diagram.network_figure(networks.build(ResidualEncoderConfig())))
+    return texts(diagram.network_figure(models.build(ResidualEncoderConfig())))
 
 
 def test_original_is_drawn_layer_by_layer(original):
@@ -48,7 +49,7 @@ def test_original_has_the_right_operations(original):
 
 def test_variant_with_other_widths_and_concatenation():
     config = ResidualEncoderConfig(widths=(256, 128, 64, 20, 12), gray_tap="concat")
-    words = texts(diagram.network_figure(networks.build(config, train_trunk=True)))
+    words = texts(diagram.network_figure(models.build(config, train_trunk=True)))
     assert words.count("concat") == 1
     assert words.count("+") == 3
     assert "− 0.5" in words
@@ -60,7 +61,7 @@ def test_variant_with_other_widths_and_concatenation():
 
 def test_five_taps_and_other_options_are_drawn_too():
     config = ResidualEncoderConfig(activation="elu", dropout=0.5, upsampling="half_pixel", taps=5)
-    words = texts(diagram.network_figure(networks.build(config)))
+    words = texts(diagram.network_figure(models.build(config)))
     assert words.count("14 × 14 × 512") == 2  # the fifth tap, color5
     assert words.count("1×1 conv, BN, ELU, Dropout") == 1
     assert words.count("3×3 conv, BN, ELU, Dropout") == 3
@@ -68,7 +69,7 @@ def test_five_taps_and_other_options_are_drawn_too():
 
 
 def test_trunk_with_batch_norm_is_drawn_too():
-    model = networks.build(ResidualEncoderConfig(), train_trunk=True, trunk_batch_norm=True)
+    model = models.build(ResidualEncoderConfig(), train_trunk=True, trunk_batch_norm=True)
     words = texts(diagram.network_figure(model))
     assert words.count("2 × 3×3 conv, BN, ReLU") == 2
 

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from residual_encoder import checkpoints, evaluation, files, networks
-from residual_encoder.datasets import DataConfig
-from residual_encoder.evaluation import EvaluateConfig, evaluate_model
+from residual_encoder import models
+from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.evaluation import evaluator
+from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
+from residual_encoder.models import weights as weights_files
 from residual_encoder.recipes import RECIPES
+from residual_encoder.utils import files
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "evaluate.py"
 
@@ -20,7 +23,7 @@ TOOL = Path(__file__).resolve().parents[1] / "tools" / "evaluate.py"
 def weights(tmp_path_factory):
     recipe = dataclasses.replace(RECIPES["modern"], image_size=32, min_crop=1.0)
     path = tmp_path_factory.mktemp("model") / "model.weights.h5"
-    checkpoints.save_weights(networks.build(recipe.network), path, recipe.to_json())
+    weights_files.save_weights(models.build(recipe.network), path, recipe.to_json())
     return path
 
 
@@ -56,7 +59,7 @@ def test_report_file_says_what_was_measured(measured, weights):
     assert report["data"]["kind"] == "synthetic"
     assert (report["data"]["n"], report["data"]["limit"], report["data"]["split"]) == (3, 3, "val")
     assert (report["image_size"], report["network_size"]) == (32, 32)
-    assert set(report["versions"]) == {"python", *evaluation.VERSIONED}
+    assert set(report["versions"]) == {"python", *evaluator.VERSIONED}
     assert set(report["baselines"]) == {"gray", "oracle"}
     assert str(output.parent) not in output.read_text()
     assert list(output.parent.iterdir()) == [output]  # nothing half-written is left

@@ -15,8 +15,11 @@ import tensorflow as tf
 from conftest import SMALL
 from PIL import Image
 
-from residual_encoder import export, files, inference, recipes, uploads
-from residual_encoder.networks import any_size
+from residual_encoder import recipes
+from residual_encoder.export import image_decoding, saved_model
+from residual_encoder.inference import colorizer as colorizer_module
+from residual_encoder.models import any_size
+from residual_encoder.utils import files
 
 SIZE = 32
 RECIPE = SMALL
@@ -80,7 +83,7 @@ def test_the_card_tells_recipe_and_weights(exported: Path, weights: Path) -> Non
     card = json.loads((exported / "assets" / "recipe.json").read_text())
     assert card["weights_sha256"] == files.sha256(weights)
     assert recipes.Recipe.from_json(card["recipe"]) == RECIPE
-    assert card["max_pixels"] == export.MAX_PIXELS
+    assert card["max_pixels"] == saved_model.MAX_PIXELS
 
 
 def test_nothing_of_keras_is_in_the_graph(exported: Path) -> None:
@@ -94,7 +97,7 @@ def test_nothing_of_keras_is_in_the_graph(exported: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 17, 23), (3, 50, 41)])
 def test_signatures_agree_with_the_keras_model(served: Any, weights: Path, shape: tuple) -> None:
-    network, gray = inference.load_network(weights).network, grays(*shape)
+    network, gray = colorizer_module.load_network(weights).network, grays(*shape)
     chroma = any_size.chroma_at(network, tf.constant(gray), SIZE)
     np.testing.assert_allclose(served["chroma"](grayscale=gray)["chroma"], chroma, atol=1e-5)
     rgb = served["serving_default"](grayscale=gray)["inferred_rgb"]
@@ -104,11 +107,11 @@ def test_signatures_agree_with_the_keras_model(served: Any, weights: Path, shape
 def test_another_network_is_far_beyond_the_tolerance(
     exported: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "PARITY_BATCHES", (1,))  # quicker
-    loaded = inference.load_network(weights)
+    monkeypatch.setattr(saved_model, "PARITY_BATCHES", (1,))  # quicker
+    loaded = colorizer_module.load_network(weights)
     bias = next(w for w in loaded.network.weights if w.path == "uv_bn/beta")
     bias.assign([1e-3, 0.0])
-    assert 1e-4 < export.largest_difference(loaded, exported) < 1e-3
+    assert 1e-4 < saved_model.largest_difference(loaded, exported) < 1e-3
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 23), (224, 224), (1500, 1000)])
@@ -138,7 +141,7 @@ def test_a_batch_of_files_each_at_its_own_size(served: Any, weights: Path) -> No
     batch = [saved(gray, "PNG"), saved(rgb, "PNG"), saved(rgb, "PNG", "RGBA"), saved(flat, "JPEG")]
     answers = served["colorize_bytes"](image_bytes=tf.constant(batch))["png_bytes"].numpy()
     pictures = [np.asarray(Image.open(io.BytesIO(answer))) for answer in answers]
-    colorizer = inference.Colorizer(weights)
+    colorizer = colorizer_module.Colorizer(weights)
     for picture, given in zip(pictures, [gray, rgb, rgb], strict=False):
         difference = picture.astype(int) - colorizer.colorize(given)
         assert np.abs(difference).max() <= 1  # a half may round either way
@@ -149,7 +152,7 @@ def test_a_batch_of_files_each_at_its_own_size(served: Any, weights: Path) -> No
 def test_no_file_at_all_is_no_picture(served: Any) -> None:
     answer = served["colorize_bytes"](image_bytes=tf.constant([b"Dear reader"]))
     assert answer["png_bytes"].numpy().tolist() == [b""]
-    assert answer["error"].numpy().tolist() == [uploads.NO_PICTURE.encode()]
+    assert answer["error"].numpy().tolist() == [image_decoding.NO_PICTURE.encode()]
 
 
 # --- in other hands -------------------------------------------------------------------------------
@@ -182,8 +185,8 @@ def test_a_process_with_only_tensorflow(exported: Path, served: Any, tmp_path: P
 def test_the_colorizer_takes_it_as_its_model(exported: Path, weights: Path) -> None:
     gray = (grays(50, 41)[..., 0] * 255).astype(np.uint8)
     for size in ("auto", 64):  # the exported size, and another
-        ours = inference.Colorizer(exported, size=size)
-        theirs = inference.Colorizer(weights, size=size)
+        ours = colorizer_module.Colorizer(exported, size=size)
+        theirs = colorizer_module.Colorizer(weights, size=size)
         assert ours.recipe == RECIPE and ours.sha256 == theirs.sha256
         difference = ours.colorize(gray).astype(int) - theirs.colorize(gray)
         assert np.abs(difference).max() <= 1
@@ -196,15 +199,17 @@ def test_the_colorizer_takes_it_as_its_model(exported: Path, weights: Path) -> N
 def test_an_unequal_model_is_not_kept(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_save", lambda _, folder, __: (folder / "part").touch())  # quicker
-    monkeypatch.setattr(export, "largest_difference", lambda *_: 2e-5)
+    monkeypatch.setattr(
+        saved_model, "_save", lambda _, folder, __: (folder / "part").touch()
+    )  # quicker
+    monkeypatch.setattr(saved_model, "largest_difference", lambda *_: 2e-5)
     with pytest.raises(
         ValueError, match=r"differs from the network by 2.00e-05, allowed are 1e-05"
     ):
-        export.export_saved_model(weights, tmp_path / "saved")
-    monkeypatch.setattr(export, "largest_difference", lambda *_: float("nan"))
+        saved_model.export_saved_model(weights, tmp_path / "saved")
+    monkeypatch.setattr(saved_model, "largest_difference", lambda *_: float("nan"))
     with pytest.raises(ValueError, match="differs from the network by nan"):
-        export.export_saved_model(weights, tmp_path / "saved")
+        saved_model.export_saved_model(weights, tmp_path / "saved")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -212,13 +217,13 @@ def test_an_existing_output_is_refused(weights: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     for output in (tmp_path, tmp_path / "file"):
         with pytest.raises(FileExistsError, match="never replaces"):
-            export.export_saved_model(weights, output)
+            saved_model.export_saved_model(weights, output)
     assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_an_export_is_not_exported_again(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is a SavedModel already"):
-        export.export_saved_model(exported, tmp_path / "again")
+        saved_model.export_saved_model(exported, tmp_path / "again")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,9 +19,15 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
-from residual_encoder import album, checkpoints, export, files, images, networks, training
-from residual_encoder.training import train
-from residual_encoder.workdir import LOCK, Workdir, read_metrics
+from residual_encoder import models
+from residual_encoder.export import saved_model
+from residual_encoder.imaging import image_io
+from residual_encoder.inference import batch
+from residual_encoder.models import weights
+from residual_encoder.training import trainer
+from residual_encoder.training.trainer import train
+from residual_encoder.training.workdir import LOCK, Workdir, read_metrics
+from residual_encoder.utils import files
 
 CLOCKS = {"seconds", "images_per_second", "input_wait_fraction"}  # of a row of metrics
 TINY = killed.RECIPE
@@ -31,7 +37,7 @@ TINY = killed.RECIPE
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network of 67,458 parameters."""
     path = tmp_path_factory.mktemp("tiny") / "tiny.weights.h5"
-    checkpoints.save_weights(networks.build(TINY.network), path, TINY.to_json())
+    weights.save_weights(models.build(TINY.network), path, TINY.to_json())
     return path
 
 
@@ -39,8 +45,8 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def newest(workdir: Path) -> tuple[dict[str, np.ndarray], dict]:
-    step = checkpoints.steps(workdir / "checkpoints")[-1]
-    return checkpoints.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")
+    step = weights.steps(workdir / "checkpoints")[-1]
+    return weights.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")
 
 
 def rows(workdir: Path) -> list[dict]:
@@ -53,7 +59,7 @@ def rows(workdir: Path) -> list[dict]:
 
 def assert_same(cut: Path, whole: Path) -> None:
     """Weights, optimizer, place in the data, metrics, strips: to the bit; and no rubbish."""
-    for read in (newest, lambda run: checkpoints.read_arrays(run / "checkpoints/best.weights.h5")):
+    for read in (newest, lambda run: weights.read_arrays(run / "checkpoints/best.weights.h5")):
         (arrays, about), (wanted, of_whole) = read(cut), read(whole)
         assert arrays.keys() == wanted.keys()
         for name, value in wanted.items():
@@ -153,8 +159,8 @@ def test_two_commands_on_one_workdir(tmp_path: Path) -> None:
         assert "in use by another run" in line and f"process {first.pid}" in line
         first.kill()
     again = subprocess.Popen([*command, "--steps=100000"], cwd=ROOT, stderr=subprocess.DEVNULL)
-    before = checkpoints.steps(tmp_path / "checkpoints")[-1]
-    while checkpoints.steps(tmp_path / "checkpoints")[-1] <= before:
+    before = weights.steps(tmp_path / "checkpoints")[-1]
+    while weights.steps(tmp_path / "checkpoints")[-1] <= before:
         assert again.poll() is None
         time.sleep(0.1)
     again.send_signal(signal.SIGTERM)
@@ -201,11 +207,11 @@ def noise(*shape: int) -> np.ndarray:
 
 
 WRITERS: dict[str, Callable[[Path, bool], None]] = {
-    "a.weights.h5": lambda path, large: checkpoints.write_arrays(
+    "a.weights.h5": lambda path, large: weights.write_arrays(
         path, {"a/kernel": np.ones(10**6 if large else 10, np.float32)}, {}
     ),
-    "a.png": lambda path, large: images.write(path, noise(*([1500, 1500] if large else [8, 8]))),
-    "a.tif": lambda path, large: images.write(path, noise(*([1500, 1500] if large else [8, 8]))),
+    "a.png": lambda path, large: image_io.write(path, noise(*([1500, 1500] if large else [8, 8]))),
+    "a.tif": lambda path, large: image_io.write(path, noise(*([1500, 1500] if large else [8, 8]))),
     "a.json": lambda path, large: files.write_text(path, "a" * (2 << 20 if large else 10)),
 }
 
@@ -223,11 +229,11 @@ def test_on_a_full_disk_the_old_file_stays(name: str, disk: Disk) -> None:
 
 def test_a_full_disk_is_one_line_a_picture(disk: Disk, tiny_weights: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    images.write(tmp_path / "in" / "a small.png", noise(8, 8))
-    images.write(tmp_path / "in" / "b large.png", noise(900, 900))
-    images.write(tmp_path / "in" / "c small.png", noise(8, 8))
-    config = album.AlbumConfig((str(tmp_path / "in"),), str(disk.path), model=str(tiny_weights))
-    summary = album.colorize_files(config)
+    image_io.write(tmp_path / "in" / "a small.png", noise(8, 8))
+    image_io.write(tmp_path / "in" / "b large.png", noise(900, 900))
+    image_io.write(tmp_path / "in" / "c small.png", noise(8, 8))
+    config = batch.AlbumConfig((str(tmp_path / "in"),), str(disk.path), model=str(tiny_weights))
+    summary = batch.colorize_files(config)
     assert summary.colored == 2
     (reason,) = summary.failed.values()
     assert "b large.png" in reason and disk.words in reason
@@ -299,10 +305,10 @@ def fill(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "visit"),
     [
-        (checkpoints, "save", 2),
-        (training, "_save_best", 2),
-        (training, "_write_strips", 2),
-        (training, "_evaluate", 2),
+        (weights, "save", 2),
+        (trainer, "_save_best", 2),
+        (trainer, "_write_strips", 2),
+        (trainer, "_evaluate", 2),
         (Workdir, "log", 5),  # behind the first checkpoint, the strips and the row of activity
     ],
     ids=["checkpoint", "best", "strips", "evaluation", "log"],
@@ -328,7 +334,7 @@ def test_a_run_on_a_disk_that_fills_up_goes_on_when_there_is_room(
         patch.setattr(owner, name, filling)
         with pytest.raises(OSError, match=f"Cannot write {run}/.*: No space left on device"):
             train(killed.config(run))
-    assert checkpoints.steps(run / "checkpoints")[-1] >= 2
+    assert weights.steps(run / "checkpoints")[-1] >= 2
     newest(run)  # can be read
     (small_disk / "filler").unlink()
     train(killed.config(run))
@@ -340,7 +346,7 @@ def test_an_export_to_a_full_disk_leaves_nothing(small_disk: Path, tiny_weights:
     fill(small_disk)
     os.truncate(small_disk / "filler", os.path.getsize(small_disk / "filler") - 100_000)
     with pytest.raises((OSError, tf.errors.OpError), match="[Nn]o space left"):
-        export.export_saved_model(tiny_weights, small_disk / "model")
+        saved_model.export_saved_model(tiny_weights, small_disk / "model")
     assert [path.name for path in small_disk.iterdir()] == ["filler"]
 
 

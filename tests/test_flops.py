@@ -3,15 +3,15 @@
 import keras
 import pytest
 
-from residual_encoder import networks
-from residual_encoder.flops import Flops, count
+from residual_encoder import models
+from residual_encoder.models.flops import Flops, count
 from residual_encoder.recipes import RECIPES
 
 GIGA = 1e9
 
 
 def operations(recipe, train_trunk=False):
-    network = networks.build(RECIPES[recipe].network, train_trunk=train_trunk)
+    network = models.build(RECIPES[recipe].network, train_trunk=train_trunk)
     return network, count(network, 224)
 
 
@@ -22,7 +22,7 @@ def encoder():
 
 def test_trunk_and_decoder_of_the_residual_encoder(encoder):
     network, whole = encoder
-    trunk = count(networks.trunk_of(network), 224)
+    trunk = count(models.trunk_of(network), 224)
     assert trunk.forward / GIGA == pytest.approx(27.919, abs=5e-4)
     assert (whole.forward - trunk.forward) / GIGA == pytest.approx(4.092, abs=5e-4)
     assert trunk.training == trunk.forward  # frozen: no gradients
@@ -43,7 +43,7 @@ def test_training_with_the_trunk_costs_three_passes_but_for_the_first_layers_inp
 
 def test_hypercolumn_head():
     network, whole = operations("tinyclouds2016_hypercolumn_code")
-    trunk = count(networks.trunk_of(network), 224)
+    trunk = count(models.trunk_of(network), 224)
     assert (whole.forward - trunk.forward) / GIGA == pytest.approx(118.9, abs=0.05)
     assert whole.training / GIGA == pytest.approx(273, abs=0.5)
 

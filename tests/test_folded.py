@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL
 
-from residual_encoder import inference, networks
-from residual_encoder.inference import Colorizer
-from residual_encoder.networks import CnnConfig, Folded, ResidualEncoderConfig, any_size
+from residual_encoder.inference import colorizer
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models import any_size, factory
+from residual_encoder.models.factory import CnnConfig, Folded, ResidualEncoderConfig
 from residual_encoder.recipes import RECIPES
 
 WIDE = RECIPES["modern"].network
@@ -24,7 +25,7 @@ CONFIGS = {
 
 def as_trained(config: ResidualEncoderConfig, rng: np.random.Generator):
     """A network whose every weight matters: norms and biases are not those of the start."""
-    model = networks.build(config)
+    model = factory.build(config)
     ranges = {"gamma": (-1.5, 1.5), "beta": (-0.5, 0.5), "moving_mean": (-0.5, 0.5),
               "moving_variance": (0.5, 2), "bias": (-0.2, 0.2)}  # fmt: skip
     for variable in model.weights:
@@ -68,7 +69,7 @@ def test_shipped_weights_in_bfloat16(shared):
     """On photographs: 1 / 255 is one step of an 8-bit picture."""
     photographs = next(iter(_photographs(shared)))
     exact, quick = (Colorizer(precision=name) for name in ("float32", "bfloat16"))
-    loaded = inference.load_network(inference.shipped_weights())
+    loaded = colorizer.load_network(colorizer.shipped_weights())
     wanted = any_size.with_margin(loaded.network, loaded.recipe.margin)(photographs)
     np.testing.assert_allclose(exact.small_chroma(photographs), wanted, atol=1e-5)
     error = 255 * np.abs(quick.small_chroma(photographs) - wanted)
@@ -77,18 +78,19 @@ def test_shipped_weights_in_bfloat16(shared):
 
 
 def _photographs(shared):
-    from residual_encoder import colorspace, datasets
+    from residual_encoder.data import input_pipeline
+    from residual_encoder.imaging import colorspace
 
-    data = datasets.DataConfig("tfrecord", data_dir=str(shared / "data"))
-    for batch in datasets.eval_batches(data, batch_size=4, image_size=96, limit=4):
+    data = input_pipeline.DataConfig("tfrecord", data_dir=str(shared / "data"))
+    for batch in input_pipeline.eval_batches(data, batch_size=4, image_size=96, limit=4):
         yield colorspace.luma_gray(tf.cast(batch.rgb, tf.float32) / 255)
 
 
 def test_colorizer_takes_the_fast_form(soft_weights, monkeypatch):
     made = []
-    folded = networks.Folded
-    monkeypatch.setattr(networks, "Folded", lambda *args: made.append(args[2]) or folded(*args))
-    monkeypatch.setattr(inference.devices, "precision", lambda asked: {"auto": "bfloat16"}[asked])
+    folded = factory.Folded
+    monkeypatch.setattr(factory, "Folded", lambda *args: made.append(args[2]) or folded(*args))
+    monkeypatch.setattr(colorizer.devices, "precision", lambda asked: {"auto": "bfloat16"}[asked])
     assert Colorizer(soft_weights).precision == "bfloat16"
     assert made == ["bfloat16"]
     with pytest.raises(ValueError, match="precision must be one of"):
@@ -97,6 +99,6 @@ def test_colorizer_takes_the_fast_form(soft_weights, monkeypatch):
 
 def test_other_networks_stay_as_they_are():
     config = CnnConfig((2, 2))
-    model = networks.build(config)
-    assert networks.for_coloring(model, config, "bfloat16") is model
-    assert not networks.foldable(lambda gray: gray, SMALL.network)  # a SavedModel's function
+    model = factory.build(config)
+    assert factory.for_coloring(model, config, "bfloat16") is model
+    assert not factory.foldable(lambda gray: gray, SMALL.network)  # a SavedModel's function

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder import colorspace, networks, scenes
-from residual_encoder.losses import blurred_euclidean
-from residual_encoder.networks import ResidualEncoderConfig, fused
-from residual_encoder.networks.layers import BatchNorm, moments
+from residual_encoder.data import scenes
+from residual_encoder.imaging import colorspace
+from residual_encoder.models import factory, residual_encoder_training
+from residual_encoder.models.factory import ResidualEncoderConfig
+from residual_encoder.models.layers import BatchNorm, moments
 from residual_encoder.recipes import RECIPES
+from residual_encoder.training.losses import blurred_euclidean
 
 NARROW = ResidualEncoderConfig()
 CONFIGS = {
@@ -26,7 +28,7 @@ IDLE = ("pool4_bn/beta", "pool5_bn/beta")
 
 def _network(config, precision="float32", train_trunk=False):
     """The same weights every time: norms and biases are not those of the start."""
-    model = networks.build(config, precision=precision, train_trunk=train_trunk)
+    model = factory.build(config, precision=precision, train_trunk=train_trunk)
     rng = np.random.default_rng(3)
     for variable in model.weights:
         part, shape = variable.path.rsplit("/")[-1], variable.shape
@@ -69,7 +71,7 @@ def _off(ours, plain):
 )
 def test_it_learns_what_the_network_learns(name, train_trunk):
     results = []
-    for form in (lambda model: model, fused.for_training):
+    for form in (lambda model: model, residual_encoder_training.for_training):
         model = _network(CONFIGS[name], train_trunk=train_trunk)
         results.append(_learned(model, form(model)))
     (loss, slopes, moved), (our_loss, our_slopes, our_moved) = results
@@ -86,7 +88,7 @@ def test_bfloat16_is_as_near_as_the_network():
     exact = _network(NARROW)
     _, wanted, _ = _learned(exact, exact)
     errors = []
-    for form in (lambda model: model, fused.for_training):
+    for form in (lambda model: model, residual_encoder_training.for_training):
         model = _network(NARROW, "bfloat16")
         errors.append(_off(_learned(model, form(model))[1], wanted))
     plain, ours = (np.array(list(error.values())) for error in errors)
@@ -98,8 +100,8 @@ def test_steps_take_it_where_it_pays():
     """What was measured would be of no use otherwise."""
     for name, pays in (("tinyclouds2016", True), ("modern", False)):
         config = RECIPES[name].network
-        model = networks.build(config)
-        assert (networks.predictor(model, config) is not model) == pays
+        model = factory.build(config)
+        assert (factory.predictor(model, config) is not model) == pays
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

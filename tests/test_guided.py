@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from residual_encoder import guided, resampling
+from residual_encoder.imaging import guided_filter, resizing
 
 
 def written_out(gray: np.ndarray, chroma: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
@@ -25,7 +25,7 @@ def written_out(gray: np.ndarray, chroma: np.ndarray, radius: int, epsilon: floa
 @pytest.mark.parametrize("radius", [1, 2])
 def test_slopes_are_the_papers(radius: int, rng: np.random.Generator) -> None:
     gray, chroma = rng.random((9, 11, 1), np.float32), rng.random((9, 11, 2), np.float32)
-    ours = guided.coefficients(gray, chroma, radius, 0.05)
+    ours = guided_filter.coefficients(gray, chroma, radius, 0.05)
     for channel in range(2):
         wanted = written_out(gray[..., 0], chroma[..., channel], radius, 0.05)
         inner = (slice(radius, -radius),) * 2  # at the border means of slopes are mirrored again
@@ -34,20 +34,20 @@ def test_slopes_are_the_papers(radius: int, rng: np.random.Generator) -> None:
 
 def test_at_its_own_size_the_chroma_is_given_back(rng: np.random.Generator) -> None:
     gray, chroma = rng.random((9, 11, 1), np.float32), rng.random((9, 11, 2), np.float32)
-    both = guided.coefficients(gray, chroma)
+    both = guided_filter.coefficients(gray, chroma)
     np.testing.assert_allclose(both[..., :2] * gray + both[..., 2:], chroma, atol=1e-6)
 
 
 def test_flat_gray_gives_bilinear(rng: np.random.Generator) -> None:
     chroma = rng.random((9, 11, 2), np.float32)
-    both = guided.coefficients(np.full((9, 11, 1), 0.4, np.float32), chroma)
+    both = guided_filter.coefficients(np.full((9, 11, 1), 0.4, np.float32), chroma)
     np.testing.assert_allclose(both[..., :2], 0, atol=1e-5)
     np.testing.assert_allclose(both[..., 2:], chroma, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1)])
 def test_the_smallest_pictures(shape: tuple, rng: np.random.Generator) -> None:
-    both = guided.coefficients(
+    both = guided_filter.coefficients(
         rng.random((*shape, 1), np.float32), np.ones((*shape, 2), np.float32)
     )
     assert both.shape == (*shape, 4) and np.isfinite(both).all()
@@ -63,10 +63,10 @@ def edge(scale: int, column: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_color_stays_on_its_side_of_an_edge() -> None:
     gray, truth = edge(4, 8)
-    small_gray, small = resampling.resized(gray, 16, 16), resampling.resized(truth, 16, 16)
+    small_gray, small = resizing.resized(gray, 16, 16), resizing.resized(truth, 16, 16)
     rows = slice(0, 64)
-    bilinear = resampling.enlarged_rows(small, rows, 64, 64)
-    large = resampling.enlarged_rows(guided.coefficients(small_gray, small), rows, 64, 64)
+    bilinear = resizing.enlarged_rows(small, rows, 64, 64)
+    large = resizing.enlarged_rows(guided_filter.coefficients(small_gray, small), rows, 64, 64)
     ours = large[..., :2] * gray + large[..., 2:]
     near = (rows, slice(28, 36))
     error = [np.abs(x[near] - truth[near]).mean() for x in (ours, bilinear)]

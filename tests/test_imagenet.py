@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from residual_encoder import sources
-from residual_encoder.augmenting import Augment
-from residual_encoder.datasets import DataConfig, Tally, eval_batches, train_batches
+from residual_encoder.data import sources
+from residual_encoder.data.augmentation import Augment
+from residual_encoder.data.input_pipeline import DataConfig, Tally, eval_batches, train_batches
 
 CMYK, PNG = "n01739381_1309.JPEG", "n02105855_2933.JPEG"  # names that TFDS knows as such
 

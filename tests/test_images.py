@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from residual_encoder import images, metadata
+from residual_encoder.imaging import image_io, image_metadata
 
 STORED = np.array([[10, 20, 30], [40, 50, 60]], np.uint8)
 # EXIF orientation -> the upright picture, turned by hand from the definition: 6 says that row 0 of
@@ -69,14 +69,14 @@ def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
 @pytest.mark.parametrize("order", [">", "<"])
 def test_png_orientation(orientation: int, order: str) -> None:
     png = with_png_exif(saved(STORED, "PNG"), exif(orientation, order))
-    np.testing.assert_array_equal(images.decode(png).pixels, UPRIGHT[orientation])
+    np.testing.assert_array_equal(image_io.decode(png).pixels, UPRIGHT[orientation])
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_jpeg_orientation(orientation: int) -> None:
     blocks = np.kron(STORED, np.ones((16, 16), np.uint8))  # flat blocks survive JPEG
     jpeg = with_jpeg_app1(saved(blocks, "JPEG", quality=100), b"Exif\0\0" + exif(orientation))
-    pixels = images.decode(jpeg).pixels[8::16, 8::16].astype(int)
+    pixels = image_io.decode(jpeg).pixels[8::16, 8::16].astype(int)
     np.testing.assert_allclose(pixels, UPRIGHT[orientation], atol=1)
 
 
@@ -86,12 +86,12 @@ def test_tiff_orientation_is_applied_once(orientation: int, dtype: type) -> None
     buffer = io.BytesIO()
     tag = (274, "H", 1, orientation, True)
     tifffile.imwrite(buffer, STORED.astype(dtype), photometric="minisblack", extratags=[tag])
-    np.testing.assert_array_equal(images.decode(buffer.getvalue()).pixels, UPRIGHT[orientation])
+    np.testing.assert_array_equal(image_io.decode(buffer.getvalue()).pixels, UPRIGHT[orientation])
 
 
 def test_alpha_and_color_turn_with_the_picture() -> None:
     rgba = np.stack([STORED, STORED + 1, STORED + 2, 255 - STORED], axis=-1)
-    picture = images.decode(with_png_exif(saved(rgba, "PNG"), exif(6)))
+    picture = image_io.decode(with_png_exif(saved(rgba, "PNG"), exif(6)))
     upright = np.array(UPRIGHT[6])
     np.testing.assert_array_equal(picture.rgb, np.stack([upright, upright + 1, upright + 2], -1))
     np.testing.assert_array_equal(picture.alpha, 255 - upright)
@@ -100,7 +100,7 @@ def test_alpha_and_color_turn_with_the_picture() -> None:
 def test_broken_exif_is_no_reason_to_refuse_a_picture() -> None:
     for block in (exif(6)[:13], exif(99), b"MM\0*\xff\xff\xff\xff", b"junk"):
         png = with_png_exif(saved(STORED, "PNG"), block)
-        np.testing.assert_array_equal(images.decode(png).pixels, STORED)
+        np.testing.assert_array_equal(image_io.decode(png).pixels, STORED)
 
 
 # --- EXIF data and profiles -----------------------------------------------------------------------
@@ -127,55 +127,55 @@ def read_exif(data: bytes) -> Any:
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_exif_and_profile_go_along(form: str, orientation: int) -> None:
     source = saved(noise(48, 16, 3), form, exif=photograph(orientation), icc_profile=SRGB)
-    picture = images.decode(source)
+    picture = image_io.decode(source)
     for suffix in (".jpg", ".png", ".webp"):
-        written = images.encode(picture.pixels, suffix, picture.metadata)
+        written = image_io.encode(picture.pixels, suffix, picture.metadata)
         exif, inner = read_exif(written), read_exif(written).get_ifd(0x8769)
         assert exif[274] == 1 and exif[0x010E] == "Grandmother"
         assert inner[0x9003] == "1923:05:01 12:00:00"
         assert (inner[0xA002], inner[0xA003]) == ((48, 16) if orientation == 6 else (16, 48))
         assert not exif.get_ifd(1)  # a gray thumbnail would be shown for a colored picture
         assert Image.open(io.BytesIO(written)).info["icc_profile"] == SRGB
-        np.testing.assert_array_equal(images.decode(written).pixels.shape, picture.pixels.shape)
+        np.testing.assert_array_equal(image_io.decode(written).pixels.shape, picture.pixels.shape)
 
 
 @pytest.mark.parametrize("order", ["MM", "II"])
 def test_upright_changes_orientation_only_where_there_is_no_thumbnail(order: str) -> None:
     block = exif(6, ">" if order == "MM" else "<")
-    assert metadata.upright(block) == exif(1, ">" if order == "MM" else "<")
-    assert metadata.upright(exif(1)) == exif(1)
+    assert image_metadata.upright(block) == exif(1, ">" if order == "MM" else "<")
+    assert image_metadata.upright(exif(1)) == exif(1)
 
 
 def test_damaged_exif_is_left_out() -> None:
     whole = photograph(6)
     for block in (b"", b"junk", whole[:13], whole[:40], b"MM\0*\xff\xff\xff\xff"):
-        assert metadata.upright(block) == b""
+        assert image_metadata.upright(block) == b""
 
 
 def test_a_profile_for_gray_is_left_out_of_a_color_file() -> None:
     for form in ("JPEG", "PNG"):
-        gray = images.decode(saved(noise(8, 8), form, icc_profile=GRAY_PROFILE))
+        gray = image_io.decode(saved(noise(8, 8), form, icc_profile=GRAY_PROFILE))
         assert gray.metadata.icc == b""
-    assert images.decode(saved(noise(8, 8), "JPEG", icc_profile=SRGB)).metadata.icc == SRGB
+    assert image_io.decode(saved(noise(8, 8), "JPEG", icc_profile=SRGB)).metadata.icc == SRGB
 
 
 def test_a_large_profile_goes_into_a_jpeg() -> None:
     profile = SRGB + bytes(100_000)  # more than one segment
-    written = images.encode(noise(8, 8, 3), ".jpg", metadata.Metadata(icc=profile))
+    written = image_io.encode(noise(8, 8, 3), ".jpg", image_metadata.Metadata(icc=profile))
     assert Image.open(io.BytesIO(written)).info["icc_profile"] == profile
     by_pillow = saved(noise(8, 8, 3), "JPEG", icc_profile=profile)
-    assert images.decode(by_pillow).metadata.icc == profile
-    assert images.encode(noise(8, 8, 3), ".jpg") + b"" == metadata.with_jpeg_profile(
-        images.encode(noise(8, 8, 3), ".jpg"), bytes(17 << 20)
+    assert image_io.decode(by_pillow).metadata.icc == profile
+    assert image_io.encode(noise(8, 8, 3), ".jpg") + b"" == image_metadata.with_jpeg_profile(
+        image_io.encode(noise(8, 8, 3), ".jpg"), bytes(17 << 20)
     )
 
 
 def test_exif_that_no_jpeg_can_hold_is_left_out() -> None:
     block = photograph(1) + bytes(70_000)  # a PNG may have it
-    written = images.encode(noise(8, 8, 3), ".jpg", metadata.Metadata(exif=block))
+    written = image_io.encode(noise(8, 8, 3), ".jpg", image_metadata.Metadata(exif=block))
     assert Image.open(io.BytesIO(written)).size == (8, 8)
     assert not read_exif(written)
-    png = images.encode(noise(8, 8, 3), ".png", metadata.Metadata(exif=block))
+    png = image_io.encode(noise(8, 8, 3), ".png", image_metadata.Metadata(exif=block))
     assert read_exif(png)[0x010E] == "Grandmother"
 
 
@@ -183,8 +183,8 @@ def test_exif_that_no_jpeg_can_hold_is_left_out() -> None:
 def test_formats_without_metadata_are_written_all_the_same(
     suffix: str, capfd: pytest.CaptureFixture
 ) -> None:
-    both = metadata.Metadata(photograph(1).removeprefix(b"Exif\0\0"), SRGB)
-    assert images.decode(images.encode(noise(8, 8, 3), suffix, both)).has_color
+    both = image_metadata.Metadata(photograph(1).removeprefix(b"Exif\0\0"), SRGB)
+    assert image_io.decode(image_io.encode(noise(8, 8, 3), suffix, both)).has_color
     assert capfd.readouterr().err == ""
 
 
@@ -194,16 +194,16 @@ def test_formats_without_metadata_are_written_all_the_same(
 def test_channels_come_in_rgb_order() -> None:
     red = np.zeros((2, 2, 3), np.uint8)
     red[..., 0] = 200
-    np.testing.assert_array_equal(images.decode(saved(red, "PNG")).pixels, red)
+    np.testing.assert_array_equal(image_io.decode(saved(red, "PNG")).pixels, red)
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP", "PPM"])
 def test_color_and_gray_8_bit(form: str) -> None:
     rgb, gray = noise(5, 7, 3), noise(5, 7)
-    color = images.decode(saved(rgb, form))
+    color = image_io.decode(saved(rgb, form))
     assert color.has_color and color.depth == 8 and color.alpha is None
     np.testing.assert_array_equal(color.pixels, rgb)
-    picture = images.decode(saved(gray, form))
+    picture = image_io.decode(saved(gray, form))
     assert not picture.has_color and picture.pixels.shape == (5, 7)
     np.testing.assert_array_equal(picture.pixels, gray)
     np.testing.assert_array_equal(picture.rgb, np.stack([gray] * 3, -1))
@@ -211,7 +211,7 @@ def test_color_and_gray_8_bit(form: str) -> None:
 
 def test_gray_with_alpha_stays_gray_with_alpha() -> None:
     rgba = np.concatenate([np.stack([noise(5, 7)] * 3, -1), noise(5, 7, 1)], -1)
-    picture = images.decode(saved(rgba, "PNG", "LA"))
+    picture = image_io.decode(saved(rgba, "PNG", "LA"))
     assert not picture.has_color
     np.testing.assert_array_equal(picture.pixels, rgba[..., 0])
     np.testing.assert_array_equal(picture.alpha, rgba[..., 3])
@@ -219,7 +219,7 @@ def test_gray_with_alpha_stays_gray_with_alpha() -> None:
 
 def test_gray_stored_as_color_is_gray() -> None:
     gray = noise(5, 7)
-    assert not images.decode(saved(np.stack([gray] * 3, -1), "PNG")).has_color
+    assert not image_io.decode(saved(np.stack([gray] * 3, -1), "PNG")).has_color
 
 
 @pytest.mark.parametrize("options", [{}, {"transparency": 0}])
@@ -228,7 +228,7 @@ def test_palette(options: dict) -> None:
     buffer = io.BytesIO()
     palette.save(buffer, "PNG", **options)
     wanted = np.asarray(Image.open(buffer).convert("RGBA"))
-    picture = images.decode(buffer.getvalue())
+    picture = image_io.decode(buffer.getvalue())
     np.testing.assert_array_equal(picture.rgb, wanted[..., :3])
     if options:
         np.testing.assert_array_equal(picture.alpha, wanted[..., 3])
@@ -237,12 +237,12 @@ def test_palette(options: dict) -> None:
 
 def test_one_bit() -> None:
     bits = noise(5, 7) > 127
-    np.testing.assert_array_equal(images.decode(saved(bits, "PNG")).pixels, bits * 255)
+    np.testing.assert_array_equal(image_io.decode(saved(bits, "PNG")).pixels, bits * 255)
 
 
 def test_cmyk_jpeg() -> None:
     flat = np.zeros((16, 16, 3), np.uint8) + np.array([200, 60, 20], np.uint8)
-    picture = images.decode(saved(flat, "JPEG", "CMYK", quality=100))
+    picture = image_io.decode(saved(flat, "JPEG", "CMYK", quality=100))
     np.testing.assert_allclose(picture.pixels.astype(int), flat, atol=3)
 
 
@@ -251,8 +251,8 @@ def test_cmyk_jpeg() -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_lossless_round_trip(suffix: str, shape: tuple, dtype: type, tmp_path: Path) -> None:
     pixels = noise(*shape, dtype=dtype)
-    images.write(tmp_path / f"a{suffix}", pixels)
-    picture = images.read(tmp_path / f"a{suffix}")
+    image_io.write(tmp_path / f"a{suffix}", pixels)
+    picture = image_io.read(tmp_path / f"a{suffix}")
     assert picture.pixels.dtype == dtype and picture.depth == 8 * np.dtype(dtype).itemsize
     np.testing.assert_array_equal(picture.pixels, pixels[..., :3] if len(shape) == 3 else pixels)
     if shape[2:] == (4,):
@@ -263,7 +263,7 @@ def test_16_bit_files_of_others() -> None:
     buffer = io.BytesIO()
     rgb = noise(5, 7, 3, dtype=np.uint16)
     tifffile.imwrite(buffer, rgb, photometric="rgb")
-    np.testing.assert_array_equal(images.decode(buffer.getvalue()).pixels, rgb)
+    np.testing.assert_array_equal(image_io.decode(buffer.getvalue()).pixels, rgb)
 
 
 # --- bad input ------------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ def test_16_bit_files_of_others() -> None:
 )
 def test_what_was_found_instead_of_a_picture(data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        images.decode(data)
+        image_io.decode(data)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"])
@@ -293,20 +293,20 @@ def test_truncated_files_are_refused_in_silence(
 ) -> None:
     data = saved(noise(60, 80, 3), form)
     with pytest.raises(ValueError, match="truncated|no picture"):
-        images.decode(data[: int(len(data) * share)])
+        image_io.decode(data[: int(len(data) * share)])
     assert capfd.readouterr().err == ""
 
 
 def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
     thumbnail = b"Exif\0\0" + exif(1) + saved(noise(8, 8, 3), "JPEG")
     jpeg = with_jpeg_app1(saved(noise(60, 80, 3), "JPEG"), thumbnail)
-    assert images.decode(jpeg).pixels.shape == (60, 80, 3)
+    assert image_io.decode(jpeg).pixels.shape == (60, 80, 3)
     with pytest.raises(ValueError, match="truncated JPEG"):
-        images.decode(jpeg[:-200])
+        image_io.decode(jpeg[:-200])
 
 
 def test_bytes_behind_the_end_of_a_jpeg_are_fine() -> None:
-    assert images.decode(saved(noise(8, 8, 3), "JPEG") + b"\0" * 5000).pixels.shape == (8, 8, 3)
+    assert image_io.decode(saved(noise(8, 8, 3), "JPEG") + b"\0" * 5000).pixels.shape == (8, 8, 3)
 
 
 def _claiming(form: str, width: int, height: int) -> bytes:
@@ -326,42 +326,42 @@ def _claiming(form: str, width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "GIF", "JPEG"])
 def test_too_large_by_the_header(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images.cv2, "imdecodeWithMetadata", None)  # nothing may be decoded
+    monkeypatch.setattr(image_io.cv2, "imdecodeWithMetadata", None)  # nothing may be decoded
     with pytest.raises(ValueError, match="60000 x 20000 pixels, 1200 megapixels; at most 200"):
-        images.decode(_claiming(form, 60_000, 20_000))
+        image_io.decode(_claiming(form, 60_000, 20_000))
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "GIF", "JPEG", "TIFF", "WEBP"])
 def test_the_limit_holds_for_every_format(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved(noise(10, 11, 3), form)
-    monkeypatch.setattr(images, "MAX_PIXELS", 110)
-    assert images.decode(data).pixels.shape[:2] == (10, 11)
-    monkeypatch.setattr(images, "MAX_PIXELS", 109)
+    monkeypatch.setattr(image_io, "MAX_PIXELS", 110)
+    assert image_io.decode(data).pixels.shape[:2] == (10, 11)
+    monkeypatch.setattr(image_io, "MAX_PIXELS", 109)
     with pytest.raises(ValueError, match="has 11 x 10 pixels"):
-        images.decode(data)
+        image_io.decode(data)
 
 
 def test_float_samples_are_refused() -> None:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, np.zeros((4, 4), np.float32))
     with pytest.raises(ValueError, match="float32 samples; save it with 8 or 16 bits"):
-        images.decode(buffer.getvalue())
+        image_io.decode(buffer.getvalue())
 
 
 def test_read_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "letter.jpg"
     path.write_text("Dear reader")
     with pytest.raises(ValueError, match=r"letter\.jpg is no picture: it is text"):
-        images.read(path)
+        image_io.read(path)
     with pytest.raises(FileNotFoundError):
-        images.read(tmp_path / "absent.jpg")
+        image_io.read(tmp_path / "absent.jpg")
 
 
 # --- writing --------------------------------------------------------------------------------------
 
 
 def test_jpeg_is_written_with_quality_95(tmp_path: Path) -> None:
-    images.write(tmp_path / "a.jpg", noise(16, 16, 3))
+    image_io.write(tmp_path / "a.jpg", noise(16, 16, 3))
     wanted: Any = Image.open(io.BytesIO(saved(noise(16, 16, 3), "JPEG", quality=95)))
     written: Any = Image.open(tmp_path / "a.jpg")
     assert written.format == "JPEG"
@@ -370,7 +370,7 @@ def test_jpeg_is_written_with_quality_95(tmp_path: Path) -> None:
 
 def test_others_read_16_bit_tiff(tmp_path: Path) -> None:
     pixels = noise(30, 40, 4, dtype=np.uint16)
-    images.write(tmp_path / "a.tif", pixels)
+    image_io.write(tmp_path / "a.tif", pixels)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), pixels)
 
 
@@ -379,8 +379,8 @@ def test_others_read_16_bit_tiff(tmp_path: Path) -> None:
     [("JPEG", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp"), ("TIFF", ".tiff"), ("BMP", ".bmp")],
 )
 def test_the_suffix_of_data(form: str, suffix: str) -> None:
-    assert images.suffix_of(saved(noise(8, 8, 3), form)) == suffix
-    assert images.suffix_of(saved(noise(8, 8, 3), "GIF")) == ".png"
+    assert image_io.suffix_of(saved(noise(8, 8, 3), form)) == suffix
+    assert image_io.suffix_of(saved(noise(8, 8, 3), "GIF")) == ".png"
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_others_read_what_is_written(
     suffix: str, form: str, tolerance: int, tmp_path: Path
 ) -> None:
     flat = np.zeros((16, 16, 3), np.uint8) + np.array([200, 60, 20], np.uint8)
-    images.write(tmp_path / f"a{suffix}", flat)
+    image_io.write(tmp_path / f"a{suffix}", flat)
     with Image.open(tmp_path / f"a{suffix}") as picture:
         assert picture.format == form
         np.testing.assert_allclose(np.asarray(picture).astype(int), flat, atol=tolerance)
@@ -416,5 +416,5 @@ def test_what_cannot_be_written_leaves_the_old_file(
 ) -> None:
     (tmp_path / name).write_bytes(b"old")
     with pytest.raises(ValueError, match=message):
-        images.write(tmp_path / name, pixels)
+        image_io.write(tmp_path / name, pixels)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {name: b"old"}

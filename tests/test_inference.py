@@ -12,8 +12,11 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL
 
-from residual_encoder import checkpoints, images, inference, recipes
-from residual_encoder.inference import Colorizer
+from residual_encoder import recipes
+from residual_encoder.imaging import image_io
+from residual_encoder.inference import colorizer as colorizer_module
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models import weights as weights_files
 
 SIZE = 32
 RECIPE = SMALL
@@ -126,7 +129,7 @@ def test_stripes_change_nothing(colorizer: Colorizer, monkeypatch: pytest.Monkey
     rgb = noise(37, 50, 3)
     wanted = colorizer.colorize(rgb)
     for stripe in (1, 50 * 5, 50 * 36):  # one row each; a remainder; a last row on its own
-        monkeypatch.setattr(inference, "STRIPE", stripe)
+        monkeypatch.setattr(colorizer_module, "STRIPE", stripe)
         np.testing.assert_array_equal(colorizer.colorize(rgb), wanted)
 
 
@@ -138,7 +141,7 @@ def test_no_seams(colorizer: Colorizer, weights: Path, upsampling: str, size: tu
     gray = noise(*size)
     small = ours.small_gray(gray)
     chroma = ours.small_chroma(small[None])[0]
-    whole = tf.image.resize(ours._coefficients(images.Picture(gray), chroma, small), size)
+    whole = tf.image.resize(ours._coefficients(image_io.Picture(gray), chroma, small), size)
     level = gray[..., None] / np.float32(255)
     merged = RECIPE.space.merge(level, whole[..., :2] * level + whole[..., 2:])
     difference = ours.colorize(gray) - merged * 255
@@ -196,14 +199,14 @@ def test_chroma_at_the_networks_own_size_is_the_networks(
     colorizer: Colorizer, weights: Path
 ) -> None:
     gray = noise(2, SIZE, SIZE, 1) / np.float32(255)
-    network = inference.load_network(weights).network
+    network = colorizer_module.load_network(weights).network
     np.testing.assert_allclose(colorizer.chroma(gray), network(gray), atol=1e-6)
 
 
 def test_a_recipes_margin_is_looked_at(weights: Path, tmp_path: Path) -> None:
-    loaded = inference.load_network(weights)
+    loaded = colorizer_module.load_network(weights)
     recipe = dataclasses.replace(loaded.recipe, margin=8)
-    checkpoints.save_weights(loaded.network, tmp_path / "m.weights.h5", recipe.to_json())
+    weights_files.save_weights(loaded.network, tmp_path / "m.weights.h5", recipe.to_json())
     gray = noise(1, SIZE, SIZE, 1) / np.float32(255)
     mirrored = np.pad(gray, [(0, 0), (8, 8), (8, 8), (0, 0)], "symmetric")
     expected = loaded.network(mirrored)[:, 8:-8, 8:-8]
@@ -223,14 +226,14 @@ def test_many_sizes_are_one_trace(colorizer: Colorizer) -> None:
 
 
 def test_a_workdir_and_its_weights_file_are_the_same(weights: Path, colorizer: Colorizer) -> None:
-    loaded = inference.load_network(weights.parents[1])
+    loaded = colorizer_module.load_network(weights.parents[1])
     assert loaded.sha256 == colorizer.sha256 and len(loaded.sha256) == 64
     assert loaded.recipe == RECIPE
     assert loaded.source == str(weights)
 
 
 def test_no_model_is_shipped_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(inference, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(colorizer_module, "PRETRAINED", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"ships no weights.*--model=PATH.*workdir"):
         Colorizer()
 
@@ -238,11 +241,11 @@ def test_no_model_is_shipped_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.fixture
 def shipped(monkeypatch: pytest.MonkeyPatch, weights: Path, tmp_path: Path) -> Path:
     """float16 weights where the package keeps its own, with their SHA-256."""
-    monkeypatch.setattr(inference, "PRETRAINED", tmp_path)
-    arrays, about = checkpoints.read_arrays(weights)
+    monkeypatch.setattr(colorizer_module, "PRETRAINED", tmp_path)
+    arrays, about = weights_files.read_arrays(weights)
     path = tmp_path / "modern.weights.h5"
     halved = {name: value.astype(np.float16) for name, value in arrays.items()}
-    checkpoints.write_arrays(path, halved, about)
+    weights_files.write_arrays(path, halved, about)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     (tmp_path / "modern.weights.h5.sha256").write_text(f"{digest}  {path.name}\n")
     return path
@@ -321,16 +324,16 @@ def test_wrong_options_are_told_before_anything_is_loaded() -> None:
 
 def test_colorize_file(colorizer: Colorizer, tmp_path: Path) -> None:
     source, target = tmp_path / "gray.png", tmp_path / "color.tiff"
-    images.write(source, noise(20, 30, dtype=np.uint16))
+    image_io.write(source, noise(20, 30, dtype=np.uint16))
     colorizer.colorize_file(source, target)
     wanted = colorizer.colorize(source)
-    np.testing.assert_array_equal(images.read(target).pixels, wanted)
+    np.testing.assert_array_equal(image_io.read(target).pixels, wanted)
     assert wanted.dtype == np.uint16
 
 
 def test_files_of_the_user_are_safe(colorizer: Colorizer, tmp_path: Path) -> None:
     source, target = tmp_path / "gray.png", tmp_path / "color.png"
-    images.write(source, noise(20, 30))
+    image_io.write(source, noise(20, 30))
     before = source.read_bytes()
     target.write_bytes(b"precious")
     with pytest.raises(FileExistsError, match="color.png exists"):
@@ -342,4 +345,4 @@ def test_files_of_the_user_are_safe(colorizer: Colorizer, tmp_path: Path) -> Non
             colorizer.colorize_file(source, same, overwrite=True)
     assert source.read_bytes() == before
     colorizer.colorize_file(source, target, overwrite=True)
-    assert images.read(target).has_color
+    assert image_io.read(target).has_color

@@ -21,7 +21,8 @@ import tifffile
 from conftest import ROOT
 from PIL import Image
 
-from residual_encoder import checkpoints, headers, images
+from residual_encoder.imaging import image_headers, image_io
+from residual_encoder.models import weights as weights_files
 
 # --- our own habits -------------------------------------------------------------------------------
 
@@ -103,11 +104,11 @@ def test_the_search_finds(code: str) -> None:
 
 
 def test_no_network_has_a_layer_of_code() -> None:
-    from residual_encoder import networks
+    from residual_encoder import models
     from residual_encoder.recipes import RECIPES
 
     for name in ("cnn1", "cnn6"):
-        config = networks.build(RECIPES[name].network).to_json()
+        config = models.build(RECIPES[name].network).to_json()
         assert "Lambda" not in config and "lambda" not in config
 
 
@@ -161,17 +162,17 @@ KINDS: dict[str, Callable[[np.ndarray], bytes]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_size_is_known_from_the_header(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = KINDS[kind](pixels(HEIGHT, WIDTH, 3))
-    assert headers.declared_size(data) == (HEIGHT, WIDTH)
-    assert images.decode(data).pixels.shape[:2] == (HEIGHT, WIDTH)
-    monkeypatch.setattr(images, "MAX_PIXELS", HEIGHT * WIDTH - 1)
-    monkeypatch.setattr(images.cv2, "imdecodeWithMetadata", None)  # nothing may be decoded
+    assert image_headers.declared_size(data) == (HEIGHT, WIDTH)
+    assert image_io.decode(data).pixels.shape[:2] == (HEIGHT, WIDTH)
+    monkeypatch.setattr(image_io, "MAX_PIXELS", HEIGHT * WIDTH - 1)
+    monkeypatch.setattr(image_io.cv2, "imdecodeWithMetadata", None)  # nothing may be decoded
     with pytest.raises(ValueError, match="has 90 x 72 pixels"):
-        images.decode(data)
+        image_io.decode(data)
 
 
 def test_os2_bitmaps_have_short_sides() -> None:
     head = struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, 24)
-    assert headers.declared_size(b"BM" + bytes(12) + head) == (HEIGHT, WIDTH)
+    assert image_headers.declared_size(b"BM" + bytes(12) + head) == (HEIGHT, WIDTH)
 
 
 def test_of_two_sizes_in_a_tiff_the_larger_counts() -> None:
@@ -182,10 +183,10 @@ def test_of_two_sizes_in_a_tiff_the_larger_counts() -> None:
 
     entries = [entry(256, 9, 60_000), entry(256, 3, 10), entry(257, 3, 10), entry(257, 4, 50_000)]
     data = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
-    assert headers.declared_size(data) == (50_000, 60_000)
+    assert image_headers.declared_size(data) == (50_000, 60_000)
     tiles = [entry(256, 3, 10), entry(257, 3, 10), entry(322, 4, 40_000), entry(323, 4, 30_000)]
     data = b"II*\0" + struct.pack("<IH", 8, len(tiles)) + b"".join(tiles) + bytes(4)
-    assert headers.declared_size(data) == (30_000, 40_000)
+    assert image_headers.declared_size(data) == (30_000, 40_000)
 
 
 def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
@@ -193,7 +194,7 @@ def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
     jpeg = saved("JPEG", pixels(HEIGHT, WIDTH, 3))
     rubbish = b"\0\xc0\0\x11\x08\0\x01\0\x01" + b"\xff\0" + b"\xff\xd0" + b"\xff\xff"
     at = jpeg.index(b"\xff\xdb")
-    assert headers.declared_size(jpeg[:at] + rubbish + jpeg[at:]) == (HEIGHT, WIDTH)
+    assert image_headers.declared_size(jpeg[:at] + rubbish + jpeg[at:]) == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize(
@@ -202,9 +203,9 @@ def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
 def test_kinds_that_are_not_taken_reach_no_decoder(
     start: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images.cv2, "imdecodeWithMetadata", None)
+    monkeypatch.setattr(image_io.cv2, "imdecodeWithMetadata", None)
     with pytest.raises(ValueError, match="is no picture"):
-        images.decode(start + bytes(100))
+        image_io.decode(start + bytes(100))
 
 
 # --- what fuzzing found ---------------------------------------------------------------------------
@@ -220,7 +221,7 @@ def test_a_png_chunk_that_is_not_there_takes_no_memory(monkeypatch: pytest.Monke
 
     Behind the end, too, where it goes on looking for pixels: 83 bytes, 1.7 GB.
     """
-    monkeypatch.setattr(images.cv2, "imdecodeWithMetadata", None)
+    monkeypatch.setattr(image_io.cv2, "imdecodeWithMetadata", None)
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
     for parts in (
         head + chunk(b"tEXt", b"", length=0x7FFFFFFF) + chunk(b"IEND", b""),
@@ -229,19 +230,19 @@ def test_a_png_chunk_that_is_not_there_takes_no_memory(monkeypatch: pytest.Monke
         head + chunk(b"IDAT", b""),
     ):
         with pytest.raises(ValueError, match="damaged"):
-            images.decode(headers.PNG + parts)
+            image_io.decode(image_headers.PNG + parts)
 
 
 @pytest.mark.parametrize("offset", [2**63, 2**64 - 1])
 def test_a_bigtiff_whose_directory_is_nowhere_is_damaged(offset: int) -> None:
     data = b"II+\0\x08\0\0\0" + struct.pack("<Q", offset)
     with pytest.raises(ValueError, match="damaged or truncated"):
-        images.decode(data)
+        image_io.decode(data)
 
 
 def test_a_header_of_endless_segments_is_left() -> None:
     with pytest.raises(ValueError, match="truncated JPEG"):
-        images.decode(b"\xff\xd8" + b"\xff\xe0\0\x02" * 200_000)
+        image_io.decode(b"\xff\xd8" + b"\xff\xe0\0\x02" * 200_000)
 
 
 # --- bytes ----------------------------------------------------------------------------------------
@@ -250,26 +251,26 @@ def test_a_header_of_endless_segments_is_left() -> None:
 def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "long.png"
     with open(path, "wb") as file:
-        os.truncate(file.fileno(), images.MAX_BYTES + 1)  # takes no room on the disk
+        os.truncate(file.fileno(), image_io.MAX_BYTES + 1)  # takes no room on the disk
     with pytest.raises(ValueError, match="long.png has more than 2,048 megabytes"):
-        images.read(path)
+        image_io.read(path)
 
 
 def test_a_stream_is_read_no_further_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "MAX_BYTES", 1000)
-    assert images.read_stream(io.BytesIO(bytes(1000))) == bytes(1000)
+    monkeypatch.setattr(image_io, "MAX_BYTES", 1000)
+    assert image_io.read_stream(io.BytesIO(bytes(1000))) == bytes(1000)
     endless = io.BytesIO(bytes(5000))
     with pytest.raises(ValueError, match="has more than"):
-        images.read_stream(endless)
+        image_io.read_stream(endless)
     assert endless.tell() == 1001
 
 
 PEAK = """
 import resource, sys
-from residual_encoder import images
+from residual_encoder.imaging import image_io
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    images.read(sys.argv[1])
+    image_io.read(sys.argv[1])
 except ValueError as error:
     print(error)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
@@ -285,7 +286,7 @@ def test_a_bomb_takes_no_more_than_its_pixels(side: int, tmp_path: Path) -> None
     head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     path = tmp_path / "bomb.png"
     path.write_bytes(
-        headers.PNG + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+        image_headers.PNG + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
     )
     done = subprocess.run(
         [sys.executable, "-c", PEAK, str(path)],
@@ -299,7 +300,7 @@ def test_a_bomb_takes_no_more_than_its_pixels(side: int, tmp_path: Path) -> None
         assert "has 60000 x 60000 pixels, 3600 megapixels; at most 200" in words[0]
         assert int(megabytes) < 16
     else:
-        assert not words and int(megabytes) < images.BYTES_PER_PIXEL * side**2 // 2**20
+        assert not words and int(megabytes) < image_io.BYTES_PER_PIXEL * side**2 // 2**20
 
 
 # --- weights files --------------------------------------------------------------------------------
@@ -308,7 +309,7 @@ def test_a_bomb_takes_no_more_than_its_pixels(side: int, tmp_path: Path) -> None
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     arrays = {"a/kernel": np.arange(500, dtype=np.float32), "a/bias": np.ones(3, np.float32)}
-    checkpoints.write_arrays(tmp_path / "w.weights.h5", arrays, {"recipe": {}})
+    weights_files.write_arrays(tmp_path / "w.weights.h5", arrays, {"recipe": {}})
     return tmp_path / "w.weights.h5"
 
 
@@ -317,18 +318,18 @@ def test_a_changed_bit_is_found_and_its_variable_named(weights: Path) -> None:
     data[data.index(np.float32(123).tobytes() + np.float32(124).tobytes())] ^= 1
     weights.write_bytes(data)
     with pytest.raises(ValueError, match="damaged.*a/kernel"):
-        checkpoints.read_arrays(weights)
+        weights_files.read_arrays(weights)
 
 
 def test_every_value_is_guarded(weights: Path) -> None:
     """Any byte of the values changed is an error or the same values, never other ones."""
-    whole, (wanted, _) = weights.read_bytes(), checkpoints.read_arrays(weights)
+    whole, (wanted, _) = weights.read_bytes(), weights_files.read_arrays(weights)
     for place in np.random.default_rng(0).integers(0, len(whole), 150):
         data = bytearray(whole)
         data[place] ^= 0x10
         weights.write_bytes(data)
         try:
-            arrays, _ = checkpoints.read_arrays(weights)
+            arrays, _ = weights_files.read_arrays(weights)
         except ValueError:
             continue
         for name in wanted.keys() & arrays.keys():  # other names are named when it is loaded
@@ -373,33 +374,34 @@ def test_a_weights_file_holds_its_own_numbers_only(
 ) -> None:
     rewritten(weights, change)
     with pytest.raises(ValueError, match=message):
-        checkpoints.read_arrays(weights)
+        weights_files.read_arrays(weights)
 
 
 def test_a_link_to_another_file_is_a_missing_variable(weights: Path, tmp_path: Path) -> None:
-    checkpoints.write_arrays(tmp_path / "other.h5", {"a/kernel": np.zeros(500, np.float32)}, {})
+    weights_files.write_arrays(tmp_path / "other.h5", {"a/kernel": np.zeros(500, np.float32)}, {})
     rewritten(
         weights,
         lambda file: file.__setitem__("a/kernel", h5py.ExternalLink("other.h5", "a/kernel")),
     )
-    arrays, _ = checkpoints.read_arrays(weights)
+    arrays, _ = weights_files.read_arrays(weights)
     assert arrays.keys() == {"a/bias"}
 
 
 def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
     for step in (2, 4):
-        checkpoints.save(tmp_path, step, [], {"cursor": [0, step]})
+        weights_files.save(tmp_path, step, [], {"cursor": [0, step]})
     newest = tmp_path / "step-00000004.h5"
     newest.write_bytes(newest.read_bytes()[:100])
     with pytest.raises(ValueError, match="00000004.h5 is damaged.*Delete it to go on from"):
-        checkpoints.restore(tmp_path, [])
+        weights_files.restore(tmp_path, [])
     newest.unlink()
-    assert checkpoints.restore(tmp_path, []) == (2, {"cursor": [0, 2]})
+    assert weights_files.restore(tmp_path, []) == (2, {"cursor": [0, 2]})
 
 
 def test_the_shipped_weights_are_shown_by_their_hash() -> None:
-    from residual_encoder import files, inference
+    from residual_encoder.inference import colorizer
+    from residual_encoder.utils import files
 
-    path = inference.shipped_weights()
+    path = colorizer.shipped_weights()
     shown = (path.with_name(f"{path.name}.sha256")).read_text().split()[0]
     assert re.fullmatch("[0-9a-f]{64}", shown) and shown == files.sha256(path)

@@ -15,12 +15,15 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
-from residual_encoder import datasets, inference, litert, metrics, scenes
-from residual_encoder.colorspace import GRAYS
-from residual_encoder.datasets import DataConfig
-from residual_encoder.inference import Loaded
-from residual_encoder.litert import LitertConfig
-from residual_encoder.networks import any_size, layers
+from residual_encoder.data import input_pipeline, scenes
+from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.evaluation import metrics
+from residual_encoder.export import litert
+from residual_encoder.export.litert import LitertConfig
+from residual_encoder.imaging.colorspace import GRAYS
+from residual_encoder.inference import colorizer as colorizer_module
+from residual_encoder.inference.colorizer import Loaded
+from residual_encoder.models import any_size, layers
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -34,7 +37,7 @@ def _installed() -> None:
 @pytest.fixture(scope="module", autouse=True)
 def loaded(soft_weights: Path) -> Iterator[Loaded]:
     """Loaded once for all, as that takes a second."""
-    loaded = inference.load_network(soft_weights)
+    loaded = colorizer_module.load_network(soft_weights)
     with pytest.MonkeyPatch.context() as patch:
         real = litert.load_network
         ours = str(soft_weights)
@@ -217,7 +220,7 @@ def test_without_litert_a_line_says_what_to_install(
 # --- the shipped weights --------------------------------------------------------------------------
 
 
-def at_its_own_size(run: litert.Runner, colorizer: inference.Colorizer) -> Any:
+def at_its_own_size(run: litert.Runner, colorizer: colorizer_module.Colorizer) -> Any:
     """Chroma of a batch, by a LiteRT file with free sizes."""
     multiple = colorizer.recipe.multiple
 
@@ -236,7 +239,7 @@ def at_its_own_size(run: litert.Runner, colorizer: inference.Colorizer) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", litert.PRECISIONS)
 def test_shipped_weights_on_photographs(precision: str, shared: Path, tmp_path: Path) -> None:
-    path, weights = tmp_path / "phone.tflite", inference.shipped_weights()
+    path, weights = tmp_path / "phone.tflite", colorizer_module.shipped_weights()
     command = [sys.executable, str(ROOT / "tools" / "export.py"), "--format=litert"]
     command += [f"--model={weights}", f"--output={path}", f"--precision={precision}"]
     command += ["--data=tfrecord", f"--data_dir={shared / 'data'}"]
@@ -245,17 +248,17 @@ def test_shipped_weights_on_photographs(precision: str, shared: Path, tmp_path: 
     assert f"litert, {precision}, in {path}: " in done.stdout
     assert path.stat().st_size < {"float16": 17e6, "int8": 8.5e6}[precision]
 
-    colorizer = inference.Colorizer(weights, precision="float32")
-    run, network = litert.runner(path.read_bytes()), inference.load_network(weights).network
+    colorizer = colorizer_module.Colorizer(weights, precision="float32")
+    run, network = litert.runner(path.read_bytes()), colorizer_module.load_network(weights).network
     data = DataConfig("tfrecord", data_dir=str(shared / "data"))
     size = colorizer.size
-    for batch in datasets.eval_batches(data, batch_size=10, image_size=size, limit=20):
+    for batch in input_pipeline.eval_batches(data, batch_size=10, image_size=size, limit=20):
         for gray in litert._grays(colorizer.recipe, batch.rgb.numpy()):
             difference = np.abs(run(gray[None]) - network(gray[None])).max()
             assert precision == "int8" or difference < 1 / 255
 
     def psnr(predict: Any) -> float:
-        batches = datasets.eval_batches(data, batch_size=10, image_size=224, limit=120)
+        batches = input_pipeline.eval_batches(data, batch_size=10, image_size=224, limit=120)
         space, gray = colorizer.recipe.space, colorizer.recipe.gray
         report = metrics.evaluate(predict, batches, space=space, gray=gray)
         assert report["n"] == 120

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder import checkpoints, networks
+from residual_encoder import models
+from residual_encoder.models import weights as weights_files
 from residual_encoder.recipes import RECIPES
 
 COUNT = 2000
@@ -48,7 +49,7 @@ def test_two_thousand_steps_do_not_grow(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_thousand_pictures_do_not_grow(tmp_path: Path) -> None:
     weights, recipe = tmp_path / "tiny.weights.h5", RECIPES["cnn1"]
-    checkpoints.save_weights(networks.build(recipe.network), weights, recipe.to_json())
+    weights_files.save_weights(models.build(recipe.network), weights, recipe.to_json())
     seen = resident("color", weights, COUNT)
     report("pictures", seen)
     assert len(seen) == COUNT and growth(seen) < NOISE

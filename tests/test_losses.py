@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder import colorspace, losses
-from residual_encoder.colorspace import YUV, Truth
+from residual_encoder.imaging import colorspace
+from residual_encoder.imaging.colorspace import YUV, Truth
+from residual_encoder.training import losses
 
 # Those of logits are in test_classes.py.
 CHROMA_LOSSES = [name for name in losses.LOSSES if name not in losses.LOGIT_LOSSES]

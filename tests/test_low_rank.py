@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder import vgg16
-from residual_encoder.networks import low_rank
+from residual_encoder.models import low_rank, vgg16
 
 TAPS = (*vgg16.TAPS, "block5_conv3")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder import metrics
-from residual_encoder.colorspace import LAB, YUV, rgb_to_lab
+from residual_encoder.evaluation import metrics
+from residual_encoder.imaging.colorspace import LAB, YUV, rgb_to_lab
 
 SHARED = Path(
     os.environ.get("RESIDUAL_ENCODER_SHARED", Path(__file__).resolve().parents[2] / "shared")
@@ -347,7 +347,7 @@ def test_what_is_wrong_is_said():
 @pytest.mark.slow
 def test_gray_on_imagenet_is_the_published_number():
     """Gray scores 89.1 on ctest10k (Zhang et al. 2016, Table 1); 500 photographs: 89.67 +- 0.6."""
-    from residual_encoder.datasets import DataConfig, eval_batches
+    from residual_encoder.data.input_pipeline import DataConfig, eval_batches
 
     if not (SHARED / "data" / "val-00000-of-00002").exists():
         pytest.skip(f"no ImageNet shards in {SHARED / 'data'}")

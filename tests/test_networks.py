@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder import networks
-from residual_encoder.networks import ResidualEncoderConfig
-from residual_encoder.networks.any_size import chroma_at, network_size, with_margin
-from residual_encoder.networks.layers import BatchNorm, HalfPixelUpsample2, Upsample2
+from residual_encoder import models
+from residual_encoder.models.any_size import chroma_at, network_size, with_margin
+from residual_encoder.models.factory import ResidualEncoderConfig
+from residual_encoder.models.layers import BatchNorm, HalfPixelUpsample2, Upsample2
 from residual_encoder.recipes import RECIPES
 
 # name: (trainable, frozen in the trunk)
@@ -63,16 +63,16 @@ def count(variables):
 @pytest.fixture(scope="module")
 def network():
     keras.utils.set_random_seed(1)
-    return networks.build(ResidualEncoderConfig())
+    return models.build(ResidualEncoderConfig())
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_parameter_counts(name):
     recipe = RECIPES[name]
-    model = networks.build(
+    model = models.build(
         recipe.network, train_trunk=recipe.train_trunk, frozen_blocks=recipe.frozen_blocks
     )
-    trunk = networks.trunk_of(model)
+    trunk = models.trunk_of(model)
     frozen = count(trunk.non_trainable_variables) if trunk else 0
     assert (count(model.trainable_variables), frozen) == PARAMETERS[name]
 
@@ -121,7 +121,7 @@ def test_initial_weights_are_the_scripts(network):
 @pytest.mark.parametrize("name", ["tinyclouds2016", "modern"])
 def test_every_trainable_variable_has_a_gradient(name, rng):
     assert_gradients_everywhere(
-        networks.build(RECIPES[name].network, train_trunk=name == "modern"), rng
+        models.build(RECIPES[name].network, train_trunk=name == "modern"), rng
     )
 
 
@@ -143,7 +143,7 @@ def everything():
     """All options at once."""
     keras.utils.set_random_seed(1)
     options = {"activation": "leaky_relu", "dropout": 0.25, "upsampling": "half_pixel", "taps": 5}
-    return networks.build(ResidualEncoderConfig(**options), train_trunk=True)
+    return models.build(ResidualEncoderConfig(**options), train_trunk=True)
 
 
 def test_the_default_options_change_nothing(network):
@@ -178,16 +178,16 @@ def test_shapes_with_five_taps(everything):
     assert {n: v.shape[1:] for n, v in zip(expected, values, strict=True)} == expected
     assert everything.get_layer("color5").kernel_size == (1, 1)
     assert everything.get_layer("color4").kernel_size == (3, 3)
-    assert networks.multiple_of(ResidualEncoderConfig(taps=5)) == 16
+    assert models.multiple_of(ResidualEncoderConfig(taps=5)) == 16
 
 
 def test_parameters_of_five_taps_by_hand():
-    model = networks.build(ResidualEncoderConfig(taps=5))
+    model = models.build(ResidualEncoderConfig(taps=5))
     more = 2 * 512 + (512 * 512 + 2 * 512)  # pool5_bn; color5 with its norm
     more += (9 - 1) * 512 * 256  # color4 is 3x3 instead of 1x1
     assert count(model.trainable_variables) == 504_407 + more
     # conv5_1, conv5_2 and conv5_3, with their biases
-    assert count(networks.trunk_of(model).weights) == 7_635_264 + 3 * (9 * 512 * 512 + 512)
+    assert count(models.trunk_of(model).weights) == 7_635_264 + 3 * (9 * 512 * 512 + 512)
 
 
 def test_gradients_reach_everything_with_all_options(everything, rng):
@@ -203,7 +203,7 @@ def test_gradients_reach_everything_with_all_options(everything, rng):
     ],
 )
 def test_activations_by_hand(activation, expected):
-    model = networks.build(ResidualEncoderConfig(activation=activation))
+    model = models.build(ResidualEncoderConfig(activation=activation))
     names = [f"color{k}_{activation}" for k in range(5)]
     for layer in map(model.get_layer, names):
         np.testing.assert_allclose(layer(np.array([-1.0, 0.0, 2.0])), expected, atol=1e-6)
@@ -223,7 +223,7 @@ def test_dropout_drops_in_training_only_and_keeps_the_mean(everything):
 
 def test_random_states_are_called_alike_in_every_network_of_a_process():
     config = ResidualEncoderConfig(dropout=0.5)
-    paths = [[v.path for v in networks.build(config).variables] for _ in range(2)]
+    paths = [[v.path for v in models.build(config).variables] for _ in range(2)]
     assert paths[0] == paths[1]
     assert "color3_dropout/seed_generator_state" in paths[0]
 
@@ -393,17 +393,17 @@ def test_a_margin_is_the_border_mirrored(rng):
 
 def test_deployable_is_the_same_function_without_batch_norm_in_the_trunk(rng):
     config = RECIPES["modern"].network
-    trained = networks.build(config, train_trunk=True, trunk_batch_norm=True)
+    trained = models.build(config, train_trunk=True, trunk_batch_norm=True)
     gray = rng.uniform(size=(2, 16, 16, 1)).astype(np.float32)
     for _ in range(3):
         trained(gray, training=True)  # moves the moving averages
-    plain = networks.deployable(trained, config)
+    plain = models.deployable(trained, config)
     assert not any("conv" in v.path and "_bn" in v.path for v in plain.weights)
     np.testing.assert_allclose(plain(gray), trained(gray, training=False), atol=2e-4)
 
 
 def test_bfloat16_keeps_float32_weights_and_output():
-    model = networks.build(ResidualEncoderConfig(), precision="bfloat16")
+    model = models.build(ResidualEncoderConfig(), precision="bfloat16")
     assert model.get_layer("color3").compute_dtype == "bfloat16"
     assert {v.dtype for v in model.weights} == {"float32"}
     assert model(np.zeros((1, 8, 8, 1), np.float32)).dtype == "float32"

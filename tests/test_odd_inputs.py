@@ -24,8 +24,9 @@ import tifffile
 from conftest import ROOT
 from PIL import Image, ImageOps
 
-from residual_encoder import album, images
-from residual_encoder.inference import Colorizer
+from residual_encoder.imaging import image_io
+from residual_encoder.inference import batch
+from residual_encoder.inference.colorizer import Colorizer
 
 HEIGHT, WIDTH = 24, 40
 
@@ -171,7 +172,7 @@ class Run(NamedTuple):
 
     source: Path
     output: Path
-    summary: album.Summary
+    summary: batch.Summary
     untouched: bool
 
 
@@ -197,8 +198,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, soft_weights: Path) -> Run:
     (source / "folder.png" / "inside.png").write_bytes(CASES["gray.png"].data)
     os.mkfifo(source / "pipe.png")
     before = fingerprints(folder)
-    config = album.AlbumConfig((str(source),), str(output), model=str(soft_weights))
-    summary = album.colorize_files(config)
+    config = batch.AlbumConfig((str(source),), str(output), model=str(soft_weights))
+    summary = batch.colorize_files(config)
     after = fingerprints(folder)
     return Run(source, output, summary, before.items() <= after.items())
 
@@ -294,10 +295,10 @@ def test_a_folder_without_permission_is_a_line(
     closed_folder: Path, soft_weights: Path, tmp_path: Path
 ) -> None:
     (closed_folder.parent / "a.png").write_bytes(CASES["gray.png"].data)
-    config = album.AlbumConfig(
+    config = batch.AlbumConfig(
         (str(closed_folder.parent),), str(tmp_path / "out"), model=str(soft_weights)
     )
-    summary = album.colorize_files(config)
+    summary = batch.colorize_files(config)
     assert summary.colored == 1
     assert summary.failed == {closed_folder: f"{closed_folder}: Permission denied"}
 
@@ -318,8 +319,8 @@ def test_a_file_without_permission_is_a_line(
         with open(tmp_path / name, "wb") as file:
             file.write(CASES["gray.png"].data)
     inputs = (str(tmp_path / "a.png"), str(tmp_path / "b.bmp"))
-    config = album.AlbumConfig(inputs, str(tmp_path / "out"), model=str(soft_weights))
-    summary = album.colorize_files(config)
+    config = batch.AlbumConfig(inputs, str(tmp_path / "out"), model=str(soft_weights))
+    summary = batch.colorize_files(config)
     assert summary.colored == 1 and "Permission denied" in summary.failed[tmp_path / "a.png"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.bmp"]
 
@@ -329,7 +330,7 @@ def test_a_file_without_permission_is_a_line(
 MEASURE = """
 import resource, sys
 import numpy as np
-from residual_encoder.inference import Colorizer
+from residual_encoder.inference.colorizer import Colorizer
 colorizer = Colorizer(sys.argv[1])
 colorizer.colorize(np.zeros((90, 120), np.uint8))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -345,11 +346,11 @@ def test_100_megapixels_stay_within_the_stated_memory(
 ) -> None:
     """12,000 x 8,000 in a process of its own, beyond what the network itself takes."""
     source, target = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
-    images.write(source, soft(8000, 12000, dtype=dtype))
+    image_io.write(source, soft(8000, 12000, dtype=dtype))
     command = [sys.executable, "-c", MEASURE, str(soft_weights), str(source), str(target)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     kibibytes = int(done.stdout)
-    per_pixel = images.BYTES_PER_PIXEL * np.dtype(dtype).itemsize
+    per_pixel = image_io.BYTES_PER_PIXEL * np.dtype(dtype).itemsize
     assert kibibytes * 1024 < 96e6 * per_pixel
     with Image.open(target) if suffix == ".jpg" else tifffile.TiffFile(target) as written:
         size = written.size[::-1] if suffix == ".jpg" else written.pages[0].shape[:2]

@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder import images, page, proofs
-from residual_encoder.inference import Colorizer
+from residual_encoder.apps.web import preview
+from residual_encoder.apps.web import server as server_module
+from residual_encoder.imaging import image_io
+from residual_encoder.inference.colorizer import Colorizer
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -40,9 +42,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     gray = 0.5 + 0.4 * np.sin(9 * x + 4 * y)
     u8, u16 = np.rint(gray * 255).astype(np.uint8), np.rint(gray * 65535).astype(np.uint16)
     alpha = np.rint(x * 255).astype(np.uint8)
-    images.write(folder / "old photo.jpg", u8)
-    images.write(folder / "deep.png", u16)
-    images.write(folder / "clear.png", np.dstack([u8, u8, u8, alpha]))
+    image_io.write(folder / "old photo.jpg", u8)
+    image_io.write(folder / "deep.png", u16)
+    image_io.write(folder / "clear.png", np.dstack([u8, u8, u8, alpha]))
     whole = (folder / "old photo.jpg").read_bytes()
     (folder / "broken.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "notes.png").write_text("<img src=x onerror=alert(1)>")
@@ -80,8 +82,8 @@ def test_the_network_runs_once(colorizer, photos, monkeypatch) -> None:
     monkeypatch.setattr(
         colorizer, "small_chroma", lambda gray: calls.append(gray.shape) or small_chroma(gray)
     )
-    proof = proofs.pull(colorizer, photos.deep)
-    none, some, more = (proofs.paint(colorizer, proof, saturation) for saturation in (0, 1, 2))
+    proof = preview.pull(colorizer, photos.deep)
+    none, some, more = (preview.paint(colorizer, proof, saturation) for saturation in (0, 1, 2))
     assert len(calls) == 1
     assert np.ptp(none, axis=-1).max() <= 1
     assert np.ptp(some, axis=-1).mean() > 1
@@ -90,23 +92,23 @@ def test_the_network_runs_once(colorizer, photos, monkeypatch) -> None:
 
 
 def test_a_small_picture_is_its_own_proof(colorizer, photos) -> None:
-    proof = proofs.pull(colorizer, photos.jpeg)
-    painted = proofs.paint(colorizer, proof, 1.0)
+    proof = preview.pull(colorizer, photos.jpeg)
+    painted = preview.paint(colorizer, proof, 1.0)
     np.testing.assert_array_equal(painted, colorizer.colorize(photos.jpeg))
 
 
 def test_a_large_picture_is_made_smaller(colorizer, tmp_path) -> None:
-    images.write(tmp_path / "wide.png", np.full((400, 4000), 40_000, np.uint16))
-    proof = proofs.pull(colorizer, tmp_path / "wide.png")
+    image_io.write(tmp_path / "wide.png", np.full((400, 4000), 40_000, np.uint16))
+    proof = preview.pull(colorizer, tmp_path / "wide.png")
     assert (proof.height, proof.width) == (400, 4000)
     assert proof.picture.pixels.shape == (160, 1600)
     assert np.unique(proof.picture.pixels) == [40_000 >> 8]
 
 
 def test_what_is_clear_is_shown_on_white(colorizer, photos) -> None:
-    proof = proofs.pull(colorizer, photos.clear)
-    painted = proofs.paint(colorizer, proof, 0.0)
-    gray = images.read(photos.clear).pixels.astype(float)
+    proof = preview.pull(colorizer, photos.clear)
+    painted = preview.paint(colorizer, proof, 0.0)
+    gray = image_io.read(photos.clear).pixels.astype(float)
     opacity = photos.alpha / 255
     assert np.abs(painted - (opacity * gray + (1 - opacity) * 255)[..., None]).max() <= 2
 
@@ -115,13 +117,13 @@ def test_the_file_is_what_the_command_line_writes(
     colorizer, photos, command_line, tmp_path
 ) -> None:
     for source in (photos.jpeg, photos.deep, photos.clear):
-        made = proofs.develop(colorizer, proofs.pull(colorizer, source), VIVID, tmp_path)
+        made = preview.develop(colorizer, preview.pull(colorizer, source), VIVID, tmp_path)
         assert made.read_bytes() == (command_line / source.name).read_bytes()
 
 
 def test_a_bad_file_is_named_without_its_folder(colorizer, photos) -> None:
     with pytest.raises(ValueError, match="^broken.jpg is a truncated JPEG"):
-        proofs.pull(colorizer, photos.broken)
+        preview.pull(colorizer, photos.broken)
 
 
 # --- what is said before the page opens -----------------------------------------------------------
@@ -132,7 +134,7 @@ def test_a_bad_file_is_named_without_its_folder(colorizer, photos) -> None:
 )
 def test_wrong_options(options, words) -> None:
     with pytest.raises(ValueError, match=words):
-        page.PageConfig(**options)
+        server_module.PageConfig(**options)
 
 
 def test_without_gradio(monkeypatch, tmp_path) -> None:
@@ -140,17 +142,17 @@ def test_without_gradio(monkeypatch, tmp_path) -> None:
         monkeypatch.setenv(name, "")  # so that it is put back
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(OSError, match="pip install -r requirements-page.txt"):
-        page.serve(page.PageConfig(model=str(tmp_path)))
+        server_module.serve(server_module.PageConfig(model=str(tmp_path)))
 
 
 def test_ports(monkeypatch) -> None:
-    with socket.create_server((page.HOST, 0)) as taken:
+    with socket.create_server((server_module.HOST, 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"port {port}: Address already in use"):
-            page._listen(page.HOST, port)
-        monkeypatch.setattr(page, "FIRST_PORT", port)
-        with page._listen(page.HOST, None) as found:
-            assert port < found.getsockname()[1] < port + page.PORTS
+            server_module._listen(server_module.HOST, port)
+        monkeypatch.setattr(server_module, "FIRST_PORT", port)
+        with server_module._listen(server_module.HOST, None) as found:
+            assert port < found.getsockname()[1] < port + server_module.PORTS
 
 
 # --- in the browser -------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ def address(soft_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """The tool as a user runs it; at the end it leaves no file, and has asked nobody anything."""
     pytest.importorskip("gradio", reason="Gradio is not installed")
     temporary = tmp_path_factory.mktemp("temporary")
-    with socket.create_server((page.HOST, 0)) as proxy:
+    with socket.create_server((server_module.HOST, 0)) as proxy:
         at = "http://{}:{}".format(*proxy.getsockname())
         environment = os.environ | {"TMPDIR": str(temporary), "http_proxy": at, "https_proxy": at}
         command = ["tools/demo.py", f"--model={soft_weights}", "--port=0", "--max_megabytes=1"]
@@ -247,7 +249,7 @@ def test_upload_drag_saturate_and_download(visit, photos, command_line) -> None:
     visit.wait_for_function(
         "old => [...document.querySelectorAll('#comparison img')].pop().src != old", arg=plain
     )
-    fetch = lambda url: images.decode(visit.request.get(url).body()).rgb  # noqa: E731
+    fetch = lambda url: image_io.decode(visit.request.get(url).body()).rgb  # noqa: E731
     vivid = fetch(colored(visit))
     assert np.ptp(vivid, axis=-1).mean() > 1.3 * np.ptp(fetch(plain), axis=-1).mean()
 

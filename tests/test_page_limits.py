@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder import images, page
+from residual_encoder.apps.web import server as server_module
+from residual_encoder.imaging import image_io
 
 pytestmark = pytest.mark.slow
 httpx = pytest.importorskip("httpx", reason="httpx comes with Gradio, which is not installed")
@@ -49,11 +50,11 @@ def server(soft_weights: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def picture() -> bytes:
     y, x = np.mgrid[:120, :160]
-    return images.encode(np.rint(128 + 60 * np.sin(x / 9 + y / 7)).astype(np.uint8), ".jpg")
+    return image_io.encode(np.rint(128 + 60 * np.sin(x / 9 + y / 7)).astype(np.uint8), ".jpg")
 
 
 def test_it_listens_at_this_computer_alone(server: Server) -> None:
-    assert page.PageConfig().host == "127.0.0.1"
+    assert server_module.PageConfig().host == "127.0.0.1"
     port = int(server.address.rpartition(":")[2])
     own = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
     for host in own - {"127.0.0.1", "127.0.1.1"}:
@@ -152,6 +153,9 @@ def test_32_at_once_are_served_or_refused_and_memory_stays(server: Server, pictu
         seen.append(round(resident(server.pid), 1))
     counts = {end: ends.count(end) for end in set(ends)}
     print(f"page: {counts}, MiB after each {AT_ONCE}: {seen}")
-    assert set(counts) <= {"colored", "refused"} and counts["colored"] >= 4 * page.WAITING // 2
+    assert (
+        set(counts) <= {"colored", "refused"}
+        and counts["colored"] >= 4 * server_module.WAITING // 2
+    )
     assert seen[-1] - seen[0] < GROWTH
     assert visit(server, number, picture) == "colored"  # and it goes on

@@ -6,8 +6,8 @@ import sys
 import pytest
 from test_benchmark import DATA, TINY
 
-from residual_encoder import benchmark
-from residual_encoder.benchmark import BenchmarkConfig
+from residual_encoder.apps import benchmark
+from residual_encoder.apps.benchmark import BenchmarkConfig
 
 # Prints what it was asked; compiled it is twice as fast, and every run is a little faster.
 FAKE = """

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder.networks import phases
-from residual_encoder.networks.layers import HalfPixelUpsample2, Upsample2
+from residual_encoder.models import subpixel_conv
+from residual_encoder.models.layers import HalfPixelUpsample2, Upsample2
 
 
 def test_kernel_by_hand():
@@ -13,7 +13,7 @@ def test_kernel_by_hand():
     center = np.zeros((3, 3, 1, 1), np.float32)
     center[1, 1] = 5
     picture = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
-    y = tf.nn.conv2d(picture, phases.kernel_of(center), 2, "SAME")
+    y = tf.nn.conv2d(picture, subpixel_conv.kernel_of(center), 2, "SAME")
     np.testing.assert_array_equal(y[0, 0, 1], 5 * picture[0, [0, 0, 1, 1], [2, 3, 2, 3], 0])
     np.testing.assert_array_equal(tf.nn.depth_to_space(y, 2), 5 * picture)
 
@@ -21,7 +21,7 @@ def test_kernel_by_hand():
 def test_kernel_is_the_convolution(rng):
     x = rng.normal(size=(2, 6, 10, 3)).astype(np.float32)
     kernel = rng.normal(size=(3, 3, 3, 2)).astype(np.float32)
-    y = tf.nn.depth_to_space(tf.nn.conv2d(x, phases.kernel_of(kernel), 2, "SAME"), 2)
+    y = tf.nn.depth_to_space(tf.nn.conv2d(x, subpixel_conv.kernel_of(kernel), 2, "SAME"), 2)
     np.testing.assert_allclose(y, tf.nn.conv2d(x, kernel, 1, "SAME"), atol=1e-5)
 
 
@@ -33,7 +33,7 @@ def test_convolved_double(layer, size, rng):
     kernel = rng.normal(size=(3, 3, 4, 3)).astype(np.float32)
     wanted = tf.nn.conv2d(layer().resized(x), kernel, 1, "SAME")
     double = tf.function(
-        lambda x: phases.convolved_double(x, kernel, layer().shares()),
+        lambda x: subpixel_conv.convolved_double(x, kernel, layer().shares()),
         input_signature=[tf.TensorSpec([None, None, None, 4])],
     )
     np.testing.assert_allclose(tf.nn.depth_to_space(double(x), 2), wanted, atol=2e-5)
@@ -42,8 +42,8 @@ def test_convolved_double(layer, size, rng):
 def test_convolved_double_in_bfloat16(rng):
     x = tf.cast(rng.normal(size=(1, 4, 4, 8)), tf.bfloat16)
     kernel = rng.normal(size=(3, 3, 8, 3)).astype(np.float32)
-    y = phases.convolved_double(x, kernel, Upsample2().shares())
+    y = subpixel_conv.convolved_double(x, kernel, Upsample2().shares())
     assert y.dtype == tf.bfloat16
-    exact = phases.convolved_double(tf.cast(x, tf.float32), kernel, Upsample2().shares())
+    exact = subpixel_conv.convolved_double(tf.cast(x, tf.float32), kernel, Upsample2().shares())
     error = np.abs(tf.cast(y, tf.float32) - exact)
     assert 0 < error.max() < 0.03 * np.abs(exact).max()  # some roundings of 2 ** -9

@@ -10,17 +10,27 @@ import pytest
 import tensorflow as tf
 from test_training import ONE, SCENES, config, saved, small_square
 
-from residual_encoder import adversarial, checkpoints, colorspace, decoding, networks, showcase
-from residual_encoder.adversarial import discriminator, discriminator_loss, network_loss, player
-from residual_encoder.evaluation import EvaluateConfig, evaluate_model
-from residual_encoder.export import export_saved_model
-from residual_encoder.inference import Colorizer
-from residual_encoder.losses import tanh_l1
-from residual_encoder.networks import CnnConfig, Pix2PixConfig
-from residual_encoder.networks.pix2pix import PictureNorm
+from residual_encoder import models
+from residual_encoder.data import preprocessing
+from residual_encoder.evaluation import showcase
+from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
+from residual_encoder.export.saved_model import export_saved_model
+from residual_encoder.imaging import colorspace
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models import weights
+from residual_encoder.models.factory import CnnConfig, Pix2PixConfig
+from residual_encoder.models.pix2pix import PictureNorm
 from residual_encoder.recipes import RECIPES, Adversarial, Recipe
-from residual_encoder.training import train
-from residual_encoder.workdir import read_metrics
+from residual_encoder.training import adversarial
+from residual_encoder.training.adversarial import (
+    discriminator,
+    discriminator_loss,
+    network_loss,
+    player,
+)
+from residual_encoder.training.losses import tanh_l1
+from residual_encoder.training.trainer import train
+from residual_encoder.training.workdir import read_metrics
 
 RIVAL = Adversarial(widths=(4, 8))
 TINY = dataclasses.replace(
@@ -45,7 +55,7 @@ def rgb(rng):
 
 @pytest.fixture(scope="module")
 def generator():
-    return networks.build(Pix2PixConfig())
+    return models.build(Pix2PixConfig())
 
 
 def test_levels_of_the_published_generator(generator):
@@ -71,7 +81,7 @@ def test_parameters_by_hand(generator):
 
 
 def test_initial_weights_are_the_published(rgb):
-    for model in (networks.build(Pix2PixConfig((64, 64))), discriminator(RECIPES["pix2pix"]).model):
+    for model in (models.build(Pix2PixConfig((64, 64))), discriminator(RECIPES["pix2pix"]).model):
         kernels = [v.numpy().ravel() for v in model.weights if v.path.endswith("kernel")]
         assert np.concatenate(kernels).std() == pytest.approx(0.02, rel=0.02)
         gammas = np.concatenate([v.numpy() for v in model.weights if v.path.endswith("gamma")])
@@ -80,7 +90,7 @@ def test_initial_weights_are_the_published(rgb):
 
 @pytest.mark.parametrize("size", [(16, 32), (10, 13), (1, 50), (3, 2)])
 def test_any_size_is_padded_at_its_border_and_cropped(size, rng):
-    model = networks.build(Pix2PixConfig((4, 8, 8, 8)))
+    model = models.build(Pix2PixConfig((4, 8, 8, 8)))
     for variable in model.weights:
         variable.assign(rng.uniform(0.1, 1, variable.shape) / 10)
     gray = rng.uniform(size=(2, *size, 1)).astype(np.float32)
@@ -95,14 +105,14 @@ def test_any_size_is_padded_at_its_border_and_cropped(size, rng):
 
 
 def test_dropout_is_for_training_only(rng):
-    model = networks.build(Pix2PixConfig((4, 8, 8, 8)))
+    model = models.build(Pix2PixConfig((4, 8, 8, 8)))
     gray = rng.uniform(size=(1, 16, 16, 1)).astype(np.float32)
     np.testing.assert_array_equal(model(gray), model(gray))
     assert np.any(model(gray, training=True).numpy() != model(gray, training=True))
 
 
 def test_tanh_is_ab_over_128():
-    model = networks.build(Pix2PixConfig((4,)))
+    model = models.build(Pix2PixConfig((4,)))
     for variable in model.weights:
         variable.assign(tf.zeros_like(variable))
     model.get_layer("ab").bias.assign(np.arctanh([0.5, -0.25]))
@@ -118,7 +128,7 @@ def test_tanh_is_ab_over_128():
 def test_patches_are_70_by_70(monkeypatch):
     """Which pixels one of the 30x30 words depends on, by gradient; norm would join all."""
     monkeypatch.setattr(PictureNorm, "call", lambda self, x: x)
-    model = networks.build_discriminator((64, 128, 256, 512))
+    model = models.build_discriminator((64, 128, 256, 512))
     for variable in model.weights:
         variable.assign(tf.abs(variable))
     gray, chroma = tf.ones([1, 256, 256, 1]), tf.ones([1, 256, 256, 2])
@@ -173,7 +183,7 @@ def test_l1_is_in_tanh_units():
 
 def players(recipe, precision="float32"):
     keras.utils.set_random_seed(5)
-    network = player(networks.build(recipe.network, precision=precision), recipe, "optimizer")
+    network = player(models.build(recipe.network, precision=precision), recipe, "optimizer")
     return network, discriminator(recipe, precision)
 
 
@@ -325,7 +335,9 @@ def test_crops_of_a_fixed_share_anywhere():
     share = 256 / 286
     windows = np.array(
         [
-            decoding.square(tf.constant(286), tf.constant(300), share, tf.constant([1, n]), share)
+            preprocessing.square(
+                tf.constant(286), tf.constant(300), share, tf.constant([1, n]), share
+            )
             for n in range(60)
         ]
     )
@@ -354,7 +366,7 @@ def test_a_run_says_all_losses_and_keeps_both_networks(trained):
     arrays, _ = saved(trained)
     kept = {"down1/kernel", "discriminator1/kernel", "optimizer/iteration"}
     assert kept | {"discriminator_optimizer/iteration"} <= arrays.keys()
-    best, about = checkpoints.read_arrays(trained / "checkpoints" / checkpoints.BEST)
+    best, about = weights.read_arrays(trained / "checkpoints" / weights.BEST)
     assert not [path for path in best if "discriminator" in path or "optimizer" in path]
     assert Recipe.from_json(about["recipe"]) == TINY
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder import colorspace, images, metrics, showcase
-from residual_encoder.inference import PRETRAINED, Colorizer, shipped_weights
+from residual_encoder.evaluation import metrics, showcase
+from residual_encoder.imaging import colorspace, image_io
+from residual_encoder.inference.colorizer import PRETRAINED, Colorizer, shipped_weights
 
 MEGABYTES = 25  # what a clone should have to carry at most
 
@@ -43,10 +44,10 @@ def test_keeps_the_gray(colorizer):
 
 def test_a_clone_colors_a_photograph_in_one_command(tmp_path):
     source = tmp_path / "coffee.png"
-    images.write(source, showcase.luma_u8(dict(showcase.photographs())["coffee"]))
+    image_io.write(source, showcase.luma_u8(dict(showcase.photographs())["coffee"]))
     command = [sys.executable, "tools/colorize.py", str(source), f"--output={tmp_path / 'out'}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    colored = images.read(tmp_path / "out" / "coffee.png").pixels
+    colored = image_io.read(tmp_path / "out" / "coffee.png").pixels
     # The wooden table is warmer than gray.
     assert np.mean(colored[300:, :, 0].astype(int) - colored[300:, :, 2]) > 5

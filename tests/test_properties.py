@@ -15,10 +15,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from residual_encoder import classes, colorspace, guided, losses, metrics, resampling
-from residual_encoder.colorspace import COLOR_SPACES, GRAYS, Truth
-from residual_encoder.inference import Colorizer
-from residual_encoder.networks import any_size
+from residual_encoder.evaluation import metrics
+from residual_encoder.imaging import ab_quantization, colorspace, guided_filter, resizing
+from residual_encoder.imaging.colorspace import COLOR_SPACES, GRAYS, Truth
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models import any_size
+from residual_encoder.training import losses
 
 settings.register_profile("ours", max_examples=25, deadline=None, derandomize=True, database=None)
 settings.load_profile("ours")
@@ -121,7 +123,7 @@ def test_losses_and_gradients_are_finite(name, data) -> None:
 def test_losses_over_classes_are_finite(data) -> None:
     height, width = (4 * data.draw(st.integers(1, 3)) for _ in range(2))
     rgb = data.draw(arrays.arrays(np.float32, (height, width, 3), elements=UNIT))
-    shape = (1, height // 4, width // 4, len(classes.classes().ab))
+    shape = (1, height // 4, width // 4, len(ab_quantization.classes().ab))
     scale = data.draw(st.sampled_from([0.0, 1.0, 80.0]))  # at 80 a softmax is 0 and 1
     logits = tf.constant(scale * np.random.default_rng(height).normal(size=shape), tf.float32)
     with tf.GradientTape() as tape:
@@ -152,19 +154,19 @@ def test_metrics_are_numbers(truth, level, same) -> None:
 
 @given(grid(2), st.integers(1, 40), st.integers(1, 40))
 def test_resizing_keeps_the_range_and_what_is_constant(x, height, width) -> None:
-    resized = resampling.resized(x, height, width)
+    resized = resizing.resized(x, height, width)
     assert resized.shape == (height, width, 2) and np.isfinite(resized).all()
     assert resized.min() >= x.min() - 1e-6 and resized.max() <= x.max() + 1e-6
-    flat = resampling.resized(np.full_like(x, x[0, 0]), height, width)
+    flat = resizing.resized(np.full_like(x, x[0, 0]), height, width)
     np.testing.assert_allclose(flat, np.broadcast_to(x[0, 0], flat.shape), atol=1e-6)
 
 
 @given(grid(2), st.integers(0, 30), st.integers(0, 30), st.data())
 def test_enlarged_stripes_are_those_of_the_whole(small, more_rows, more_columns, data) -> None:
     height, width = small.shape[0] + more_rows, small.shape[1] + more_columns
-    whole = resampling.enlarged_rows(small, slice(0, height), height, width)
+    whole = resizing.enlarged_rows(small, slice(0, height), height, width)
     top = data.draw(st.integers(0, height - 1))
-    part = resampling.enlarged_rows(small, slice(top, height), height, width)
+    part = resizing.enlarged_rows(small, slice(top, height), height, width)
     np.testing.assert_array_equal(part, whole[top:])
     assert whole.min() >= small.min() - 1e-6 and whole.max() <= small.max() + 1e-6
 
@@ -172,7 +174,7 @@ def test_enlarged_stripes_are_those_of_the_whole(small, more_rows, more_columns,
 @given(grid(3))
 def test_guided_coefficients_give_the_chroma_back(mixed) -> None:
     gray, chroma = np.ascontiguousarray(mixed[..., :1]), np.ascontiguousarray(mixed[..., 1:])
-    found = guided.coefficients(gray, chroma)
+    found = guided_filter.coefficients(gray, chroma)
     assert np.isfinite(found).all() and found.shape == (*gray.shape[:2], 4)
     np.testing.assert_allclose(found[..., :2] * gray + found[..., 2:], chroma, atol=1e-5)
 

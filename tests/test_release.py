@@ -5,16 +5,17 @@ import hashlib
 import numpy as np
 import pytest
 
-from residual_encoder import checkpoints, release
-from residual_encoder.inference import Colorizer
+from residual_encoder.export import float16_weights
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models import weights
 
 
 def test_half_the_bytes_and_the_same_colors(soft_weights, tmp_path):
     path = tmp_path / "small.weights.h5"
-    assert release.release(soft_weights, path) < 0.5 / 255
+    assert float16_weights.release(soft_weights, path) < 0.5 / 255
     assert path.stat().st_size < 0.55 * soft_weights.stat().st_size
-    ours, about = checkpoints.read_arrays(path)
-    theirs, before = checkpoints.read_arrays(soft_weights)
+    ours, about = weights.read_arrays(path)
+    theirs, before = weights.read_arrays(soft_weights)
     assert about == before
     for name, value in theirs.items():
         np.testing.assert_allclose(ours[name], value, rtol=2**-11, atol=6e-8, err_msg=name)
@@ -24,26 +25,28 @@ def test_half_the_bytes_and_the_same_colors(soft_weights, tmp_path):
 
 
 def test_variances_beyond_float16_survive():
-    halved = release.halved({"a/kernel": np.ones((2, 2)), "a/moving_variance": np.float32([1e6])})
+    halved = float16_weights.halved(
+        {"a/kernel": np.ones((2, 2)), "a/moving_variance": np.float32([1e6])}
+    )
     assert halved["a/kernel"].dtype == np.float16
     assert halved["a/moving_variance"] == [1e6]
 
 
 def test_hash_is_that_of_the_file(soft_weights, tmp_path):
     path = tmp_path / "small.weights.h5"
-    release.release(soft_weights, path)
+    float16_weights.release(soft_weights, path)
     line = (tmp_path / "small.weights.h5.sha256").read_text()
     assert line == f"{hashlib.sha256(path.read_bytes()).hexdigest()}  small.weights.h5\n"
 
 
 def test_the_mean_of_two(soft_weights, tmp_path):
-    arrays, about = checkpoints.read_arrays(soft_weights)
+    arrays, about = weights.read_arrays(soft_weights)
     other, path = tmp_path / "other.weights.h5", tmp_path / "mean.weights.h5"
     arrays["uv/kernel"] = arrays["uv/kernel"] * 3
     arrays["uv_bn/beta"] = arrays["uv_bn/beta"] + 2
-    checkpoints.write_arrays(other, arrays, about)
-    release.release(soft_weights, path, average_with=other)
-    theirs, (ours, recipe) = checkpoints.read_arrays(soft_weights)[0], checkpoints.read_arrays(path)
+    weights.write_arrays(other, arrays, about)
+    float16_weights.release(soft_weights, path, average_with=other)
+    theirs, (ours, recipe) = weights.read_arrays(soft_weights)[0], weights.read_arrays(path)
     assert recipe == about
     np.testing.assert_allclose(ours["uv/kernel"], 2 * theirs["uv/kernel"], rtol=2**-11, atol=6e-8)
     np.testing.assert_allclose(ours["uv_bn/beta"], theirs["uv_bn/beta"] + 1, rtol=1e-6)
@@ -58,23 +61,23 @@ def test_only_weights_of_one_network_have_a_mean():
     )
     for other in others:
         with pytest.raises(ValueError, match="of one network"):
-            release.mean((arrays, one), (arrays, other))
+            float16_weights.mean((arrays, one), (arrays, other))
     with pytest.raises(ValueError, match="of one network"):
-        release.mean((arrays, one), ({"b/kernel": arrays["a/kernel"]}, one))
+        float16_weights.mean((arrays, one), ({"b/kernel": arrays["a/kernel"]}, one))
 
 
 def test_what_float16_would_spoil_is_not_written(soft_weights, tmp_path):
-    arrays, about = checkpoints.read_arrays(soft_weights)
+    arrays, about = weights.read_arrays(soft_weights)
     arrays["color4/kernel"] = arrays["color4/kernel"] * 1e9  # infinite in float16
     spoiled, path = tmp_path / "spoiled.weights.h5", tmp_path / "small.weights.h5"
-    checkpoints.write_arrays(spoiled, arrays, about)
+    weights.write_arrays(spoiled, arrays, about)
     with np.errstate(over="ignore"), pytest.raises(ValueError, match="changes chroma by"):
-        release.release(spoiled, path)
+        float16_weights.release(spoiled, path)
     assert not path.exists()
 
 
 def test_refuses_other_names_and_existing_files(soft_weights, tmp_path):
     with pytest.raises(ValueError, match="must end in .weights.h5"):
-        release.release(soft_weights, tmp_path / "small.h5")
+        float16_weights.release(soft_weights, tmp_path / "small.h5")
     with pytest.raises(FileExistsError):
-        release.release(soft_weights, soft_weights)
+        float16_weights.release(soft_weights, soft_weights)

@@ -11,17 +11,24 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder import images, training
-from residual_encoder.datasets import DataConfig
-from residual_encoder.inference import Colorizer
+from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.imaging import image_io
+from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.recipes import RECIPES
-from residual_encoder.reproduction import columns, experiments, judgments, memory, runner
+from residual_encoder.reproduction import (
+    comparison_sheets,
+    decisions,
+    experiments,
+    runner,
+    step_memory,
+)
 from residual_encoder.reproduction.claims import CLAIMS
 from residual_encoder.reproduction.experiments import BASE, BUDGETS, CODE, HYPERCOLUMN_CODE, Run
 from residual_encoder.reproduction.reproduce import ReproduceConfig, reproduce
 from residual_encoder.reproduction.runner import Place
-from residual_encoder.training import Diverged
-from residual_encoder.workdir import read_metrics
+from residual_encoder.training import trainer
+from residual_encoder.training.trainer import Diverged
+from residual_encoder.training.workdir import read_metrics
 
 SCENES = DataConfig("synthetic", synthetic_size=24)
 # Networks without a trunk: a few seconds a run.
@@ -94,7 +101,7 @@ def stop_after(monkeypatch, steps):
     def until():
         yield lambda: next(asked) >= steps
 
-    monkeypatch.setattr(training, "_until_signal", until)
+    monkeypatch.setattr(trainer, "_until_signal", until)
 
 
 @pytest.fixture
@@ -104,7 +111,7 @@ def trained(monkeypatch):
 
     def train(config):
         called.append(config.workdir.rsplit("/", 1)[-1])
-        return training.train(config)
+        return trainer.train(config)
 
     monkeypatch.setattr(runner, "train", train)
     return called
@@ -155,8 +162,10 @@ def _check_report(folder):
     for text in ("gray: lightness", "true chroma: lightness, lab", "67,458", "GFLOP"):
         assert text in page
     assert 'src="http' not in page
-    for name in (columns.VALIDATION, columns.SHOWCASE):
-        assert images.read(folder / name).rgb.shape[1] > 4 * columns.SIDE  # gray, two nets, truth
+    for name in (comparison_sheets.VALIDATION, comparison_sheets.SHOWCASE):
+        assert (
+            image_io.read(folder / name).rgb.shape[1] > 4 * comparison_sheets.SIDE
+        )  # gray, two nets, truth
 
 
 def test_a_finished_run_left_what_claims_need(tmp_path):
@@ -178,7 +187,7 @@ def test_a_run_that_diverges_is_a_result(tmp_path, monkeypatch):
     run = next(r for r in experiments.plan(TINY, SCENES) if r.name == CNN1)
 
     def diverge(config):
-        training.train(config)
+        trainer.train(config)
         raise Diverged("The loss is nan by step 4")
 
     monkeypatch.setattr(runner, "train", diverge)
@@ -203,7 +212,7 @@ def test_a_run_measured_on_its_way_is_compared_by_its_last_weights(tmp_path):
     run = Run("watched", recipe, SCENES, evaluations=2)
     result = runner.finish(run, Place(tmp_path, TINY, "none"))
     assert result.evaluation["model"]["name"] == runner.LAST
-    steps, _ = judgments.watched(result)
+    steps, _ = decisions.watched(result)
     assert steps.tolist() == [2, 4]
 
 
@@ -211,11 +220,11 @@ def test_a_run_measured_on_its_way_is_compared_by_its_last_weights(tmp_path):
 
 
 def test_memory_of_a_step_grows_with_the_batch():
-    one, four = (memory.step_memory(RECIPES["cnn1"], batch, 128, 2048) for batch in (1, 8))
+    one, four = (step_memory.step_memory(RECIPES["cnn1"], batch, 128, 2048) for batch in (1, 8))
     adam = 3 * 67_458 + 256  # weights and two moments; moving averages and counters are a few
-    assert one.weights == pytest.approx(adam * 4 / memory.MIB, rel=0.01)
+    assert one.weights == pytest.approx(adam * 4 / step_memory.MIB, rel=0.01)
     # At the least the activations of the first level and their gradients: 32 channels of 64 x 64.
-    assert four.step > 8 * 2 * 32 * 64 * 64 * 4 / memory.MIB
+    assert four.step > 8 * 2 * 32 * 64 * 64 * 4 / step_memory.MIB
     assert four.step > 2 * one.step
     assert four.fits and (four.method == "cpu") == (four.step is not None)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder import resampling
+from residual_encoder.imaging import resizing
 
 SIZES = [
     ((86, 115), (22, 30)),
@@ -25,14 +25,14 @@ def test_shrunk_is_tensorflows_antialiased_resize(
     x = rng.random(size, np.float32)
     stripes = (x[top : top + rows] for top in range(0, size[0], rows))
     wanted = tf.image.resize(x[..., None], target, antialias=True)[..., 0]
-    np.testing.assert_allclose(resampling.shrunk(stripes, size, target), wanted, atol=1e-5)
+    np.testing.assert_allclose(resizing.shrunk(stripes, size, target), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "target"), SIZES)
 def test_resized_is_tensorflows_too(size: tuple, target: tuple, rng: np.random.Generator) -> None:
     x = rng.random((*size, 3), np.float32)
     wanted = tf.image.resize(x, target, antialias=True)
-    np.testing.assert_allclose(resampling.resized(x, *target), wanted, atol=1e-5)
+    np.testing.assert_allclose(resizing.resized(x, *target), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(22, 30), (1, 30), (22, 1), (1, 1), (86, 115)])
@@ -41,11 +41,11 @@ def test_enlarged_rows_are_those_of_the_whole(
     size: tuple, channels: int, rng: np.random.Generator
 ) -> None:
     small = rng.random((*size, channels), np.float32)
-    whole = resampling.enlarged_rows(small, slice(0, 86), 86, 115)
+    whole = resizing.enlarged_rows(small, slice(0, 86), 86, 115)
     np.testing.assert_allclose(whole, tf.image.resize(small, (86, 115)), atol=2e-5)
     for rows in (1, 5, 85):
         stripes = [
-            resampling.enlarged_rows(small, slice(top, min(top + rows, 86)), 86, 115)
+            resizing.enlarged_rows(small, slice(top, min(top + rows, 86)), 86, 115)
             for top in range(0, 86, rows)
         ]
         np.testing.assert_array_equal(np.concatenate(stripes), whole)  # no seams, to the bit
@@ -53,10 +53,10 @@ def test_enlarged_rows_are_those_of_the_whole(
 
 def test_rows_of_weights_sum_to_one_and_reach_no_further_than_needed() -> None:
     for inside, outside in ((100, 7), (7, 100), (5, 5), (1, 3), (3, 1)):
-        weights = resampling.weights(inside, outside)
+        weights = resizing.weights(inside, outside)
         np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
         assert (weights >= 0).all()
-    np.testing.assert_array_equal(resampling.weights(5, 5), np.eye(5))
+    np.testing.assert_array_equal(resizing.weights(5, 5), np.eye(5))
     # Pixel 0 of 2 lies at 0.5 among 4; a triangle of half width 2 weighs 0..3 with 3, 3, 1, 0.
     wanted = np.array([3, 3, 1, 0]) / 7
-    np.testing.assert_allclose(resampling.weights(4, 2)[0], wanted, rtol=1e-6)
+    np.testing.assert_allclose(resizing.weights(4, 2)[0], wanted, rtol=1e-6)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from residual_encoder import scenes
+from residual_encoder.data import scenes
 
 GOLDEN_MEANS = [[115.0, 96.2, 92.9], [137.3, 108.7, 82.7], [61.3, 79.1, 42.6]]  # R, G, B
 

@@ -20,10 +20,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from residual_encoder import export, inference, serving, uploads
+from residual_encoder.export import image_decoding, saved_model, tf_serving
+from residual_encoder.inference import colorizer
 
 SERVER = Path(__file__).with_name("rest_server.py")
-MAX_PIXELS = export.LEAST_PIXELS
+MAX_PIXELS = saved_model.LEAST_PIXELS
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,10 @@ def folder(soft_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed")
     folder = tmp_path_factory.mktemp("served") / "models" / "colorizer"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "largest_difference", lambda *_: 0.0)  # quicker
-        saved = export.export_saved_model(soft_weights, folder, version=1, max_pixels=MAX_PIXELS)
+        patch.setattr(saved_model, "largest_difference", lambda *_: 0.0)  # quicker
+        saved = saved_model.export_saved_model(
+            soft_weights, folder, version=1, max_pixels=MAX_PIXELS
+        )
     assert saved == folder / "1"
     return folder
 
@@ -84,16 +87,16 @@ def test_layout_is_the_servers(folder: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["colorizer"]  # nothing left over
     names = {path.name for path in (folder / "1").iterdir()}
     assert {"saved_model.pb", "variables", "assets", "assets.extra"} <= names
-    assert inference.Colorizer(folder / "1").colorize(np.zeros((9, 9), np.uint8)).shape == (9, 9, 3)
+    assert colorizer.Colorizer(folder / "1").colorize(np.zeros((9, 9), np.uint8)).shape == (9, 9, 3)
 
 
 def test_a_version_is_not_replaced(folder: Path, soft_weights: Path) -> None:
     with pytest.raises(FileExistsError, match="1 exists; an export never replaces"):
-        export.export_saved_model(soft_weights, folder, version=1)
+        saved_model.export_saved_model(soft_weights, folder, version=1)
     with pytest.raises(ValueError, match="from 1 up. Received 0"):
-        export.export_saved_model(soft_weights, folder, version=0)
+        saved_model.export_saved_model(soft_weights, folder, version=0)
     with pytest.raises(ValueError, match="max_pixels must be 262144 or more. Received 262143"):
-        export.export_saved_model(soft_weights, folder, max_pixels=262143)
+        saved_model.export_saved_model(soft_weights, folder, max_pixels=262143)
 
 
 def test_without_the_servers_messages_a_line_says_what_to_install(
@@ -101,14 +104,14 @@ def test_without_the_servers_messages_a_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)  # as if it were not there
     with pytest.raises(ValueError, match="pip install -r requirements-serving.txt"):
-        serving.write_warmup(tmp_path, "colorizer", 32)
+        tf_serving.write_warmup(tmp_path, "colorizer", 32)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_warm_up_requests_are_the_servers_messages(folder: Path) -> None:
     from tensorflow_serving.apis import prediction_log_pb2
 
-    records = tf.data.TFRecordDataset(str(folder / "1" / serving.WARMUP)).as_numpy_iterator()
+    records = tf.data.TFRecordDataset(str(folder / "1" / tf_serving.WARMUP)).as_numpy_iterator()
     logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
     requests = [log.predict_log.request for log in logs]
     assert {request.model_spec.name for request in requests} == {"colorizer"}
@@ -160,7 +163,7 @@ def test_64_requests_at_once_and_only_the_broken_one_fails(ask: Any, local: Any)
         answers = [answer["predictions"] for answer in pool.map(ask, requests)]
     assert all(len(answer) == 1 for answer in answers)
     (broken,) = answers.pop(37)
-    assert broken == {"png_bytes": {"b64": ""}, "error": uploads.BROKEN}
+    assert broken == {"png_bytes": {"b64": ""}, "error": image_decoding.BROKEN}
     expected = local(image_bytes=tf.constant(files[:37] + files[38:]))["png_bytes"].numpy()
     for (answer,), png in zip(answers, expected, strict=True):
         assert answer["error"] == ""
@@ -176,11 +179,11 @@ def test_a_batch_with_bad_files(ask: Any) -> None:
     answers = ask(request)["predictions"]
     assert [answer["error"] for answer in answers] == [
         "",
-        uploads.NO_PICTURE,
-        uploads.NO_PICTURE,
+        image_decoding.NO_PICTURE,
+        image_decoding.NO_PICTURE,
         "too large: 360000 pixels, wanted are at most 262144",
-        uploads.BROKEN,
-        uploads.NO_PICTURE,
+        image_decoding.BROKEN,
+        image_decoding.NO_PICTURE,
     ]
     assert pixels(answers[0]).shape == (24, 32, 3)
     assert all(answer["png_bytes"] == {"b64": ""} for answer in answers[1:])

@@ -13,9 +13,9 @@ import tensorflow as tf
 from conftest import ROOT
 from PIL import Image
 
-from residual_encoder import shard_pipeline
-from residual_encoder.datasets import DataConfig, eval_batches
-from residual_encoder.shards import ShardsConfig, make_shards
+from residual_encoder.apps.archive import beam_shards
+from residual_encoder.data.input_pipeline import DataConfig, eval_batches
+from residual_encoder.data.tfrecord_writer import ShardsConfig, make_shards
 
 
 def encoded(rgb, kind="JPEG", mode=None):
@@ -144,12 +144,12 @@ def test_beam_writes_the_same_bytes(images, tmp_path):
     settings = {"shards": 3, "resize": 15, "skip_gray": True}
     plain = make_shards(config(images, tmp_path, **settings))
     chosen = config(images, tmp_path, output=str(tmp_path / "beam"), **settings)
-    done = shard_pipeline.make_shards(chosen)
+    done = beam_shards.make_shards(chosen)
     assert contents(tmp_path / "beam") == contents(tmp_path / "out")
     assert done == dataclasses.replace(plain, manifest=done.manifest)
     with pytest.raises(ValueError, match="3 shards of val already.*overwrite"):
-        shard_pipeline.make_shards(chosen)
-    shard_pipeline.make_shards(dataclasses.replace(chosen, shards=2, overwrite=True))
+        beam_shards.make_shards(chosen)
+    beam_shards.make_shards(dataclasses.replace(chosen, shards=2, overwrite=True))
     assert len(list((tmp_path / "beam").glob("val-*-of-*"))) == 2
 
 
@@ -159,7 +159,7 @@ def test_beam_with_nothing_usable_leaves_nothing(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.jpg").write_bytes(b"no picture")
     with pytest.raises(ValueError, match="none of the 1 pictures.*a.jpg"):
-        shard_pipeline.make_shards(config(tmp_path / "images", tmp_path))
+        beam_shards.make_shards(config(tmp_path / "images", tmp_path))
     assert not list((tmp_path / "out").iterdir())
 
 

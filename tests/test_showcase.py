@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from residual_encoder import showcase
-from residual_encoder.inference import Colorizer
+from residual_encoder.evaluation import showcase
+from residual_encoder.inference.colorizer import Colorizer
 
 
 def test_sheet_holds_gray_output_and_truth(soft_weights):

@@ -10,35 +10,30 @@ import pytest
 import tensorflow as tf
 from test_training import SCENES, small_square
 
-from residual_encoder import (
-    checkpoints,
-    classes,
-    colorspace,
-    datasets,
-    images,
-    networks,
-    showcase,
-)
-from residual_encoder.datasets import DataConfig
-from residual_encoder.export import export_saved_model
-from residual_encoder.inference import Colorizer
-from residual_encoder.losses import LOGIT_LOSSES, LOSSES
-from residual_encoder.networks import (
+from residual_encoder.data import input_pipeline
+from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.evaluation import showcase
+from residual_encoder.export.saved_model import export_saved_model
+from residual_encoder.imaging import ab_quantization, colorspace, image_io
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models import factory, weights
+from residual_encoder.models.factory import (
     CnnConfig,
     HypercolumnConfig,
     Pix2PixConfig,
     VggAutoencoderConfig,
 )
 from residual_encoder.recipes import RECIPES
-from residual_encoder.training import TrainConfig, train
-from residual_encoder.workdir import read_metrics
+from residual_encoder.training.losses import LOGIT_LOSSES, LOSSES
+from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training.workdir import read_metrics
 
 
 class Small(NamedTuple):
     """What a recipe becomes in the test of its whole way; VGG16 stays as wide as it is."""
 
     left: float = 0.6  # share of gray's loss that four photographs may be left with
-    network: networks.NetworkConfig | None = None  # narrower than the recipe's
+    network: factory.NetworkConfig | None = None  # narrower than the recipe's
     rate: float = 0.05  # Adam's; networks without batch norm want smaller ones
     size: int = 16
 
@@ -73,12 +68,12 @@ REPEATED = 2  # of the steps, by the run that is resumed
 
 
 def test_hypercolumn_has_963_channels_of_raw_taps(rng):
-    model = networks.build(HypercolumnConfig())
+    model = factory.build(HypercolumnConfig())
     gray = rng.uniform(size=(1, 16, 24, 1)).astype(np.float32)
     column = keras.Model(model.input, model.get_layer("hypercolumn").output)(gray)
     assert column.shape == (1, 16, 24, 963)
     np.testing.assert_allclose(column[..., :3], np.repeat(gray, 3, -1))
-    taps = networks.trunk_of(model)(np.repeat(gray, 3, -1))
+    taps = factory.trunk_of(model)(np.repeat(gray, 3, -1))
     at = 3
     for tap in taps:
         channels = tap.shape[-1]
@@ -88,18 +83,18 @@ def test_hypercolumn_has_963_channels_of_raw_taps(rng):
 
 
 def test_pixelwise_is_one_matrix_a_pixel():
-    model = networks.build(HypercolumnConfig(widths=()))
+    model = factory.build(HypercolumnConfig(widths=()))
     assert [tuple(v.shape) for v in model.trainable_variables] == [(1, 1, 963, 2), (2,)]
 
 
 def test_vgg_autoencoder_goes_through_7_by_7():
-    model = networks.build(VggAutoencoderConfig())
+    model = factory.build(VggAutoencoderConfig())
     sizes = [(7, 256), (7, 128), (14, 64), (28, 32), (56, 16), (112, 2)]
     names = ["decoder1", "decoder2", "decoder3", "decoder4", "decoder5", "ab"]
     outputs = [model.get_layer(name).output for name in names]
     found = keras.Model(model.input, outputs)(np.zeros((1, 224, 224, 1), np.float32))
     assert [(x.shape[1], x.shape[3]) for x in found] == sizes
-    assert networks.trunk_of(model).output_shape[-1] == 512
+    assert factory.trunk_of(model).output_shape[-1] == 512
 
 
 def numpy_convolution(x, kernel, stride, dilation, padding):
@@ -123,7 +118,7 @@ def numpy_convolution(x, kernel, stride, dilation, padding):
     ("name", "stride", "dilation", "padding"), [("down2", 2, 1, 1), ("dilated1", 1, 2, 3)]
 )
 def test_same_padding_is_pytorchs(name, stride, dilation, padding, rng):
-    layer = networks.build(CnnConfig((4, 6), dilated=1)).get_layer(name)
+    layer = factory.build(CnnConfig((4, 6), dilated=1)).get_layer(name)
     x = rng.normal(size=(10, 12, layer.kernel.shape[2])).astype(np.float32)
     expected = numpy_convolution(x, layer.kernel.numpy(), stride, dilation, padding)
     np.testing.assert_allclose(layer(x[None])[0], expected, atol=1e-5)
@@ -131,7 +126,7 @@ def test_same_padding_is_pytorchs(name, stride, dilation, padding, rng):
 
 def test_transposed_convolution_is_pytorchs(rng):
     """Each input pixel adds its kernel at twice its place minus the padding of 1."""
-    layer = networks.build(CnnConfig((4, 6))).get_layer("up1")
+    layer = factory.build(CnnConfig((4, 6))).get_layer("up1")
     x, kernel = rng.normal(size=(5, 7, 6)).astype(np.float32), layer.kernel.numpy()
     full = np.zeros((12, 16, 4))
     for i in range(5):
@@ -142,7 +137,7 @@ def test_transposed_convolution_is_pytorchs(rng):
 
 @pytest.mark.parametrize("name", ["cnn1", "cnn2"])
 def test_nets_1_and_2_cannot_say_negative_ab(name, rng):
-    model = networks.build(RECIPES[name].network)
+    model = factory.build(RECIPES[name].network)
     for variable in model.trainable_variables:
         variable.assign(rng.normal(size=variable.shape))
     chroma = model(rng.uniform(size=(1, 32, 32, 1)).astype(np.float32)).numpy()
@@ -151,7 +146,7 @@ def test_nets_1_and_2_cannot_say_negative_ab(name, rng):
 
 def test_network_sees_lightness_and_says_ab():
     gray = np.array([[[[0.0]], [[0.5]], [[1.0]]]], np.float32)
-    model = networks.build(CnnConfig())
+    model = factory.build(CnnConfig())
     # L of sRGB 0.5: Y = 0.214041, 116 * Y^(1/3) - 16 = 53.389
     seen = model.get_layer("lightness")(gray)
     np.testing.assert_allclose(np.ravel(seen), [0, 53.389, 100], atol=2e-2)
@@ -162,7 +157,7 @@ def test_network_sees_lightness_and_says_ab():
 
 def test_lab_mse_by_hand():
     truth = colorspace.Truth(None, None, tf.zeros([1, 1, 1, 2]))
-    from residual_encoder.losses import lab_mse
+    from residual_encoder.training.losses import lab_mse
 
     # off by 3 in a and by 4 in b: (9 + 16) / 2
     assert float(lab_mse(truth, tf.constant([[[[3 / 256, 4 / 256]]]]))) == pytest.approx(12.5)
@@ -196,19 +191,19 @@ def album(tmp_path_factory):
     """A folder of four photographs, all of them for training."""
     folder = tmp_path_factory.mktemp("album")
     for name, rgb in showcase.photographs():
-        images.write(folder / f"{name}.png", small_square(rgb, 32))
+        image_io.write(folder / f"{name}.png", small_square(rgb, 32))
     return DataConfig("folder", str(folder))
 
 
 def loss_of_gray(recipe, album):
     """The recipe's loss of neutral chroma; of classes, that of all alike."""
-    (batch,) = datasets.eval_batches(
+    (batch,) = input_pipeline.eval_batches(
         album, batch_size=4, image_size=recipe.image_size, split="train"
     )
     truth = colorspace.split(batch.rgb, recipe.space, recipe.gray)
     answer = tf.fill(truth.chroma.shape, recipe.space.neutral)
     if recipe.loss in LOGIT_LOSSES:
-        answer = tf.zeros([*answer[:, ::4, ::4, 0].shape, len(classes.classes().ab)])
+        answer = tf.zeros([*answer[:, ::4, ::4, 0].shape, len(ab_quantization.classes().ab)])
     return float(LOSSES[recipe.loss](truth, answer))
 
 
@@ -222,7 +217,7 @@ def run(workdir, recipe, album):
 
 
 def arrays(workdir, step):
-    return checkpoints.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")[0]
+    return weights.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")[0]
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,20 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
-from residual_encoder import colorspace, images, scenes
-from residual_encoder.workdir import read_metrics
+from residual_encoder.data import scenes
+from residual_encoder.imaging import colorspace, image_io
+from residual_encoder.training.workdir import read_metrics
 
 
 @pytest.fixture(scope="module")
 def toured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tour")
-    tool = [sys.executable, str(ROOT / "tools" / "tour.py"), f"--workdir={folder}", "--steps=6"]
+    tool = [
+        sys.executable,
+        str(ROOT / "tools" / "quickstart.py"),
+        f"--workdir={folder}",
+        "--steps=6",
+    ]
     result = subprocess.run(tool, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert result.returncode == 0, result.stderr
     return folder, result
@@ -39,14 +45,14 @@ def test_the_page_holds_every_part(toured):
 
 def test_colored_pictures_keep_their_gray(toured):
     for name in ("scene-0", "coffee"):
-        gray = images.read(toured[0] / "gray" / f"{name}.png").pixels
-        color = images.read(toured[0] / "color" / f"{name}.png").rgb
+        gray = image_io.read(toured[0] / "gray" / f"{name}.png").pixels
+        color = image_io.read(toured[0] / "color" / f"{name}.png").rgb
         luma = colorspace.luma_gray(color / 255).numpy()[..., 0] * 255
         inside = np.all((color > 0) & (color < 255), axis=-1)
         assert np.abs(luma - gray)[inside].max() <= 1.0
     truth = scenes.render(2, 0, 192)
     np.testing.assert_allclose(
-        images.read(toured[0] / "gray" / "scene-0.png").pixels,
+        image_io.read(toured[0] / "gray" / "scene-0.png").pixels,
         colorspace.luma_gray(truth / 255).numpy()[..., 0] * 255,
         atol=0.51,
     )
@@ -67,7 +73,7 @@ def test_readme_python_runs_as_printed(toured, tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "modern").symlink_to(folder / "training")
     (tmp_path / "saved_model").symlink_to(folder / "saved_model")
-    images.write(tmp_path / "portrait.png", scenes.render(2, 1, 100)[:70])
+    image_io.write(tmp_path / "portrait.png", scenes.render(2, 1, 100)[:70])
     blocks = readme_blocks()
     assert len(blocks) == 2
     for block in blocks:

@@ -13,21 +13,17 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, SMALL
 
-from residual_encoder import (
-    checkpoints,
-    colorspace,
-    devices,
-    learners,
-    networks,
-    showcase,
-    steps,
-    training,
-)
-from residual_encoder.datasets import DataConfig
-from residual_encoder.evaluation import EvaluateConfig, evaluate_model
+from residual_encoder import models
+from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.evaluation import showcase
+from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
+from residual_encoder.imaging import colorspace
+from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES, Recipe
-from residual_encoder.training import TrainConfig, train
-from residual_encoder.workdir import read_metrics
+from residual_encoder.training import learner, learner_factory, trainer
+from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training.workdir import read_metrics
+from residual_encoder.utils import devices
 
 TINY = dataclasses.replace(RECIPES["tinyclouds2016"], batch_size=2, steps=4, image_size=16)
 SCENES = DataConfig("synthetic", synthetic_size=12)
@@ -40,21 +36,21 @@ def config(workdir, recipe=TINY, **changes):
 
 
 def saved(workdir):
-    step = checkpoints.steps(workdir / "checkpoints")[-1]
-    arrays, about = checkpoints.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")
+    step = weights.steps(workdir / "checkpoints")[-1]
+    arrays, about = weights.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")
     return arrays, about
 
 
 # --- one step -------------------------------------------------------------------------------------
 
 
-def one_step(recipe, rgb, build=networks.build):
+def one_step(recipe, rgb, build=models.build):
     model = build(
         recipe.network, train_trunk=recipe.train_trunk, frozen_blocks=recipe.frozen_blocks
     )
-    optimizer = steps.make_optimizer(recipe)
+    optimizer = learner.make_optimizer(recipe)
     optimizer.build(model.trainable_variables)
-    return model, optimizer, steps.make_step(model, optimizer, recipe, ONE)
+    return model, optimizer, learner.make_step(model, optimizer, recipe, ONE)
 
 
 def test_frozen_is_frozen_and_everything_else_moves(rng):
@@ -86,7 +82,7 @@ def test_the_step_is_plain_gradient_descent(rng):
     kernel = model.get_layer("color2").kernel
     truth = colorspace.split(rgb, colorspace.YUV, "mean")
     with tf.GradientTape() as tape:
-        loss = steps.LOSSES[TINY.loss](truth, model(truth.gray, training=True))
+        loss = learner.LOSSES[TINY.loss](truth, model(truth.gray, training=True))
     expected = kernel.numpy() - 0.1 * tape.gradient(loss, kernel.value).numpy()
     assert float(step(rgb)) == pytest.approx(float(loss), rel=1e-5)
     np.testing.assert_allclose(kernel.numpy(), expected, rtol=1e-4, atol=1e-7)
@@ -132,7 +128,7 @@ def test_the_trunk_steps_at_its_own_rate(optimizer, rng):
             SMALL, optimizer=optimizer, learning_rate=1e-3, train_trunk=True, trunk_rate=rate
         )
         keras.utils.set_random_seed(0)
-        one = learners.make(recipe, ONE, precision="float32", jit=False)
+        one = learner_factory.make(recipe, ONE, precision="float32", jit=False)
         before = {v.path: v.numpy() for v in one.model.trainable_variables}
         one.step(rgb)
         moved[rate] = {v.path: v.numpy() - before[v.path] for v in one.model.trainable_variables}
@@ -143,23 +139,25 @@ def test_the_trunk_steps_at_its_own_rate(optimizer, rng):
 
 def test_the_average_of_the_weights_by_hand(rng):
     recipe = dataclasses.replace(SMALL, ema=0.75)
-    one = learners.make(recipe, ONE, precision="float32", jit=False)
+    one = learner_factory.make(recipe, ONE, precision="float32", jit=False)
     variable = one.model.get_layer("color4").kernel
     average = None
     for _ in range(3):
         one.step(rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8))
         value = variable.numpy()
         average = value if average is None else 0.75 * average + 0.25 * value
-    with steps.averaged(one):
+    with learner.averaged(one):
         np.testing.assert_allclose(variable, average, rtol=1e-5)
     np.testing.assert_array_equal(variable, value)
     assert np.any(average != value)
 
 
 def test_before_the_first_step_there_is_no_average():
-    one = learners.make(dataclasses.replace(SMALL, ema=0.75), ONE, precision="float32", jit=False)
+    one = learner_factory.make(
+        dataclasses.replace(SMALL, ema=0.75), ONE, precision="float32", jit=False
+    )
     value = one.model.get_layer("color4").kernel.numpy()
-    with steps.averaged(one):
+    with learner.averaged(one):
         np.testing.assert_array_equal(one.model.get_layer("color4").kernel, value)
 
 
@@ -167,7 +165,7 @@ def test_cosine_schedule_by_hand():
     recipe = dataclasses.replace(
         TINY, schedule="cosine", learning_rate=0.4, steps=110, warmup_steps=10
     )
-    rate = steps.make_optimizer(recipe)._learning_rate
+    rate = learner.make_optimizer(recipe)._learning_rate
     assert float(rate(0)) == 0
     assert float(rate(5)) == pytest.approx(0.2)
     assert float(rate(10)) == pytest.approx(0.4)
@@ -180,10 +178,10 @@ def test_xla_step_equals_the_plain_one(rng):
     results = []
     for jit in (False, True):
         keras.utils.set_random_seed(3)
-        model = networks.build(TINY.network)
-        optimizer = steps.make_optimizer(TINY)
+        model = models.build(TINY.network)
+        optimizer = learner.make_optimizer(TINY)
         optimizer.build(model.trainable_variables)
-        loss = steps.make_step(model, optimizer, TINY, ONE, jit)(rgb)
+        loss = learner.make_step(model, optimizer, TINY, ONE, jit)(rgb)
         results.append((float(loss), model.get_layer("uv").kernel.numpy()))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
     np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-5)
@@ -217,15 +215,15 @@ def test_what_a_run_leaves(trained):
     assert {"loss", "learning_rate", "images_per_second", "input_wait_fraction"} <= rows[0].keys()
     assert rows[-1]["eval"]["n"] == 3 and "gray" in rows[-1]["eval"]["baselines"]
     assert {path.name for path in (workdir / "samples").iterdir()} == {"2.jpg", "4.jpg"}
-    assert checkpoints.steps(workdir / "checkpoints") == [2, 4]
+    assert weights.steps(workdir / "checkpoints") == [2, 4]
     assert list((workdir / "logs").glob("events*"))
     assert (outcome.step, outcome.interrupted) == (4, False)
 
 
 def test_strips_are_gray_output_truth(trained):
-    from residual_encoder import images
+    from residual_encoder.imaging import image_io
 
-    strip = images.read(trained[0] / "samples" / "4.jpg").pixels
+    strip = image_io.read(trained[0] / "samples" / "4.jpg").pixels
     first = strip[:16, :16].astype(int)
     assert np.abs(first - first.mean(-1, keepdims=True)).max() < 12  # gray, but for JPEG
     assert strip.shape[1] % (3 * 16) == 0
@@ -234,7 +232,7 @@ def test_strips_are_gray_output_truth(trained):
 def test_best_weights_are_the_models(trained):
     workdir, _ = trained
     arrays, _ = saved(workdir)
-    best, about = checkpoints.read_arrays(workdir / "checkpoints" / checkpoints.BEST)
+    best, about = weights.read_arrays(workdir / "checkpoints" / weights.BEST)
     assert Recipe.from_json(about["recipe"]) == TINY
     np.testing.assert_array_equal(best["color3/kernel"], arrays["color3/kernel"])
 
@@ -265,7 +263,7 @@ def test_another_recipe_in_a_used_workdir_is_refused(trained):
 def test_init_from_starts_at_given_weights(trained, tmp_path):
     recipe = dataclasses.replace(TINY, learning_rate=1e-12, steps=1)
     train(config(tmp_path, recipe, init_from=str(trained[0])))
-    best, _ = checkpoints.read_arrays(trained[0] / "checkpoints" / checkpoints.BEST)
+    best, _ = weights.read_arrays(trained[0] / "checkpoints" / weights.BEST)
     ours, _ = saved(tmp_path)
     np.testing.assert_allclose(ours["color2/kernel"], best["color2/kernel"], atol=1e-9)
     np.testing.assert_array_equal(ours["block4_conv2/kernel"], best["block4_conv2/kernel"])
@@ -278,11 +276,11 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_last_checkpoint(tmp_path
     arrays, about = saved(tmp_path)
     arrays["uv_bn/gamma"] = arrays["uv_bn/gamma"] * np.nan
     path = tmp_path / "checkpoints" / "step-00000002.h5"
-    checkpoints.write_arrays(path, arrays, about)
+    weights.write_arrays(path, arrays, about)
     before = path.read_bytes()
-    with pytest.raises(training.Diverged, match="loss is nan by step 4.*last good checkpoint"):
+    with pytest.raises(trainer.Diverged, match="loss is nan by step 4.*last good checkpoint"):
         train(config(tmp_path))
-    assert checkpoints.steps(tmp_path / "checkpoints") == [2]
+    assert weights.steps(tmp_path / "checkpoints") == [2]
     assert path.read_bytes() == before
 
 
@@ -290,7 +288,7 @@ def test_missing_evaluation_data_is_known_before_the_first_step(tmp_path):
     nowhere = DataConfig("tfrecord", str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="nowhere is no folder"):
         train(dataclasses.replace(config(tmp_path / "run"), eval_data=nowhere))
-    assert not checkpoints.steps(tmp_path / "run" / "checkpoints")
+    assert not weights.steps(tmp_path / "run" / "checkpoints")
 
 
 def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
@@ -360,7 +358,7 @@ def test_killed_and_resumed_equals_never_stopped(tmp_path, recipe):
     time.sleep(0.05)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert 16 <= checkpoints.steps(cut / "checkpoints")[-1] < 40
+    assert 16 <= weights.steps(cut / "checkpoints")[-1] < 40
     assert run(cut, f"--recipe={recipe}").returncode == 0
     (arrays, about), (resumed, again) = saved(whole), saved(cut)
     assert about["step"] == again["step"] == 40

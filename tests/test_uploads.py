@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from residual_encoder import uploads
+from residual_encoder.export import image_decoding
 
 LIMIT = 2000  # pixels
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)
@@ -21,7 +21,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)
 def decode() -> Any:
     """In a graph, as in the SavedModel."""
     string = tf.TensorSpec([], tf.string)
-    graph = tf.function(lambda data: uploads.decode(data, LIMIT), input_signature=[string])
+    graph = tf.function(lambda data: image_decoding.decode(data, LIMIT), input_signature=[string])
 
     def decode(data: bytes) -> tuple[np.ndarray, str]:
         rgb, error = graph(tf.constant(data))
@@ -94,13 +94,13 @@ def test_cut_files_are_broken(decode: Any, form: str) -> None:
     data = encoded(form)
     for length in (12, 21, 27, len(data) // 2):
         rgb, error = decode(data[:length])
-        assert rgb.shape == (0, 0, 3) and error == uploads.BROKEN, length
+        assert rgb.shape == (0, 0, 3) and error == image_decoding.BROKEN, length
 
 
 def test_other_files_are_no_pictures(decode: Any) -> None:
     for data in (b"", b"\x89", b"Dear reader", encoded("GIF"), encoded("TIFF")):
         rgb, error = decode(data)
-        assert rgb.shape == (0, 0, 3) and error == uploads.NO_PICTURE
+        assert rgb.shape == (0, 0, 3) and error == image_decoding.NO_PICTURE
 
 
 @pytest.mark.parametrize("endian", ["<", ">"])

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder import colorspace, vgg16
-from residual_encoder.datasets import DataConfig, eval_batches
+from residual_encoder.data.input_pipeline import DataConfig, eval_batches
+from residual_encoder.imaging import colorspace
+from residual_encoder.models import vgg16
 
 FROZEN = 7_635_264  # conv1_1 .. conv4_3, kernels and biases
 

@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder import ffmpeg, film, motion, reel, scenes, video
-from residual_encoder.inference import Colorizer
-from residual_encoder.video import FilmConfig, colorize_film
+from residual_encoder.data import scenes
+from residual_encoder.imaging import ffmpeg, video_io
+from residual_encoder.inference import temporal_smoothing, video, video_progress
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.video import FilmConfig, colorize_film
 
 os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # before the first film, which may be a test's own
 PROGRAM = ffmpeg.find()
@@ -69,7 +71,7 @@ def probe(path):
 
 
 def read(path):
-    return np.stack([frame for _, frame in film.frames(path)])
+    return np.stack([frame for _, frame in video_io.frames(path)])
 
 
 class Painter:
@@ -161,23 +163,25 @@ def texture(rng, size=96):
 
 def test_a_still_picture_gets_the_running_mean():
     gray = texture(np.random.default_rng(0), 32)
-    moment = motion.begin(gray, field([0.4, 0.5]))
-    moment, change = motion.follow(moment, gray, field([0.6, 0.5]))
+    moment = temporal_smoothing.begin(gray, field([0.4, 0.5]))
+    moment, change = temporal_smoothing.follow(moment, gray, field([0.6, 0.5]))
     np.testing.assert_allclose(moment.smooth[16, 16], [0.5, 0.5], atol=1e-5)  # (0.4 + 0.6) / 2
     assert change == (False, pytest.approx(0.1), pytest.approx(0.05))  # mean of both channels
-    moment, change = motion.follow(moment, gray, field([0.4, 0.5]))
+    moment, change = temporal_smoothing.follow(moment, gray, field([0.4, 0.5]))
     np.testing.assert_allclose(moment.smooth[16, 16], [1.4 / 3, 0.5], atol=1e-5)
     for _ in range(100):
-        moment, _ = motion.follow(moment, gray, field([0.9, 0.5]))
+        moment, _ = temporal_smoothing.follow(moment, gray, field([0.9, 0.5]))
     np.testing.assert_allclose(moment.smooth[16, 16], [0.9, 0.5], atol=1e-4)  # nothing sticks
-    assert moment.held.max() == motion.MEMORY
+    assert moment.held.max() == temporal_smoothing.MEMORY
 
 
 def test_chroma_goes_with_what_moves(rng):
     whole, colors = texture(rng, 112), rng.uniform(size=(112, 112, 2)).astype(np.float32)
     colors = cv2.normalize(cv2.GaussianBlur(colors, (0, 0), 4), None, 0, 1, cv2.NORM_MINMAX)
-    before = motion.begin(whole[8:104, 8:104], colors[8:104, 8:104])
-    now, change = motion.follow(before, whole[8:104, 11:107], np.full((96, 96, 2), 0.5, np.float32))
+    before = temporal_smoothing.begin(whole[8:104, 8:104], colors[8:104, 8:104])
+    now, change = temporal_smoothing.follow(
+        before, whole[8:104, 11:107], np.full((96, 96, 2), 0.5, np.float32)
+    )
     wanted = (colors[8:104, 11:107] + 0.5) / 2
     inner = (slice(10, 86), slice(10, 86))
     np.testing.assert_allclose(now.smooth[inner], wanted[inner], atol=0.005)
@@ -187,8 +191,10 @@ def test_chroma_goes_with_what_moves(rng):
 
 def test_what_comes_into_view_begins_with_its_own_chroma(rng):
     whole = texture(rng, 112)
-    before = motion.begin(whole[8:104, 8:104], np.full((96, 96, 2), 0.2, np.float32))
-    now, _ = motion.follow(before, whole[8:104, 13:109], np.full((96, 96, 2), 0.8, np.float32))
+    before = temporal_smoothing.begin(whole[8:104, 8:104], np.full((96, 96, 2), 0.2, np.float32))
+    now, _ = temporal_smoothing.follow(
+        before, whole[8:104, 13:109], np.full((96, 96, 2), 0.8, np.float32)
+    )
     np.testing.assert_allclose(now.smooth[20:76, 92:], 0.8, atol=1e-6)
     np.testing.assert_allclose(now.smooth[20:76, 20:76], 0.5, atol=0.02)
     assert now.held[40, 95] == 1
@@ -196,17 +202,17 @@ def test_what_comes_into_view_begins_with_its_own_chroma(rng):
 
 def test_exposure_is_no_cut_and_a_new_scene_is(rng):
     gray, other = texture(rng), texture(rng)
-    before = motion.begin(gray, rng.uniform(size=(96, 96, 2)).astype(np.float32))
+    before = temporal_smoothing.begin(gray, rng.uniform(size=(96, 96, 2)).astype(np.float32))
     chroma = rng.uniform(size=(96, 96, 2)).astype(np.float32)
-    assert not motion.follow(before, 0.8 * gray + 0.05, chroma)[1].cut
-    now, change = motion.follow(before, other, chroma)
+    assert not temporal_smoothing.follow(before, 0.8 * gray + 0.05, chroma)[1].cut
+    now, change = temporal_smoothing.follow(before, other, chroma)
     assert change == (True, 0, 0)
     np.testing.assert_array_equal(now.smooth, chroma)
 
 
 def test_flow_needs_a_picture():
     tiny = np.zeros((8, 40), np.float32)
-    np.testing.assert_array_equal(film.flow(tiny, tiny), np.zeros((8, 40, 2)))
+    np.testing.assert_array_equal(video_io.flow(tiny, tiny), np.zeros((8, 40, 2)))
 
 
 # --- what is kept ---------------------------------------------------------------------------------
@@ -218,7 +224,7 @@ def test_count_rate_size_and_gray_are_kept(encoder, clip, tmp_path):
     summary = colorize_film(Painter(), FilmConfig(str(clip), str(target)))
     before, after = read(clip), read(target)
     assert before.shape == after.shape == (36, 120, 160, 3)
-    assert film.inspect(target).rate == film.inspect(clip).rate == RATE
+    assert video_io.inspect(target).rate == video_io.inspect(clip).rate == RATE
     assert (summary.frames, summary.seconds, summary.scene_cuts) == (36, 1.5, (12, 24))
     luma = after @ np.array([0.299, 0.587, 0.114])
     cost = {"ffmpeg": 3, "OpenCV": 5}[encoder]  # of 255, most of it grain
@@ -298,7 +304,7 @@ def test_uneven_frames_are_all_kept_at_their_mean_rate(clip, tmp_path):
     summary = colorize_film(Painter(), FilmConfig(str(source), str(target)))
     assert summary.frames == 36 and "not evenly spaced" in summary.notes[0]
     mean = 35 / (18 / 24 + 17 / 12)
-    assert float(film.inspect(target).rate) == pytest.approx(mean, rel=0.01)
+    assert float(video_io.inspect(target).rate) == pytest.approx(mean, rel=0.01)
     assert summary.seconds == pytest.approx(36 / mean, rel=0.01)
 
 
@@ -379,7 +385,7 @@ def test_what_is_finished_counts_for_the_same_job_only(
     if changed == "source":
         os.utime(source, (1, 1))
     if changed == "damage":
-        (tmp_path / ".colored.mp4.parts" / reel.STATE).write_bytes(b"PK\3\4 half a file")
+        (tmp_path / ".colored.mp4.parts" / video_progress.STATE).write_bytes(b"PK\3\4 half a file")
     if changed == "smoothing":
         config = FilmConfig(str(source), str(tmp_path / "colored.mp4"), smoothing=False)
     colorize_film(painter, config)
@@ -400,18 +406,20 @@ def test_memory_does_not_grow_with_length(clip, tmp_path, without_ffmpeg, monkey
             yield seconds, frame
             del frame
 
-    frames = film.frames
-    monkeypatch.setattr(film, "frames", counted)
+    frames = video_io.frames
+    monkeypatch.setattr(video_io, "frames", counted)
     config = FilmConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=3)
     colorize_film(Painter(), config)
     assert 3 <= alive[1] <= 5  # a batch, the last frame of the one before, the one being read
 
 
 def test_what_is_counted_is_small():
-    ledger = reel.Ledger()
-    info = film.FilmInfo(8, 8, Fraction(24), 0, Fraction(1))
+    ledger = video_progress.Ledger()
+    info = video_io.FilmInfo(8, 8, Fraction(24), 0, Fraction(1))
     for number in range(1000):
-        ledger.add(number / 24, info, motion.Change(False, 0.2, 0.1) if number else None)
+        ledger.add(
+            number / 24, info, temporal_smoothing.Change(False, 0.2, 0.1) if number else None
+        )
     assert (ledger.frames, ledger.pairs, ledger.cuts) == (1000, 999, [])
     assert ledger.flicker == pytest.approx(99.9)
     assert not ledger.varies(info)
@@ -427,8 +435,8 @@ def test_ten_seconds_killed_and_resumed(soft_weights, tmp_path):
     code = textwrap.dedent(
         """
         import sys
-        from residual_encoder import video
-        from residual_encoder.inference import Colorizer
+        from residual_encoder.inference import video
+        from residual_encoder.inference.colorizer import Colorizer
         video.SEGMENT = 24
         model, source, target = sys.argv[1:]
         print(video.colorize_film(Colorizer(model, size=32), video.FilmConfig(source, target)))
@@ -521,7 +529,7 @@ def test_target_names():
 
 @needs_ffmpeg
 def test_what_ffmpeg_says_is_passed_on(clip, tmp_path):
-    encoder, info = ffmpeg.H264Encoder(PROGRAM), film.inspect(clip)
+    encoder, info = ffmpeg.H264Encoder(PROGRAM), video_io.inspect(clip)
     with (
         pytest.raises(OSError, match="ffmpeg failed.*No such file"),
         encoder.segment(tmp_path / "no folder" / "film.h264", info) as write,

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder import checkpoints, devices, training, workers
-from residual_encoder.datasets import DataConfig
+from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES
-from residual_encoder.training import TrainConfig, train
-from residual_encoder.workdir import read_metrics
+from residual_encoder.training import distributed, trainer
+from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training.workdir import read_metrics
+from residual_encoder.utils import devices
 
 FLAGS = {
     "data": "synthetic",
@@ -103,8 +105,8 @@ def wait_for(path, processes, seconds=240):
 
 
 def saved(workdir):
-    step = checkpoints.steps(workdir / "checkpoints")[-1]
-    return checkpoints.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")
+    step = weights.steps(workdir / "checkpoints")[-1]
+    return weights.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")
 
 
 def assert_close(workdir, other):
@@ -157,7 +159,7 @@ def test_sigterm_at_one_stops_all_and_any_number_goes_on(tmp_path, started, late
     pair[1].send_signal(signal.SIGTERM)
     codes, said = ended(pair)
     assert codes == [75, 75], said
-    (step,) = checkpoints.steps(cut / "checkpoints")
+    (step,) = weights.steps(cut / "checkpoints")
     assert 1 <= step < 40
     for line in said:
         assert f"Stopped and saved at step {step}" in line
@@ -236,20 +238,20 @@ def test_faults_of_tf_config_are_named(monkeypatch, text, fault):
         monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError) as error:
         devices.strategy("multiworker")
-    assert fault in str(error.value) and workers.EXAMPLE in str(error.value)
+    assert fault in str(error.value) and distributed.EXAMPLE in str(error.value)
 
 
 def test_the_example_is_right(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", workers.EXAMPLE)
-    workers.check_tf_config()
+    monkeypatch.setenv("TF_CONFIG", distributed.EXAMPLE)
+    distributed.check_tf_config()
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     recipe = dataclasses.replace(RECIPES["tinyclouds2016"], batch_size=6)
     config = TrainConfig(recipe, DataConfig("synthetic"), "nowhere")
-    team = workers.Team(SimpleNamespace(num_replicas_in_sync=4))
+    team = distributed.Team(SimpleNamespace(num_replicas_in_sync=4))
     with pytest.raises(ValueError, match="batch_size must be a multiple of 4.*Received 6"):
-        training._check_sharing(config, team, "float32")
+        trainer._check_sharing(config, team, "float32")
 
 
 def test_automatic_takes_gpus_that_divide_the_batch(monkeypatch):

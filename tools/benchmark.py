@@ -13,12 +13,13 @@ import os
 import sys
 from typing import Any
 
-import door
+import _bootstrap
 from absl import flags
 
-from residual_encoder import devices, recipes
-from residual_encoder.datasets import KINDS, DataConfig
+from residual_encoder import recipes
+from residual_encoder.data.input_pipeline import KINDS, DataConfig
 from residual_encoder.recipes import RECIPES, Recipe
+from residual_encoder.utils import devices
 
 COLUMNS = (
     "mode",
@@ -57,7 +58,7 @@ def _recipe() -> Recipe:
 
 
 def _modes(arguments: list[str]) -> tuple[str, ...]:
-    from residual_encoder.benchmark import MODES
+    from residual_encoder.apps.benchmark import MODES
 
     if len(arguments) > 1:
         raise ValueError(f"takes one of train, infer, input and all, received {arguments}")
@@ -65,17 +66,17 @@ def _modes(arguments: list[str]) -> tuple[str, ...]:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    from residual_encoder import report
+    from residual_encoder.evaluation import html_report
 
-    return report.text_table(
+    return html_report.text_table(
         [list(COLUMNS), *([str(row.get(name, "")) for name in COLUMNS] for row in rows)]
     )
 
 
 def main(arguments: list[str]) -> None:
     """Measures and prints."""
-    from residual_encoder import files
-    from residual_encoder.benchmark import BenchmarkConfig, benchmark
+    from residual_encoder.apps.benchmark import BenchmarkConfig, benchmark
+    from residual_encoder.utils import files
 
     folder = FLAGS.data_dir and os.path.expanduser(FLAGS.data_dir)
     config = BenchmarkConfig(
@@ -100,4 +101,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    door.run(main, positional=True)
+    _bootstrap.run(main, positional=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import door
+import _bootstrap
 
-from residual_encoder import command
+from residual_encoder.apps import colorize_cli
 
 if __name__ == "__main__":
-    door.run(command.main, positional=True)
+    _bootstrap.run(colorize_cli.main, positional=True)

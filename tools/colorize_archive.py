@@ -7,7 +7,7 @@ TFRecord files. What is colored already is skipped. On four processes of this ma
 
 from __future__ import annotations
 
-import door
+import _bootstrap
 from absl import flags
 
 _OUTPUT = flags.DEFINE_string(
@@ -40,9 +40,9 @@ _FORMAT = flags.DEFINE_enum(
 
 def main(arguments: list[str]) -> int:
     """Colors an archive; exit code 1 if any input failed."""
-    from residual_encoder import archive, pipelines, tasks
+    from residual_encoder.apps.archive import beam_pipeline, beam_runner, tasks
 
-    inputs, beam = pipelines.split(arguments)
+    inputs, beam = beam_runner.split(arguments)
     if not inputs:
         raise ValueError("takes INPUT... --output=DIR, then Beam's flags; received no input")
     config = tasks.ArchiveConfig(
@@ -50,16 +50,16 @@ def main(arguments: list[str]) -> int:
         output=_OUTPUT.value,
         records=_RECORDS.value,
         model=_MODEL.value,
-        size=door.network_size(_SIZE.value),
+        size=_bootstrap.network_size(_SIZE.value),
         saturation=_SATURATION.value,
         upsampling=_UPSAMPLING.value,
         format=_FORMAT.value,
     )
-    done = archive.colorize_archive(config, beam)
+    done = beam_pipeline.colorize_archive(config, beam)
     print(f"{done.colored} colored, {done.skipped} skipped, {done.failed} failed")
-    print(f"output, {archive.MANIFEST} and {archive.ERRORS} in {config.output}")
+    print(f"output, {beam_pipeline.MANIFEST} and {beam_pipeline.ERRORS} in {config.output}")
     return 1 if done.failed else 0
 
 
 if __name__ == "__main__":
-    door.run(main, positional=True, foreign=True)
+    _bootstrap.run(main, positional=True, foreign=True)

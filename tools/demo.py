@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import door
+import _bootstrap
 from absl import flags
 
 _PORT = flags.DEFINE_integer(
@@ -26,10 +26,10 @@ _MAX_MEGABYTES = flags.DEFINE_integer(
 
 def main(_: list[str]) -> None:
     """Serves until it is interrupted."""
-    from residual_encoder import page
+    from residual_encoder.apps.web import server
 
-    page.serve(
-        page.PageConfig(
+    server.serve(
+        server.PageConfig(
             model=_MODEL.value,
             host=_HOST.value,
             port=_PORT.value,
@@ -39,4 +39,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    door.run(main)
+    _bootstrap.run(main)

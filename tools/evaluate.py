@@ -6,7 +6,7 @@ gray), each with its 95 % interval, and writes all of it as JSON.
 
 from __future__ import annotations
 
-import door
+import _bootstrap
 from absl import flags
 
 _MODEL = flags.DEFINE_string(
@@ -45,10 +45,11 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier --output.
 
 def main(arguments: list[str]) -> None:
     """Evaluates and prints the table."""
-    size = door.network_size(_SIZE.value)
-    from residual_encoder import report  # after the flags, so that a wrong one is answered at once
-    from residual_encoder.datasets import DataConfig
-    from residual_encoder.evaluation import EvaluateConfig, evaluate_model
+    size = _bootstrap.network_size(_SIZE.value)
+    # after the flags, so that a wrong one is answered at once
+    from residual_encoder.data.input_pipeline import DataConfig
+    from residual_encoder.evaluation import html_report
+    from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 
     result = evaluate_model(
         EvaluateConfig(
@@ -65,9 +66,9 @@ def main(arguments: list[str]) -> None:
     )
     compared = {"model": result} | result["baselines"]
     print(f"{result['n']} photographs, mean and 95 % interval")
-    print(report.text_table(report.metrics_table(compared)))
+    print(html_report.text_table(html_report.metrics_table(compared)))
     print(f"written to {_OUTPUT.value}")
 
 
 if __name__ == "__main__":
-    door.run(main)
+    _bootstrap.run(main)

@@ -5,7 +5,7 @@ A SavedModel (with --version=N as TensorFlow Serving takes it), a LiteRT file, o
 
 from __future__ import annotations
 
-import door
+import _bootstrap
 from absl import flags
 
 _MODEL = flags.DEFINE_string("model", None, "Training workdir or weights file.", required=True)
@@ -64,8 +64,8 @@ def _size() -> tuple[int, int] | None:
 
 
 def _export_litert() -> None:
-    from residual_encoder import litert
-    from residual_encoder.datasets import DataConfig
+    from residual_encoder.data.input_pipeline import DataConfig
+    from residual_encoder.export import litert
 
     report = litert.export_litert(
         litert.LitertConfig(
@@ -82,25 +82,25 @@ def _export_litert() -> None:
 
 def main(_: list[str]) -> None:
     """Writes the model, proven equal to the network, or nothing."""
-    from residual_encoder import export, release
+    from residual_encoder.export import float16_weights, saved_model
 
     if _AVERAGE_WITH.value and _FORMAT.value != "weights":
         raise ValueError("--average_with goes with --format=weights; export its file then")
     if _FORMAT.value == "weights":
-        difference = release.release(_MODEL.value, _OUTPUT.value, _AVERAGE_WITH.value)
+        difference = float16_weights.release(_MODEL.value, _OUTPUT.value, _AVERAGE_WITH.value)
         print(f"weights in {_OUTPUT.value}; chroma within {difference:.1e} of the network")
         return
     if _FORMAT.value == "litert":
         _export_litert()
         return
-    folder = export.export_saved_model(
+    folder = saved_model.export_saved_model(
         _MODEL.value,
         _OUTPUT.value,
         version=_VERSION.value,
         max_pixels=round(1e6 * _MAX_MEGAPIXELS.value),
     )
-    print(f"{_FORMAT.value} in {folder}; equal to the network within {export.TOLERANCE:.0e}")
+    print(f"{_FORMAT.value} in {folder}; equal to the network within {saved_model.TOLERANCE:.0e}")
 
 
 if __name__ == "__main__":
-    door.run(main)
+    _bootstrap.run(main)

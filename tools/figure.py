@@ -1,26 +1,7 @@
-"""Draws a recipe's network, from the model itself, as SVG: tools/figure.py --output=FILE."""
+"""The former name of tools/draw_model.py."""
 
-from __future__ import annotations
-
-import door
-from absl import flags
-
-from residual_encoder import diagram, files, networks
-from residual_encoder.recipes import RECIPES
-
-_RECIPE = flags.DEFINE_enum("recipe", "tinyclouds2016", sorted(RECIPES), "Whose network.")
-_OUTPUT = flags.DEFINE_string("output", None, "SVG file to write.", required=True)
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier file.")
-
-
-def main(_: list[str]) -> None:
-    """Builds the network and draws it."""
-    files.check_free(_OUTPUT.value, _OVERWRITE.value)
-    recipe = RECIPES[_RECIPE.value]
-    model = networks.build(recipe.network, train_trunk=recipe.train_trunk)
-    files.write_text(_OUTPUT.value, diagram.network_figure(model))
-    print(_OUTPUT.value)
-
+import _bootstrap
+import draw_model
 
 if __name__ == "__main__":
-    door.run(main)
+    _bootstrap.run(draw_model.main)

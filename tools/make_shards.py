@@ -6,7 +6,7 @@ With --beam the shards are written side by side by Apache Beam, whose flags may 
 
 from __future__ import annotations
 
-import door
+import _bootstrap
 from absl import flags
 
 _IMAGES = flags.DEFINE_string(
@@ -23,12 +23,13 @@ _BEAM = flags.DEFINE_bool("beam", False, "Write many shards at a time with Apach
 
 def main(arguments: list[str]) -> None:
     """Writes the shards and says what became of the pictures."""
-    from residual_encoder import pipelines, shard_pipeline, shards
+    from residual_encoder.apps.archive import beam_runner, beam_shards
+    from residual_encoder.data import tfrecord_writer
 
-    inputs, beam = pipelines.split(arguments)
+    inputs, beam = beam_runner.split(arguments)
     if inputs or (beam and not _BEAM.value):
         raise ValueError(f"takes flags only, and Beam's after --beam; received {arguments}")
-    config = shards.ShardsConfig(
+    config = tfrecord_writer.ShardsConfig(
         images=_IMAGES.value,
         output=_OUTPUT.value,
         name=_NAME.value,
@@ -37,11 +38,15 @@ def main(arguments: list[str]) -> None:
         skip_gray=_SKIP_GRAY.value,
         overwrite=_OVERWRITE.value,
     )
-    done = shard_pipeline.make_shards(config, beam) if _BEAM.value else shards.make_shards(config)
+    done = (
+        beam_shards.make_shards(config, beam)
+        if _BEAM.value
+        else tfrecord_writer.make_shards(config)
+    )
     print(f"{done.written} of {done.found} pictures in {len(done.shards)} shards")
     if done.skipped:
         print(f"{len(done.skipped)} left out, named in {done.manifest}")
 
 
 if __name__ == "__main__":
-    door.run(main, positional=True, foreign=True)
+    _bootstrap.run(main, positional=True, foreign=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-import door
+import _bootstrap
 import tensorflow as tf
 from absl import flags
 
@@ -38,7 +38,7 @@ INTERRUPTED = 75  # as tools/train.py
 def main(_: list[str]) -> int:
     """Flags in, a report out."""
     tf.get_logger().setLevel("ERROR")  # it takes the many networks of one process for retracing
-    from residual_encoder.datasets import DataConfig
+    from residual_encoder.data.input_pipeline import DataConfig
     from residual_encoder.reproduction.experiments import BUDGETS
     from residual_encoder.reproduction.reproduce import ReproduceConfig, reproduce
 
@@ -58,4 +58,4 @@ def main(_: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    door.run(main)
+    _bootstrap.run(main)

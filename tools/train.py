@@ -13,14 +13,15 @@ import os
 import sys
 from typing import Any
 
-import door
+import _bootstrap
 from absl import flags
 
-from residual_encoder import devices, recipes
-from residual_encoder.datasets import KINDS, DataConfig
-from residual_encoder.losses import LOSSES
+from residual_encoder import recipes
+from residual_encoder.data.input_pipeline import KINDS, DataConfig
 from residual_encoder.recipes import RECIPES, Recipe
-from residual_encoder.training import TrainConfig, train
+from residual_encoder.training.losses import LOSSES
+from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.utils import devices
 
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 
@@ -134,4 +135,4 @@ def main(_: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    door.run(main)
+    _bootstrap.run(main)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from residual_encoder.reproduction import judgments, verdicts
+from residual_encoder.reproduction import decisions, paired_statistics
 from residual_encoder.reproduction.evidence import Claim, Evidence, Finding, judge
 from residual_encoder.reproduction.experiments import BASE, CODE, MODERN, changed
-from residual_encoder.reproduction.verdicts import BY_INTERVAL, BY_SEEDS
+from residual_encoder.reproduction.paired_statistics import BY_INTERVAL, BY_SEEDS
 
 ARTICLE = "article (Dahl 2016)"
 
@@ -17,9 +17,9 @@ CLAIMS = (
         "pixelwise with the script's SGD and with Adam, and residual encoder, as many images, same "
         "seed; colorfulness of validation photographs",
         "of the pixelwise runs the better one by PSNR: held if it is below "
-        f"{judgments.GRAYISH:.0%} of the true colorfulness and below the residual encoder, by the "
+        f"{decisions.GRAYISH:.0%} of the true colorfulness and below the residual encoder, by the "
         "ends of the 95 % intervals; did not hold if above that share, unless worse than gray",
-        judgments.pixelwise,
+        decisions.pixelwise,
     ),
     Claim(
         "blurred",
@@ -28,7 +28,7 @@ CLAIMS = (
         "residual encoder with blurred_euclidean and euclidean; steps until the RMSE of ab on "
         "validation photographs reaches the level that both reach",
         BY_SEEDS,
-        judgments.blurred,
+        decisions.blurred,
     ),
     Claim(
         "hypercolumn_iterations",
@@ -37,7 +37,7 @@ CLAIMS = (
         "both with the script's loss, same order of photographs; mean training loss over the last "
         "quarter of the steps that both made",
         BY_SEEDS,
-        judgments.against_hypercolumn("step"),
+        decisions.against_hypercolumn("step"),
     ),
     Claim(
         "hypercolumn_time",
@@ -45,7 +45,7 @@ CLAIMS = (
         ARTICLE + ", its curve",
         "the same runs; mean training loss over the last quarter of the time that both trained",
         BY_SEEDS,
-        judgments.against_hypercolumn("seconds"),
+        decisions.against_hypercolumn("seconds"),
     ),
     Claim(
         "memory",
@@ -53,9 +53,9 @@ CLAIMS = (
         ARTICLE,
         "memory of one training step at the article's batch sizes, and of the hypercolumn model "
         "at 2, in a fresh process each",
-        f"held if 6 fit {judgments.MEMORY_LIMIT} MiB with the residual encoder and 2 do not with "
+        f"held if 6 fit {decisions.MEMORY_LIMIT} MiB with the residual encoder and 2 do not with "
         "the other",
-        judgments.memory,
+        decisions.memory,
     ),
     Claim(
         "intensity",
@@ -63,17 +63,17 @@ CLAIMS = (
         ARTICLE,
         "distance between the gray given and the output's luma, saved in 8 bits, for the mean gray "
         "of 2016 and for luma",
-        f"held if below {judgments.CODE_VALUE:g} code value of 255 on average for both",
-        judgments.intensity,
+        f"held if below {decisions.CODE_VALUE:g} code value of 255 on average for both",
+        decisions.intensity,
     ),
     Claim(
         "activations",
         "ELU, leaky ReLU and dropout bring little over ReLU.",
         ARTICLE,
         "residual encoder with one change each; pooled PSNR over gray, same seeds",
-        f"held if none brings more than {judgments.LITTLE:g} dB with any of {verdicts.SEEDS} "
-        "seeds; did not hold if one brings more with all of them",
-        judgments.tried,
+        f"held if none brings more than {decisions.LITTLE:g} dB with any of "
+        f"{paired_statistics.SEEDS} seeds; did not hold if one brings more with all of them",
+        decisions.tried,
     ),
     Claim(
         "gray",
@@ -82,7 +82,7 @@ CLAIMS = (
         "the author's script",
         "true chroma merged with either gray; no training is in it",
         "held if the ends of the 95 % intervals do not meet",
-        judgments.ceiling,
+        decisions.ceiling,
     ),
     Claim(
         "upsampling",
@@ -90,7 +90,7 @@ CLAIMS = (
         "ours",
         "residual encoder with either; pooled PSNR over gray, same seeds",
         BY_SEEDS,
-        judgments.better(changed("half_pixel"), BASE),
+        decisions.better(changed("half_pixel"), BASE),
     ),
     Claim(
         "formula",
@@ -98,7 +98,7 @@ CLAIMS = (
         "ours: which of the two ran is not known",
         "tinyclouds2016 and tinyclouds2016_code; pooled PSNR over gray, same seeds",
         BY_SEEDS,
-        judgments.better(BASE, CODE),
+        decisions.better(BASE, CODE),
     ),
     Claim(
         "hsv",
@@ -107,7 +107,7 @@ CLAIMS = (
         "residual encoder in either; RMSE of ab, which does not depend on the gray, paired by "
         "photograph; loss of a picture that is one code of hue off",
         BY_INTERVAL,
-        judgments.hsv,
+        decisions.hsv,
     ),
     Claim(
         "cnn_order",
@@ -116,7 +116,7 @@ CLAIMS = (
         "development set, three learning rates each, the rate of the lowest test loss; paired by "
         "photograph",
         f"{BY_INTERVAL}; all five steps have to hold, and one that goes the other way decides",
-        judgments.each_later,
+        decisions.each_later,
     ),
     Claim(
         "cnn_overfitting",
@@ -124,7 +124,7 @@ CLAIMS = (
         "their author",
         "the same runs; test loss minus train loss",
         BY_INTERVAL,
-        judgments.overfits_less,
+        decisions.overfits_less,
     ),
     Claim(
         "five_taps",
@@ -132,7 +132,7 @@ CLAIMS = (
         ARTICLE + ", future work",
         "modern_five_taps and modern; pooled PSNR, paired by photograph, one seed",
         BY_INTERVAL,
-        judgments.squares("modern_five_taps", MODERN),
+        decisions.squares("modern_five_taps", MODERN),
     ),
     Claim(
         "fine_tuning",
@@ -140,7 +140,7 @@ CLAIMS = (
         ARTICLE + ", future work",
         "modern and modern_frozen; pooled PSNR, paired by photograph, one seed",
         BY_INTERVAL,
-        judgments.squares(MODERN, "modern_frozen"),
+        decisions.squares(MODERN, "modern_frozen"),
     ),
     Claim(
         "adversarial",
@@ -148,7 +148,7 @@ CLAIMS = (
         ARTICLE + ", future work",
         "modern_adversarial and modern; colorfulness, one seed",
         "held or not if the 95 % intervals do not meet",
-        judgments.more_color("modern_adversarial", MODERN),
+        decisions.more_color("modern_adversarial", MODERN),
     ),
     Claim(
         "classes",
@@ -156,7 +156,7 @@ CLAIMS = (
         "Zhang et al. 2016",
         "modern_classes and modern; colorfulness, one seed",
         "held or not if the 95 % intervals do not meet",
-        judgments.more_color("modern_classes", MODERN),
+        decisions.more_color("modern_classes", MODERN),
     ),
 )
 

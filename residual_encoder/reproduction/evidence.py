@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from residual_encoder.report import Table
+from residual_encoder.evaluation.html_report import Table
 from residual_encoder.reproduction.experiments import seeded
-from residual_encoder.reproduction.memory import StepMemory
+from residual_encoder.reproduction.paired_statistics import OPEN
 from residual_encoder.reproduction.results import Result, Results
-from residual_encoder.reproduction.verdicts import OPEN
+from residual_encoder.reproduction.step_memory import StepMemory
 
 
 class Absent(LookupError):

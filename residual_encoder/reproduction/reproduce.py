@@ -17,16 +17,24 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from residual_encoder import datasets, files
-from residual_encoder.datasets import DataConfig
+from residual_encoder.data import input_pipeline
+from residual_encoder.data.input_pipeline import DataConfig
 from residual_encoder.recipes import RECIPES
-from residual_encoder.reproduction import experiments, judgments, memory, pages, results, runner
-from residual_encoder.reproduction.costs import Forecast, spoken
+from residual_encoder.reproduction import (
+    decisions,
+    experiments,
+    report,
+    results,
+    runner,
+    step_memory,
+)
 from residual_encoder.reproduction.evidence import Evidence
 from residual_encoder.reproduction.experiments import Budget, Run
-from residual_encoder.reproduction.memory import StepMemory
 from residual_encoder.reproduction.results import Result
 from residual_encoder.reproduction.runner import Place
+from residual_encoder.reproduction.step_memory import StepMemory
+from residual_encoder.reproduction.time_estimate import Forecast, spoken
+from residual_encoder.utils import files
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,9 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
     place = Place(folder / "runs", config.budget, config.vgg16_weights)
     finished = _finished(runs, place)
     evidence = Evidence({r.name: r for r in finished}, measured, config.budget.decisive)
-    pages.write(folder, config.data, config.budget, runs, evidence)
+    report.write(folder, config.data, config.budget, runs, evidence)
     unfinished = [run.name for run in runs if run.name not in evidence.results]
-    return Reproduction(folder / pages.PAGE, unfinished)
+    return Reproduction(folder / report.PAGE, unfinished)
 
 
 def _leave_room_on_gpus() -> None:
@@ -90,8 +98,10 @@ def _leave_room_on_gpus() -> None:
 def _check_data(config: ReproduceConfig) -> None:
     """Missing data is better known now than after the first measurement."""
     size = config.budget.evaluation_size
-    for split in datasets.SPLITS:
-        datasets.eval_batches(config.data, batch_size=1, image_size=size, limit=1, split=split)
+    for split in input_pipeline.SPLITS:
+        input_pipeline.eval_batches(
+            config.data, batch_size=1, image_size=size, limit=1, split=split
+        )
 
 
 def _say(line: str) -> None:
@@ -138,7 +148,7 @@ def _memory(budget: Budget, path: Path) -> dict[str, list[StepMemory]]:
         _say("Measuring the memory of a training step")
         found = {
             name: [_step(name, batch, budget.memory_size) for batch in batches]
-            for name, batches in judgments.MEMORY_BATCHES.items()
+            for name, batches in decisions.MEMORY_BATCHES.items()
         }
         rows = {name: [dataclasses.asdict(step) for step in steps] for name, steps in found.items()}
         files.write_text(path, json.dumps(rows, indent=2) + "\n")
@@ -148,6 +158,6 @@ def _memory(budget: Budget, path: Path) -> dict[str, list[StepMemory]]:
 
 def _step(name: str, batch: int, size: int) -> StepMemory:
     try:
-        return memory.step_memory(RECIPES[name], batch, size, judgments.MEMORY_LIMIT)
+        return step_memory.step_memory(RECIPES[name], batch, size, decisions.MEMORY_LIMIT)
     except BrokenProcessPool:  # killed: the machine has not even so much
         return StepMemory("cpu", batch, size, 0.0, None, False)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from residual_encoder import files
-from residual_encoder.workdir import read_metrics
+from residual_encoder.training.workdir import read_metrics
+from residual_encoder.utils import files
 
 RESULT = "result.json"  # there means: finished
 EVALUATION = "evaluation.json"
@@ -27,7 +27,7 @@ class Result:
       failure: Why there is no network to measure, the loss not being finite as a rule; or None.
       about: Of the network: `trainable` and `frozen` parameters, `forward` and `training` FLOP for
         one picture of 224 pixels; of the run: `images_per_second`, `seconds`, `device`.
-      evaluation: What `evaluation.evaluate_model` gave; empty after a failure.
+      evaluation: What `evaluator.evaluate_model` gave; empty after a failure.
       photographs: Numbers by name, one for each photograph, see `per_photograph.rows`.
       training_loss: The loss on each training picture, of runs on few pictures; else empty.
       log: Rows of metrics.jsonl.

@@ -11,15 +11,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from residual_encoder import checkpoints, datasets, flops, networks
-from residual_encoder.datasets import DataConfig
-from residual_encoder.evaluation import EvaluateConfig, evaluate_model
-from residual_encoder.reproduction import columns, per_photograph, results
+from residual_encoder import models
+from residual_encoder.data import input_pipeline
+from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
+from residual_encoder.models import flops
+from residual_encoder.models import weights as weights_files
+from residual_encoder.reproduction import comparison_sheets, per_image, results
 from residual_encoder.reproduction.experiments import Budget, Run
-from residual_encoder.reproduction.per_photograph import NotFinite, Recorder
+from residual_encoder.reproduction.per_image import NotFinite, Recorder
 from residual_encoder.reproduction.results import Result
-from residual_encoder.training import Diverged, TrainConfig, train
-from residual_encoder.workdir import read_metrics
+from residual_encoder.training.trainer import Diverged, TrainConfig, train
+from residual_encoder.training.workdir import read_metrics
 
 LAST = "last.weights.h5"
 BATCH = 16  # photographs at a time while measuring
@@ -111,20 +114,20 @@ def _measured(run: Run, place: Place) -> Result:
         colorizer,
     )
     truth = _pictures(run.data, budget, "val", budget.photographs)
-    photographs = per_photograph.rows(truth, colorizer.said, run.recipe)
+    photographs = per_image.rows(truth, colorizer.said, run.recipe)
     training_loss = []
     if run.data.train_limit:
         seen = _pictures(run.data, budget, "train", run.data.train_limit)
-        training_loss = per_photograph.losses(seen, colorizer)
-        photographs["loss"] = per_photograph.losses(truth, colorizer)
+        training_loss = per_image.losses(seen, colorizer)
+        photographs["loss"] = per_image.losses(truth, colorizer)
     else:
-        columns.write(folder, colorizer, run.data, budget.photographs)
+        comparison_sheets.write(folder, colorizer, run.data, budget.photographs)
     return Result(run.to_json(), None, _about(run, folder), evaluation, photographs, training_loss)
 
 
 def _pictures(data: DataConfig, budget: Budget, split: str, limit: int) -> list[np.ndarray]:
     """Batches of center squares, [B, S, S, 3] uint8."""
-    batches = datasets.eval_batches(
+    batches = input_pipeline.eval_batches(
         data, batch_size=BATCH, image_size=budget.evaluation_size, limit=limit, split=split
     )
     return [batch.rgb.numpy() for batch in batches]
@@ -137,19 +140,19 @@ def _last_weights(run: Run, folder: Path) -> Path:
     not.
     """
     if not run.evaluations:
-        return checkpoints.find_weights(folder)
+        return weights_files.find_weights(folder)
     newest = max((folder / "checkpoints").glob("step-*.h5"))
-    arrays, _ = checkpoints.read_arrays(newest)
-    names = [variable.path for variable in networks.build(run.recipe.network).weights]
+    arrays, _ = weights_files.read_arrays(newest)
+    names = [variable.path for variable in models.build(run.recipe.network).weights]
     weights = {name: arrays[name] for name in names}
-    checkpoints.write_arrays(folder / LAST, weights, {"recipe": run.recipe.to_json()})
+    weights_files.write_arrays(folder / LAST, weights, {"recipe": run.recipe.to_json()})
     return folder / LAST
 
 
 def _about(run: Run, folder: Path) -> dict[str, Any]:
     """Size, arithmetic and speed of a run."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    model = networks.build(run.recipe.network, train_trunk=run.recipe.train_trunk)
+    model = models.build(run.recipe.network, train_trunk=run.recipe.train_trunk)
     operations = flops.count(model, COUNTED_SIZE)
     log = read_metrics(folder)
     speeds = [row["images_per_second"] for row in log if row.get("images_per_second")]

@@ -1,0 +1,1 @@
+"""What a person starts: command lines, the web page, benchmarks, archives."""

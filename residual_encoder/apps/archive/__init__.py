@@ -1,0 +1,1 @@
+"""Coloring and sharding of large collections with Apache Beam."""

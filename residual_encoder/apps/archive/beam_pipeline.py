@@ -1,0 +1,175 @@
+"""Colors archives on Apache Beam: what is done is skipped, what is bad is named.
+
+Beam moves names only; pictures are read and written by the worker that colors them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from residual_encoder.apps.archive import beam_runner, tasks
+from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
+from residual_encoder.utils import files
+
+MANIFEST, ERRORS = "manifest.jsonl", "errors.jsonl"  # in the output folder
+
+# Ranks of rows about one input; the highest stays.
+_OLD_ERROR, _THERE, _OLD, _NEW = range(4)
+_Row = tuple[bytes, tuple[int, str]]  # input -> rank, a line of JSON
+
+
+class Summary(NamedTuple):
+    """What became of the inputs."""
+
+    colored: int
+    skipped: int  # colored earlier
+    failed: int
+
+
+def colorize_archive(config: ArchiveConfig, flags: Sequence[str] = ()) -> Summary:
+    """Colors pictures and films on any of Beam's runners.
+
+    `MANIFEST` has one JSON object a line and colored file: `file`, `output`, `width` and `height`
+    or `frames`, and `model`, the SHA-256 of the weights; of an output that was there already only
+    what is known. `ERRORS` has `file` and `error`. Both keep what earlier runs wrote. Outputs that
+    exist are skipped; failures are tried again.
+
+    Args:
+      config: What to color and how.
+      flags: Beam's, such as --runner; see `beam_runner.options`.
+
+    Raises:
+      FileNotFoundError: an input or the model does not exist.
+      ValueError: no picture was found, or a wrong option.
+      OSError: the output folder cannot be made.
+      RuntimeError: the pipeline failed.
+    """
+    chosen = beam_runner.options(flags)
+    _archivist().check(config)
+    painter = _Painter(config)
+    painter.colorizer()  # a wrong model is answered at once
+    output = Path(config.output)
+    files.make_folder(output)
+    _check_manifests(output)
+    counts = beam_runner.run(chosen, lambda root: _build(root, config, painter))
+    return Summary(*(counts.get(name, 0) for name in Summary._fields))
+
+
+def _archivist() -> Any:
+    """The module that brings TensorFlow; Beam's workers are to import it when they need it."""
+    beam_runner.quiet_tensorflow()
+    from residual_encoder.apps.archive import worker
+
+    return worker
+
+
+def _build(root: Any, config: ArchiveConfig, painter: _Painter) -> None:
+    """Find, claim outputs, color, merge with earlier rows, write both manifests."""
+    import apache_beam as beam
+
+    start = root | beam.Create([config])
+    found = start | "find" >> beam.FlatMap(_find)
+    if config.records:
+        found = found | beam.Reshuffle() | "open" >> beam.FlatMap(_open, config)
+    places = found | "places" >> beam.FlatMap(tasks.places) | "by place" >> beam.GroupByKey()
+    claimed = places | "claim" >> beam.FlatMap(tasks.claim)
+    if config.records:
+        groups = claimed | "neighbors" >> beam.GroupBy(tasks.group)
+        news = groups | "color" >> beam.FlatMap(painter.color_neighbors)
+    else:
+        news = claimed | "color" >> beam.Map(painter.color)
+    old = start | "earlier" >> beam.FlatMap(_earlier)
+    rows = (news, old) | "rows" >> beam.Flatten() | "by input" >> beam.GroupByKey()
+    lines = rows | "latest" >> beam.Map(_latest)
+    both = start | "both" >> beam.FlatMap(_both)
+    by_file = (lines, both) | "lines" >> beam.Flatten() | "by file" >> beam.GroupByKey()
+    by_file | "write" >> beam.Map(_write, config.output)
+
+
+def _find(config: ArchiveConfig) -> Iterator[Task | str]:
+    """Tasks, or the shards that they lie in."""
+    work = _archivist()
+    yield from work.shards(config.inputs) if config.records else work.file_tasks(config)
+
+
+def _open(shard: str, config: ArchiveConfig) -> Iterator[Task]:
+    yield from _archivist().record_tasks(shard, config)
+
+
+class _Painter:
+    """Colors tasks; the network is loaded once a process, whatever its threads."""
+
+    def __init__(self, config: ArchiveConfig) -> None:
+        from apache_beam.utils import shared
+
+        self.config, self.handle = config, shared.Shared()
+
+    def colorizer(self) -> Any:
+        """This process's `Colorizer`."""
+        return self.handle.acquire(lambda: _archivist().load(self.config))
+
+    def color(self, task: Task) -> _Row:
+        """What became of a file."""
+        colorizer = self.colorizer()
+        return _row(task.source, _archivist().color(colorizer, task))
+
+    def color_neighbors(self, group: tuple[tuple[bytes, int], Iterable[Task]]) -> Iterator[_Row]:
+        """What became of records of one shard."""
+        work = _archivist()
+        for task, line in work.color_neighbors(self.colorizer(), group[1]):
+            yield _row(task.source, line)
+
+
+# --- manifests ------------------------------------------------------------------------------------
+
+
+def _row(source: str, line: str) -> _Row:
+    facts = json.loads(line)
+    rank = _NEW if "model" in facts or "error" in facts else _THERE
+    return os.fsencode(source), (rank, line)
+
+
+def _earlier(config: ArchiveConfig) -> Iterator[_Row]:
+    """Rows of earlier runs."""
+    for name, rank in ((MANIFEST, _OLD), (ERRORS, _OLD_ERROR)):
+        path = Path(config.output) / name
+        for line in path.read_text().splitlines() if path.exists() else ():
+            yield os.fsencode(json.loads(line)["file"]), (rank, line)
+
+
+def _latest(rows: tuple[bytes, Iterable[tuple[int, str]]]) -> tuple[str, str]:
+    """The row that stays of one input, with the file that it goes into."""
+    line = max(rows[1])[1]
+    return (ERRORS if "error" in json.loads(line) else MANIFEST), line
+
+
+def _both(_: ArchiveConfig) -> Iterator[tuple[str, str]]:
+    """No line for either file, so that both are written."""
+    yield from ((MANIFEST, ""), (ERRORS, ""))
+
+
+def _write(lines: tuple[str, Iterable[str]], output: str) -> None:
+    """Writes one of the two files, sorted, if that changes it."""
+    path = Path(output) / lines[0]
+    text = "".join(f"{line}\n" for line in sorted(filter(None, lines[1])))
+    if not path.exists() or text != path.read_text():
+        files.write_text(path, text)
+
+
+def _check_manifests(output: Path) -> None:
+    """Refuses to replace files of these names that are not ours."""
+    for path in (output / MANIFEST, output / ERRORS):
+        try:
+            with path.open() as file:
+                if line := file.readline():
+                    json.loads(line)["file"]
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} is no manifest of this tool and would be replaced; choose another --output"
+            ) from error

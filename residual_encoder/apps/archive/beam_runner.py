@@ -1,0 +1,138 @@
+"""Apache Beam: whether it is there, its flags, and running a pipeline to its end."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from residual_encoder.apps import cli
+
+_QUIET = threading.Lock()
+COUNTERS = "residual_encoder"  # the namespace of what pipelines count
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is left of a command line after a tool's own flags: (inputs, flags for Beam).
+
+    Everything from the first that begins with -- on is Beam's, whose values may stand alone.
+    """
+    first = next((at for at, text in enumerate(arguments) if text.startswith("--")), None)
+    return list(arguments[:first]), [] if first is None else list(arguments[first:])
+
+
+def options(flags: Sequence[str]) -> Any:
+    """Beam's `PipelineOptions` of command-line flags.
+
+    Raises:
+      ValueError: Beam is not installed, does not know a flag, or does not take its value.
+    """
+    if importlib.util.find_spec("apache_beam") is None:
+        raise ValueError(
+            "Apache Beam is not installed: pip install -r requirements.txt -r requirements-beam.txt"
+        )
+    with _calm():
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+    parsers: list[argparse.ArgumentParser] = []
+    PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
+    parsers[0].error = _refuse  # type: ignore[method-assign]
+    unknown = parsers[0].parse_known_args(list(flags))[1]
+    if unknown:
+        raise ValueError(
+            f"neither this tool nor Apache Beam knows {' '.join(unknown)}; "
+            "inputs come first, Beam's flags last"
+        )
+    return PipelineOptions(list(flags))
+
+
+@contextlib.contextmanager
+def _calm() -> Iterator[None]:
+    """Without warnings: Beam's import has one about Google's libraries, which are optional."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ValueError(f"Apache Beam's flags: {message}")
+
+
+def run(chosen: Any, build: Callable[[Any], object]) -> dict[str, int]:
+    """Builds a pipeline, runs it and waits for its end.
+
+    Args:
+      chosen: What `options` gave.
+      build: Applies transforms to the `Pipeline` that it is given.
+
+    Returns:
+      Counter -> count, of those that `count` counted.
+
+    Raises:
+      RuntimeError: the pipeline failed.
+    """
+    import apache_beam as beam
+    from apache_beam.metrics import MetricsFilter
+
+    _let_workers_find_us()
+    pipeline = beam.Pipeline(_runner(chosen), chosen)
+    build(pipeline)
+    result = pipeline.run()
+    if result.wait_until_finish() != "DONE":
+        raise RuntimeError(f"The pipeline ended as {result.state}; its runner's log says why.")
+    found = result.metrics().query(MetricsFilter().with_namespace(COUNTERS))["counters"]
+    return {counter.key.metric.name: counter.result or 0 for counter in found}
+
+
+def count(name: str) -> None:
+    """Adds one to a counter, inside a pipeline."""
+    from apache_beam.metrics import Metrics
+
+    Metrics.counter(COUNTERS, name).inc()
+
+
+def quiet_tensorflow() -> None:
+    """As `cli.quiet_tensorflow`, for workers, which do not come in by a tool's door.
+
+    Whatever their threads do, once is enough.
+    """
+    with _QUIET:
+        if "tensorflow" not in sys.modules:
+            cli.quiet_tensorflow()
+
+
+def _runner(chosen: Any) -> Any:
+    """The runner that is asked for; DirectRunner, and none, is Beam's own in Python.
+
+    Beam's DirectRunner first looks for Prism, a Go program that it fetches from the internet.
+    """
+    from apache_beam.options.pipeline_options import StandardOptions, WorkerOptions
+
+    asked = chosen.view_as(StandardOptions).runner
+    if asked not in (None, "DirectRunner"):
+        return None  # Beam finds it by its name
+    from apache_beam.portability.api import beam_provision_api_pb2
+    from apache_beam.runners.portability.fn_api_runner import fn_runner
+    from apache_beam.runners.portability.portable_runner import JobServiceHandle
+
+    worker = chosen.view_as(WorkerOptions)
+    worker.default_sdk_harness_log_level = worker.default_sdk_harness_log_level or "ERROR"
+    encoded = JobServiceHandle.encode_pipeline_options(chosen.get_all_options(drop_default=True))
+    provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(provision))
+
+
+def _let_workers_find_us() -> None:
+    """Lets worker processes on this machine import the package from where this one has it."""
+    root, known = str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")
+    if root not in known.split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, known)))

@@ -1,0 +1,84 @@
+"""Writes the TFRecord shards of `tfrecord_writer.make_shards` on Apache Beam, many at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from residual_encoder.apps.archive import beam_runner
+from residual_encoder.utils import files
+
+_Shard = tuple[bytes, list[bytes]]  # its path, and those of its pictures
+
+
+def make_shards(config: Any, flags: Sequence[str] = ()) -> Any:
+    """Writes shards and `<name>-manifest.json`; each worker one shard after the other.
+
+    Args:
+      config: A `tfrecord_writer.ShardsConfig`; its paths are those of the workers, local or
+        mounted.
+      flags: Beam's, such as --runner; see `beam_runner.options`.
+
+    Returns:
+      As `tfrecord_writer.make_shards`.
+
+    Raises:
+      ValueError: as `tfrecord_writer.make_shards`; or Beam does not know a flag.
+      OSError: the output cannot be made.
+      RuntimeError: the pipeline failed.
+    """
+    chosen, shards = beam_runner.options(flags), _shards()
+    shards.plan(config)  # what is wrong with the folder is said at once
+    old = shards.existing(config)
+    files.make_folder(Path(config.output))
+    beam_runner.run(chosen, lambda root: _build(root, asdict(config)))
+    done = shards.from_json(config, shards.manifest_of(config).read_text())
+    shards.finish(config, done, old)
+    return done
+
+
+def _shards() -> Any:
+    """The module that brings TensorFlow; Beam's workers are to import it when they need it."""
+    beam_runner.quiet_tensorflow()
+    from residual_encoder.data import tfrecord_writer
+
+    return tfrecord_writer
+
+
+def _build(root: Any, settings: dict[str, Any]) -> None:
+    """Plan, spread the shards over the workers, write them, join what became of them."""
+    import apache_beam as beam
+
+    planned = root | beam.Create([settings]) | "plan" >> beam.FlatMap(_plan)
+    parts = planned | beam.Reshuffle() | "write" >> beam.Map(_write, settings)
+    parts | "all" >> beam.GroupBy(_one) | "join" >> beam.Map(_join, settings)
+
+
+def _plan(settings: dict[str, Any]) -> Iterator[_Shard]:
+    shards = _shards()
+    for path, names in shards.plan(shards.ShardsConfig(**settings)).items():
+        yield os.fsencode(path), [os.fsencode(name) for name in names]
+
+
+def _write(shard: _Shard, settings: dict[str, Any]) -> str:
+    """Writes one shard; its part of the manifest."""
+    shards = _shards()
+    config = shards.ShardsConfig(**settings)
+    names = [os.fsdecode(name) for name in shard[1]]
+    return shards.to_json(config, shards.write_shard(config, Path(os.fsdecode(shard[0])), names))
+
+
+def _one(_: str) -> int:
+    """All parts go to one worker."""
+    return 0
+
+
+def _join(parts: tuple[int, Iterable[str]], settings: dict[str, Any]) -> None:
+    """Writes the manifest."""
+    shards = _shards()
+    config = shards.ShardsConfig(**settings)
+    done = shards.together(config, [shards.from_json(config, part) for part in parts[1]])
+    files.write_text(done.manifest, shards.to_json(config, done))

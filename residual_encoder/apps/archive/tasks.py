@@ -1,0 +1,101 @@
+"""The pictures of an archive: what is colored into which file, and who may write where.
+
+Nothing here brings TensorFlow: these are what Beam hands from worker to worker.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+# Records that one worker colors in a row; ours: enough that reading past those before them, once a
+# group, is little beside coloring them; few enough to keep workers busy with one shard of 1,024.
+GROUP = 64
+
+
+@dataclass(frozen=True)
+class ArchiveConfig:
+    """What to color and where to put it. Paths are those of the workers: local or mounted.
+
+    Attributes:
+      inputs: Files, folders and globs, see `file_discovery.find`; or TFRecord files and globs of
+        them.
+      output: Folder for the colored files and both manifests; made if need be.
+      records: Whether the inputs are TFRecord files, with pictures in `image/encoded` and names in
+        `image/filename`, as ImageNet's and `tools/make_shards.py`'s are.
+      model: See `Colorizer`.
+      size: See `Colorizer`.
+      saturation: See `Colorizer`.
+      upsampling: See `Colorizer`.
+      format: "keep" or a key of `file_discovery.FORMATS`, for pictures.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    records: bool = False
+    model: str | None = None
+    size: int | str = "auto"
+    saturation: float = 1.0
+    upsampling: str = "guided"
+    format: str = "keep"
+
+    def __post_init__(self) -> None:
+        if "-" in (*self.inputs, self.output):
+            raise ValueError("An archive is files and a folder; for - use tools/colorize.py.")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture or film to color.
+
+    Attributes:
+      source: The file, or SHARD@NUMBER.
+      target: The colored file.
+      shard: The TFRecord file that it lies in; empty for a file of its own.
+      number: Of the record in its shard, or of the file among the inputs; from 0.
+      name: What it is called in errors.
+      error: Why it cannot be colored.
+    """
+
+    source: str
+    target: str = ""
+    shard: str = ""
+    number: int = 0
+    name: str = ""
+    error: str = ""
+
+
+def places(task: Task) -> Iterator[tuple[bytes, Task | None]]:
+    """Real path -> the task that writes it; and the real path of an input -> None."""
+    if task.error:
+        yield os.fsencode(task.source), task
+        return
+    yield os.fsencode(os.path.realpath(task.target)), task
+    if not task.shard:
+        yield os.fsencode(os.path.realpath(task.source)), None
+
+
+def claim(place: tuple[bytes, Iterable[Task | None]]) -> Iterator[Task]:
+    """The tasks of one place: the first may write there, unless it is an input."""
+    found = list(place[1])
+    tasks = sorted((task for task in found if task), key=lambda task: (task.shard, task.number))
+    yield from (task for task in tasks if task.error)
+    writers = [task for task in tasks if not task.error]
+    free = 0 if None in found else 1
+    yield from writers[:free]
+    for task in writers[free:]:
+        yield replace(task, error=claimed(task.source, task.target))
+
+
+def claimed(source: object, target: object) -> str:
+    """Why an input is not colored whose output is not its own."""
+    return (
+        f"{source} would be written onto {target}, an input or the output of another; "
+        "choose another --output"
+    )
+
+
+def group(task: Task) -> tuple[bytes, int]:
+    """The same for neighbors in a shard."""
+    return os.fsencode(task.shard or task.source), task.number // GROUP

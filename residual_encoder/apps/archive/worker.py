@@ -1,0 +1,180 @@
+"""A worker's part of coloring an archive: it finds what there is to do, and does it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import tensorflow as tf
+
+from residual_encoder.apps.archive import beam_runner
+from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
+from residual_encoder.data import preprocessing
+from residual_encoder.imaging import image_io
+from residual_encoder.inference import file_discovery, painting
+from residual_encoder.inference.colorizer import Colorizer
+
+# --- finding --------------------------------------------------------------------------------------
+
+
+def check(config: ArchiveConfig) -> None:
+    """Looks whether there is anything to do.
+
+    Raises:
+      FileNotFoundError: an input does not exist.
+      ValueError: no picture was found, or an unknown format.
+    """
+    file_discovery.check_format(config.format)
+    if config.records:
+        shards(config.inputs)
+    else:
+        file_discovery.check(config.inputs, Path(config.output))
+
+
+def shards(patterns: tuple[str, ...]) -> list[str]:
+    """The TFRecord files that are named, each once.
+
+    Raises:
+      FileNotFoundError: a pattern fits no file.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        fits = [path for path in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(path)]
+        if not fits:
+            raise FileNotFoundError(f"{pattern} fits no TFRecord file; try DIR/train-*.")
+        found |= dict.fromkeys(sorted(fits))
+    return list(found)
+
+
+def file_tasks(config: ArchiveConfig) -> Iterator[Task]:
+    """A task for each file; what cannot be looked into is one with an error."""
+    jobs, closed = file_discovery.find(config.inputs, Path(config.output), config.format)
+    for number, job in enumerate(jobs):
+        source = str(job.source)
+        yield Task(source, str(job.target), number=number, name=source)
+    for path, why in closed.items():
+        yield Task(str(path), error=why)
+
+
+def record_tasks(shard: str, config: ArchiveConfig) -> Iterator[Task]:
+    """A task for each record; where the shard is broken, one with an error, and no more."""
+    number = -1
+    try:
+        for number, record in enumerate(tf.data.TFRecordDataset(shard).as_numpy_iterator()):
+            yield _record_task(shard, number, record, config)
+    except tf.errors.OpError as error:
+        why = f"{shard} is broken after {number + 1} records: {preprocessing.reason(error)}"
+        yield Task(shard, error=why)
+
+
+def _record_task(shard: str, number: int, record: bytes, config: ArchiveConfig) -> Task:
+    task = Task(f"{shard}@{number}", shard=shard, number=number)
+    try:
+        data, name = _contents(record)
+        name = name or f"{Path(shard).name}@{number}{image_io.suffix_of(data)}"
+        place = Path(name)
+        if place.is_absolute() or ".." in place.parts or "\0" in name or not place.name:
+            raise ValueError(f"{name!r} is no name for a file below the output folder")
+        target = Path(config.output) / file_discovery.target_name(place, config.format)
+    except ValueError as error:
+        return replace(task, error=painting.reason(error, task.source))
+    return replace(task, name=name, target=str(target))
+
+
+def _contents(record: bytes) -> tuple[bytes, str]:
+    """The picture's bytes and its name; both may be empty.
+
+    Raises:
+      ValueError: the record is no `tf.train.Example`.
+    """
+    text = tf.io.FixedLenFeature([], tf.string, default_value="")
+    features = {"image/encoded": text, "image/filename": text}
+    try:
+        example = tf.io.parse_single_example(record, features)
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
+        # TensorFlow quotes the record, and fails where that is not UTF-8.
+        raise ValueError("the record is no tf.train.Example") from error
+    return example["image/encoded"].numpy(), os.fsdecode(example["image/filename"].numpy())
+
+
+# --- coloring -------------------------------------------------------------------------------------
+
+
+def load(config: ArchiveConfig) -> Colorizer:
+    """The network with its settings."""
+    return Colorizer(
+        config.model,
+        size=config.size,
+        saturation=config.saturation,
+        upsampling=config.upsampling,
+    )
+
+
+def color(colorizer: Colorizer, task: Task, record: bytes | None = None) -> str:
+    """Colors a file, or a record's picture, and counts it as colored, skipped or failed.
+
+    Returns:
+      A line of JSON: `file`, and `error`, or `output` and what is known of it.
+    """
+    try:
+        if task.error:
+            raise ValueError(task.error)
+        if Path(task.target).exists():
+            beam_runner.count("skipped")
+            return _line(task, output=task.target)
+        facts = _film(colorizer, task) if _is_film(task) else _picture(colorizer, task, record)
+    except painting.FAULTS as error:
+        beam_runner.count("failed")
+        return _line(task, error=painting.reason(error, task.name))
+    beam_runner.count("colored")
+    return _line(task, output=task.target, **facts, model=colorizer.sha256)
+
+
+def color_neighbors(colorizer: Colorizer, tasks: Iterable[Task]) -> Iterator[tuple[Task, str]]:
+    """Colors records of one shard, which is read only where there is something to do.
+
+    Yields:
+      Each task and its line, as `color` gives it.
+    """
+    ordered = sorted(tasks, key=lambda task: task.number)
+    waiting = [task for task in ordered if not (task.error or Path(task.target).exists())]
+    yield from ((task, color(colorizer, task)) for task in ordered if task not in waiting)
+    if not waiting:
+        return
+    places = {task.number: task for task in waiting}
+    first, last = waiting[0].number, waiting[-1].number
+    records = tf.data.TFRecordDataset(waiting[0].shard).skip(first).take(last - first + 1)
+    for number, record in enumerate(records.as_numpy_iterator(), first):
+        if number in places:
+            yield places[number], color(colorizer, places[number], record)
+
+
+def _line(task: Task, **facts: object) -> str:
+    return json.dumps({"file": task.source, **facts})
+
+
+def _is_film(task: Task) -> bool:
+    return not task.shard and file_discovery.is_film(Path(task.source))
+
+
+def _film(colorizer: Colorizer, task: Task) -> dict[str, int]:
+    film = painting.paint_film(colorizer, Path(task.source), Path(task.target))
+    return {"frames": film.frames}
+
+
+def _picture(colorizer: Colorizer, task: Task, record: bytes | None) -> dict[str, int]:
+    target = Path(task.target)
+    picture = image_io.read(task.source) if record is None else _decoded(task, record)
+    painting.paint(colorizer, picture, target, [target])
+    height, width = picture.pixels.shape[:2]
+    return {"width": width, "height": height}
+
+
+def _decoded(task: Task, record: bytes) -> image_io.Picture:
+    try:
+        return image_io.decode(_contents(record)[0])
+    except ValueError as error:
+        raise ValueError(f"{task.name} {error}") from error

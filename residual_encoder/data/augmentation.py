@@ -1,0 +1,115 @@
+"""What training does to a picture beside cropping, so that few photographs go a longer way.
+
+The amounts are ours. A small turn or stretch leaves a scene what it is; tone curve and grain are
+what old photographs differ by. Both add the same to all three channels, so that the chroma of YUV,
+which is what is learned, stays that of the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from residual_encoder.imaging.colorspace import GRAYS, Tensor
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What training does to a picture; nothing by default: the centre square.
+
+    Attributes:
+      min_crop: Smallest side of the cropped square, as a share of the picture's short side. The
+        side is uniform in [min_crop, max_crop] and its place anywhere in the picture. At 1 the
+        square is the centre one.
+      flip: Mirror every second picture, left to right.
+      max_crop: Largest side, as a share of the short side.
+      warp: Most that a turn, stretch and shear changes each number of the identity matrix.
+      tone: Most that a tone curve of luma bends, see `tone`.
+      grain: Largest standard deviation of noise on luma, of its range 0 to 1.
+    """
+
+    min_crop: float = 1.0
+    flip: bool = False
+    max_crop: float = 1.0
+    warp: float = 0.0
+    tone: float = 0.0
+    grain: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_crop <= self.max_crop <= 1:
+            raise ValueError(
+                f"min_crop is {self.min_crop} and max_crop {self.max_crop}; they are shares of the "
+                "side, in (0, 1], the first at most the second"
+            )
+        for name in ("warp", "tone", "grain"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
+
+
+def augmented(rgb: Tensor, augment: Augment, seed: Tensor) -> Tensor:
+    """A cropped picture as training sees it: uint8 [S, S, 3] -> uint8 [S, S, 3].
+
+    Args:
+      rgb: The picture.
+      augment: What to do; without anything to do it stays as it is.
+      seed: Two integers, which decide all of it.
+    """
+    if augment.flip:
+        mirrored = tf.random.stateless_uniform([], seed) < 0.5
+        rgb = tf.cond(mirrored, lambda: tf.reverse(rgb, [1]), lambda: rgb)
+    wanted = [step for step in (warp, tone, grain) if getattr(augment, step.__name__)]
+    if not wanted:
+        return rgb
+    seeds = tf.unstack(tf.random.split(tf.random.fold_in(seed, 1), len(wanted)))
+    x = tf.cast(rgb, tf.float32) / 255
+    for step, own_seed in zip(wanted, seeds, strict=True):
+        x = step(x, getattr(augment, step.__name__), own_seed)
+    return tf.cast(tf.round(tf.clip_by_value(x, 0.0, 1.0) * 255), tf.uint8)
+
+
+def warp(rgb: Tensor, amount: float, seed: Tensor) -> Tensor:
+    """A small random turn, stretch and shear about the center, borders mirrored, bilinear.
+
+    Args:
+      rgb: float32 [S, S, 3].
+      amount: The four numbers of the matrix differ from the identity's by at most this.
+      seed: Two integers.
+    """
+    size = tf.shape(rgb)[0]
+    matrix = tf.eye(2) + tf.random.stateless_uniform([2, 2], seed, -amount, amount)
+    center = tf.cast(size - 1, tf.float32) / 2 * tf.ones([2])
+    offset = center - tf.linalg.matvec(matrix, center)
+    rows = tf.concat([matrix, offset[:, None]], axis=1)  # [2, 3]: output place -> input place
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=rgb[None],
+        transforms=tf.concat([tf.reshape(rows, [1, 6]), tf.zeros([1, 2])], axis=1),
+        output_shape=tf.stack([size, size]),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )[0]
+
+
+def tone(rgb: Tensor, amount: float, seed: Tensor) -> Tensor:
+    """Luma along a random curve: a gamma, with black and white moved inward.
+
+    Args:
+      rgb: float32 [S, S, 3] in [0, 1].
+      amount: The logarithm of gamma is within this, black below a quarter of it, and white less
+        than that below 1.
+      seed: Two integers.
+    """
+    luma = GRAYS["luma"](rgb)  # [S, S, 1]
+    gamma, black, white = tf.unstack(tf.random.stateless_uniform([3], seed))
+    gamma = tf.exp(amount * (2 * gamma - 1))
+    black, white = amount / 4 * black, 1 - amount / 4 * white
+    return rgb + black + (white - black) * tf.pow(luma, gamma) - luma
+
+
+def grain(rgb: Tensor, amount: float, seed: Tensor) -> Tensor:
+    """White noise of a random strength, at most `amount` in standard deviation, on luma."""
+    strength_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
+    strength = tf.random.stateless_uniform([], strength_seed, 0.0, amount)
+    shape = tf.concat([tf.shape(rgb)[:2], [1]], 0)
+    return rgb + strength * tf.random.stateless_normal(shape, noise_seed)

@@ -1,0 +1,293 @@
+"""Photographs for training and evaluation as `tf.data`: batches that are the same on every run.
+
+An epoch is a function of its number and the seed alone: the order of the records, and what is done
+to each of them, do not depend on the machine, on other epochs or on where reading began. A broken
+record is left out, counted and named; its place in the order stays empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from residual_encoder.data import augmentation, loader, preprocessing, sources
+from residual_encoder.data.augmentation import Augment
+from residual_encoder.data.record_stats import Cursor, Tally
+from residual_encoder.imaging.colorspace import Tensor
+
+KINDS = ("imagenet", "tfrecord", "folder", "synthetic")
+SPLITS = ("train", "val")
+BEGINNING = Cursor(0, 0)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which pictures to read.
+
+    Attributes:
+      kind: "imagenet", "tfrecord", "folder" or "synthetic".
+      data_dir: The folder with the data; synthetic needs none.
+      manual_dir: For imagenet, where ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar lie.
+      skip_gray: Leave out pictures without color; they are counted.
+      max_bad_records: Share of broken records in an epoch above which reading ends in an error.
+      synthetic_size: How many synthetic scenes a training epoch has.
+      train_limit: How many of the first training pictures are used; None takes all.
+    """
+
+    kind: str
+    data_dir: str | None = None
+    manual_dir: str | None = None
+    skip_gray: bool = False
+    max_bad_records: float = 0.001
+    synthetic_size: int = 2000
+    train_limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"data is {self.kind!r}; choose from {', '.join(KINDS)}")
+        if not 0 <= self.max_bad_records <= 1:
+            raise ValueError(f"max_bad_records is {self.max_bad_records}; it is a share, 0 to 1")
+        if self.synthetic_size < 1:
+            raise ValueError(f"synthetic_size is {self.synthetic_size}; at least 1 is needed")
+        if self.train_limit is not None and self.train_limit < 1:
+            raise ValueError(f"train_limit is {self.train_limit}; at least 1 is needed, or None")
+
+
+class Part(NamedTuple):
+    """What one of several workers reads of every batch that they share.
+
+    Attributes:
+      worker: Which one, from 0.
+      workers: How many there are.
+      batch_size: Pictures of the whole batch; a multiple of `workers`.
+    """
+
+    worker: int
+    workers: int
+    batch_size: int
+
+
+class TrainBatch(NamedTuple):
+    """Pictures for one step, where in the stream each of them lies, and where it goes on."""
+
+    rgb: Tensor  # [B, S, S, 3] uint8
+    epoch: Tensor  # [B] int64
+    index: Tensor  # [B] int64
+    following: Tensor  # [2] int64: the `Cursor` after this batch, or after the shared one
+
+
+class EvalBatch(NamedTuple):
+    """Pictures for evaluation; the last batch may be smaller."""
+
+    rgb: Tensor  # [b, S, S, 3] uint8
+    name: Tensor  # [b] string
+
+
+def _loader(
+    source: sources.Source, size: int, augment: Augment, seed: int
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    def load(item: loader.Item) -> tuple[Tensor, Tensor]:
+        place = tf.stack([tf.constant(seed, tf.int64), item.epoch])
+        window_seed, look_seed = tf.unstack(
+            tf.random.split(tf.random.fold_in(place, item.index), 2)
+        )
+        rgb, name = source.picture(
+            item.record,
+            lambda height, width: preprocessing.square(
+                height, width, augment.min_crop, window_seed, augment.max_crop
+            ),
+        )
+        return augmentation.augmented(preprocessing.resize(rgb, size), augment, look_seed), name
+
+    return load
+
+
+def _reading(
+    config: DataConfig, source: sources.Source, size: int, augment: Augment, seed: int
+) -> loader.Reading:
+    load = _loader(source, size, augment, seed)
+    return loader.Reading(load, source.name, size, config.skip_gray, config.max_bad_records)
+
+
+def _source(config: DataConfig, split: str, size: int) -> sources.Source:
+    every = _whole_source(config, split, size)
+    if split == "train" and config.train_limit is not None:
+        return sources.first(every, config.train_limit)
+    return every
+
+
+def _whole_source(config: DataConfig, split: str, size: int) -> sources.Source:
+    if config.kind == "imagenet":
+        return sources.imagenet(config.data_dir, config.manual_dir, split)
+    if config.kind == "tfrecord":
+        return sources.tfrecord(config.data_dir, split)
+    if config.kind == "folder":
+        return sources.folder(config.data_dir, split)
+    count = config.synthetic_size if split == "train" else sources.VALIDATION_SCENES
+    return sources.synthetic(count, split, size)
+
+
+def _check_sizes(batch_size: int, image_size: int) -> None:
+    if batch_size < 1 or image_size < 1:
+        raise ValueError(f"batch_size {batch_size} and image_size {image_size} must be at least 1")
+
+
+def _finished(batches: tf.data.Dataset, tally: Tally) -> tf.data.Dataset:
+    """Counts what is kept, reads ahead, and fixes the order whatever the default is."""
+
+    def count(batch: Any) -> Any:
+        rgb = batch[0]
+        with tf.control_dependencies([tf.numpy_function(tally.note_kept, [tf.shape(rgb)[0]], [])]):
+            return type(batch)(tf.identity(rgb), *batch[1:])
+
+    options = tf.data.Options()
+    options.deterministic = True
+    options.threading.max_intra_op_parallelism = 1
+    return batches.map(count).prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+@tf.autograph.experimental.do_not_convert  # nothing here needs it; it takes seconds
+def train_batches(
+    config: DataConfig,
+    *,
+    batch_size: int,
+    image_size: int,
+    augment: Augment,
+    seed: int,
+    start: Cursor = BEGINNING,
+    part: Part | None = None,
+    tally: Tally | None = None,
+) -> tf.data.Dataset:
+    """An endless dataset of full `TrainBatch`es, every epoch in an order of its own.
+
+    A run that saves `following` of its last batch goes on from there with exactly the batches that
+    would have come. Earlier epochs are not read; earlier records of the same epoch are not decoded.
+
+    Workers that share batches decode their own part of each, so that together they see what one
+    worker alone would see, in its order. A worker does not know what the others leave out: a copy
+    of its own next picture takes the place of each that it leaves out, and all stay in step.
+
+    Args:
+      config: Which pictures.
+      batch_size: Pictures a batch; of one replica, where several share it.
+      image_size: Side S of the square pictures, in pixels.
+      augment: What is done to each picture.
+      seed: Decides the order and the augmentation.
+      start: Where to begin.
+      part: What this worker reads of a shared batch; None reads everything.
+      tally: Counts what is read and left out.
+
+    Raises:
+      ValueError: a setting is out of range, or there is no data. Too many broken records raise
+        while reading, as a `tf.errors.OpError`; `Tally.explained` makes it a ValueError.
+    """
+    _check_sizes(batch_size, image_size)
+    if min(start) < 0:
+        raise ValueError(f"start is {start}; neither number may be negative")
+    # Scenes are rendered so large that the smallest crop needs no enlargement.
+    source = _source(config, "train", round(image_size / augment.min_crop))
+
+    def epoch_items(epoch: Tensor) -> tf.data.Dataset:
+        order = tf.stack([tf.constant(seed, tf.int64), epoch])
+        first = tf.where(epoch == start.epoch, tf.constant(start.index, tf.int64), 0)
+        numbered = source.records(order).enumerate().skip(first)
+        return numbered.map(lambda index, record: loader.Item(record, epoch, index))
+
+    items = tf.data.Dataset.range(start.epoch, tf.int64.max).flat_map(epoch_items)
+    tally = tally or Tally()
+    reading = _reading(config, source, image_size, augment, seed)
+    if part:
+        # One worker looks for broken shards; records that do not load are seen by their owner.
+        records = loader.without_ends(items, reading, None if part.worker else tally)
+        pictures = _filled(loader.pictures(_own(records, part), reading, tally))
+        batches = pictures.batch(batch_size, drop_remainder=True).map(_shared_batch)
+    else:
+        pictures = loader.pictures(items, reading, tally)
+        batches = pictures.batch(batch_size, drop_remainder=True).map(_whole_batch)
+    # Without it, workers would ask each other before every batch whether there is one.
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return _finished(batches, tally).apply(endless)
+
+
+def _whole_batch(rgb: Tensor, _: Tensor, epoch: Tensor, index: Tensor) -> TrainBatch:
+    return TrainBatch(rgb, epoch, index, tf.stack([epoch[-1], index[-1] + 1]))
+
+
+def _own(items: tf.data.Dataset, part: Part) -> tf.data.Dataset:
+    """A worker's part of every shared batch of records, undecoded.
+
+    Luggage: the number of the record among the worker's own, and the cursor after the shared batch.
+    """
+    size = part.batch_size // part.workers
+
+    def own(number: Tensor, batch: loader.Item) -> loader.Item:
+        begin = part.worker * size
+        mine = tf.nest.map_structure(lambda column: column[begin : begin + size], batch)
+        numbers = number * size + tf.range(size, dtype=tf.int64)
+        following = tf.stack([batch.epoch[-1], batch.index[-1] + 1])
+        return mine._replace(luggage=(numbers, tf.tile(following[None], [size, 1])))
+
+    return items.batch(part.batch_size, drop_remainder=True).enumerate().map(own).unbatch()
+
+
+def _filled(pictures: tf.data.Dataset) -> tf.data.Dataset:
+    """Copies of a picture in the places of those that are missing right before it."""
+
+    def counted(before: Tensor, picture: tuple[Tensor, ...]) -> Any:
+        number = picture[4]
+        return number, (number - before, picture)
+
+    def copies(count: Tensor, picture: tuple[Tensor, ...]) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensors(picture).repeat(count)
+
+    return pictures.scan(tf.constant(-1, tf.int64), counted).flat_map(copies)
+
+
+def _shared_batch(
+    rgb: Tensor, _: Tensor, epoch: Tensor, index: Tensor, __: Tensor, following: Tensor
+) -> TrainBatch:
+    # The first row's: copies in the place of the last rows say what a later batch says.
+    return TrainBatch(rgb, epoch, index, following[0])
+
+
+@tf.autograph.experimental.do_not_convert
+def eval_batches(
+    config: DataConfig,
+    *,
+    batch_size: int,
+    image_size: int,
+    limit: int | None = None,
+    split: str = "val",
+    tally: Tally | None = None,
+) -> tf.data.Dataset:
+    """One pass of `EvalBatch`es in the data's own order: the centre square of every picture.
+
+    Args:
+      config: Which pictures.
+      batch_size: Pictures a batch; the last one may have fewer.
+      image_size: Side S of the square pictures, in pixels.
+      limit: Stop after so many pictures.
+      split: "val" or "train".
+      tally: Counts what is read and left out.
+
+    Raises:
+      ValueError: a setting is out of range, or there is no data; see `train_batches`.
+    """
+    _check_sizes(batch_size, image_size)
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; choose from {', '.join(SPLITS)}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; at least 1 is needed, or None for all pictures")
+    source = _source(config, split, image_size)
+    zero = tf.constant(0, tf.int64)
+    items = (
+        source.records(None).enumerate().map(lambda index, record: loader.Item(record, zero, index))
+    )
+    tally = tally or Tally()
+    reading = _reading(config, source, image_size, Augment(), 0)
+    pictures = loader.pictures(items, reading, tally)
+    batches = pictures.take(-1 if limit is None else limit).batch(batch_size)
+    return _finished(batches.map(lambda rgb, name, *_: EvalBatch(rgb, name)), tally)

@@ -1,0 +1,1 @@
+"""Metrics, the evaluation of a model, tables and reports."""

@@ -1,0 +1,1 @@
+"""Color spaces, picture files, resizing, filters and video frames."""

@@ -1,0 +1,1 @@
+"""Coloring of pictures, folders and films with a trained network."""

@@ -1,0 +1,167 @@
+"""From what a user names, files, globs, folders, standard input, to pictures and their outputs."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from residual_encoder.imaging import image_io
+from residual_encoder.inference import video
+
+STANDARD = Path("-")  # standard input or output, by the custom of command lines
+FORMATS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
+_MAGIC = frozenset("*?[")
+
+
+class Job(NamedTuple):
+    """One picture or film to color."""
+
+    source: Path  # or `STANDARD`
+    target: Path  # or `STANDARD`
+
+
+class Found(NamedTuple):
+    """What there is to do, and what could not be looked into."""
+
+    jobs: list[Job]
+    closed: dict[Path, str]  # folder, or what is no file -> why
+
+
+def is_film(path: Path) -> bool:
+    """Whether a name is that of a film."""
+    return path.suffix.lower() in video.FILMS
+
+
+def check_format(form: str) -> None:
+    """Checks what pictures are to be saved as.
+
+    Raises:
+      ValueError: it is neither "keep" nor a key of `FORMATS`.
+    """
+    if form != "keep" and form not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"format is keep or one of {known}. Received {form!r}.")
+
+
+def target_name(place: Path, form: str = "keep") -> Path:
+    """The name of the output: that of the input, in a format that can be written.
+
+    Args:
+      place: The input's name, or path relative to its folder.
+      form: A key of `FORMATS`, which takes the place of a picture's suffix; or "keep", which puts
+        .png behind names whose format is only read.
+    """
+    if is_film(place):
+        return video.target_name(place)
+    if form != "keep":
+        return place if _same_format(place.suffix, form) else place.with_suffix(FORMATS[form])
+    if place.suffix.lower() in image_io.WRITABLE:
+        return place
+    return place.with_name(f"{place.name}.png")
+
+
+def _same_format(suffix: str, form: str) -> bool:
+    wanted = image_io.format_name(FORMATS[form])
+    return suffix.lower() in image_io.WRITABLE and image_io.format_name(suffix) == wanted
+
+
+def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
+    """Every picture and film once, in a fixed order.
+
+    Args:
+      inputs: Files, folders, globs ("scans/**/*.tif") and "-". Of a folder everything below it
+        that is a picture or film by its name; hidden names, links to folders and `output` are left
+        out. A glob keeps the structure below its first part with a wildcard.
+      output: Folder for the outputs, or `STANDARD`.
+      form: See `target_name`.
+
+    Raises:
+      FileNotFoundError: an input does not exist, or a glob fits nothing.
+    """
+    jobs: dict[tuple[str, Path], Job] = {}
+    closed: dict[Path, str] = {}
+    for source, place in _sources(inputs, output, closed):
+        target = output if output == STANDARD else output / target_name(place, form)
+        jobs.setdefault((os.path.abspath(source), target), Job(source, target))
+    return Found(list(jobs.values()), closed)
+
+
+def check(inputs: tuple[str, ...], output: Path) -> None:
+    """Looks into each input as far as its first picture or film.
+
+    Raises:
+      FileNotFoundError: an input does not exist, or a glob fits nothing.
+      ValueError: nothing was found in any.
+    """
+    closed: dict[Path, str] = {}
+    firsts = [next(_sources((given,), output, closed), None) for given in inputs]
+    if not any(firsts) and not closed:
+        raise nothing(inputs)
+
+
+def nothing(inputs: tuple[str, ...]) -> ValueError:
+    """The error where no input holds a picture or film."""
+    return ValueError(
+        f"No picture found in {', '.join(inputs) or 'no input'}; wanted files, or "
+        f"folders with files that end in {' '.join(sorted(image_io.READABLE | video.FILMS))}."
+    )
+
+
+def _sources(
+    inputs: tuple[str, ...], output: Path, closed: dict[Path, str]
+) -> Iterator[tuple[Path, Path]]:
+    """(path, path below the output) of everything that is named."""
+    for given in inputs:
+        path = Path(given)
+        if path == STANDARD:
+            yield STANDARD, Path("stdin")
+        elif path.is_dir():
+            yield from _below(path, output, closed)
+        elif path.exists() or not _MAGIC & set(given):
+            if not path.exists():
+                raise FileNotFoundError(
+                    f"There is no {given}; wanted a file, a folder, a glob or - for standard input."
+                )
+            yield path, Path(path.name)
+        else:
+            yield from _globbed(given, output, closed)
+
+
+def _globbed(pattern: str, output: Path, closed: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
+    parts = Path(pattern).parts
+    first = next(at for at, part in enumerate(parts) if _MAGIC & set(part))
+    root, fits = Path(*parts[:first]), sorted(glob.glob(pattern, recursive=True))
+    if not fits:
+        raise FileNotFoundError(f"Nothing fits {pattern}; wanted pictures, films or folders.")
+    for path in map(Path, fits):
+        if path.is_file():
+            yield path, path.relative_to(root)
+        elif "**" not in parts:  # a folder that the glob names; ** lists what is below by itself
+            for source, place in _below(path, output, closed):
+                yield source, path.relative_to(root) / place
+
+
+def _below(folder: Path, output: Path, closed: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
+    """(path, path relative to the folder) of what is below a folder, earlier output aside."""
+
+    def note(error: OSError) -> None:
+        closed[Path(error.filename)] = f"{error.filename}: {error.strerror}"
+
+    for parent, children, names in os.walk(folder, onerror=note):
+        children[:] = sorted(
+            child
+            for child in children
+            if not child.startswith(".") and (Path(parent) / child).resolve() != output.resolve()
+        )
+        for name in sorted(names):
+            path = Path(parent) / name
+            known = path.suffix.lower() in image_io.READABLE or is_film(path)
+            if not known or name.startswith("."):
+                continue
+            if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+                closed[path] = f"{path} is no file; a picture or film was wanted"
+                continue
+            yield path, path.relative_to(folder)

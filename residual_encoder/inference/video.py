@@ -1,0 +1,243 @@
+"""A film in, a color film out: streamed, steady in color, and taken up again after a stop."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from residual_encoder.imaging import ffmpeg, video_io
+from residual_encoder.imaging.video_io import FilmInfo
+from residual_encoder.inference import temporal_smoothing
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.video_progress import Ledger, Workplace
+from residual_encoder.utils import files
+
+FILMS = frozenset(
+    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .ts .mts .m2ts .3gp .ogv .vob".split()
+)
+WRITABLE = frozenset({".mp4", ".mov", ".mkv"})  # take H.264 from ffmpeg, MPEG-4 from OpenCV
+SEGMENT = 120  # frames; ours: 5 s at 24 a second, the most that a stop costs
+VERSION = 1  # of the hidden folder; raise it when frames would come out otherwise
+
+
+@dataclass(frozen=True)
+class FilmConfig:
+    """What to color and where to put it.
+
+    Attributes:
+      source: A film file.
+      target: The colored film, ending in one of `WRITABLE`; `target_name` gives one that fits.
+      smoothing: Whether chroma is averaged along motion.
+      overwrite: Whether a `target` that exists is replaced.
+      batch_size: Frames that the network takes at once, and that are in memory.
+    """
+
+    source: str
+    target: str
+    smoothing: bool = True
+    overwrite: bool = False
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1. Received {self.batch_size}.")
+        if Path(self.target).suffix.lower() not in WRITABLE:
+            known = " ".join(sorted(WRITABLE))
+            raise ValueError(f"cannot write a film as {self.target}; wanted a name in {known}")
+        if Path(self.target).resolve() == Path(self.source).resolve():
+            raise ValueError(f"{self.source} would be written onto itself; choose another output")
+
+
+@dataclass(frozen=True)
+class FilmSummary:
+    """What became of a film.
+
+    Attributes:
+      frames: How many were colored.
+      seconds: Their length at the film's rate.
+      flicker: Mean absolute change of chroma along motion from frame to frame, cuts aside, of the
+        chroma that was written; in units of chroma in [0, 1], before saturation.
+      flicker_without: The same of the chroma as the network says it, without smoothing.
+      scene_cuts: Numbers, from 0, of the frames that begin a new scene.
+      sound: Whether the colored film has sound.
+      notes: What is worth knowing: what could not be kept, or not be read.
+    """
+
+    frames: int
+    seconds: float
+    flicker: float
+    flicker_without: float
+    scene_cuts: tuple[int, ...]
+    sound: bool
+    notes: tuple[str, ...]
+
+
+class Encoder(Protocol):
+    """Writes frames in segments, and makes one film of them."""
+
+    name: str
+    suffix: str
+
+    def segment(
+        self, path: Path, info: FilmInfo
+    ) -> AbstractContextManager[Callable[[np.ndarray], object]]:
+        """Yields what takes RGB frames [H, W, 3] uint8."""
+
+    def join(
+        self, segments: list[Path], source: Path, target: Path, info: FilmInfo, rate: Fraction
+    ) -> tuple[bool, tuple[str, ...]]:
+        """Writes `target`; (whether it has sound, notes)."""
+
+
+def target_name(place: str | os.PathLike[str]) -> Path:
+    """The same name, with .mp4 behind it where we cannot write its format."""
+    path = Path(place)
+    return path if path.suffix.lower() in WRITABLE else path.with_name(f"{path.name}.mp4")
+
+
+# --- coloring -------------------------------------------------------------------------------------
+
+
+def colorize_film(colorizer: Colorizer, config: FilmConfig) -> FilmSummary:
+    """Colors a film; the same call after a stop goes on where it was.
+
+    The film's own gray, size, number of frames and rate are kept; a rotated film comes out upright,
+    a film of 10 bits with 8. Frames of uneven times are all kept and shown at their mean rate.
+    With an ffmpeg that has libx264 on the PATH the output is H.264 with the sound, chapters and
+    tags of the film; otherwise it is MPEG-4 part 2 without them, and `notes` say so. Up to its end
+    the work lies in a hidden folder beside the target, about as large as the finished film. Memory
+    holds `batch_size` frames, however long the film is.
+
+    Args:
+      colorizer: Gives the chroma.
+      config: What to color and how.
+
+    Returns:
+      The counts, the flicker and the notes.
+
+    Raises:
+      FileExistsError: `target` exists and `overwrite` is false.
+      ValueError: `source` is empty, no film, or no frame of it can be read.
+      OSError: a file cannot be read or written, or ffmpeg fails.
+    """
+    source, target = Path(config.source), Path(config.target)
+    files.check_free(target, config.overwrite)
+    info = video_io.inspect(source)
+    program = ffmpeg.find()
+    encoder: Encoder = ffmpeg.H264Encoder(program) if program else video_io.Mp4vEncoder()
+    place = Workplace(target, _signature(colorizer, config, encoder.name))
+    _color_segments(colorizer, config, info, encoder, place)
+    ledger = place.ledger
+    segments = [place.segment(number, encoder.suffix) for number in range(ledger.segments)]
+    files.check_free(target, config.overwrite)  # it may have come while we worked
+    with files.replacing(target) as temporary:
+        sound, notes = encoder.join(segments, source, temporary, info, ledger.rate(info))
+    place.remove()
+    notes += _remarks(ledger, info)
+    return _summary(ledger, info, sound, notes)
+
+
+def _signature(colorizer: Colorizer, config: FilmConfig, encoder: str) -> dict[str, Any]:
+    """Everything that the frames depend on."""
+    status = Path(config.source).stat()
+    look = (colorizer.sha256, colorizer.size, colorizer.saturation, colorizer.upsampling)
+    return {
+        "version": VERSION,
+        "source": [str(Path(config.source).resolve()), status.st_size, status.st_mtime_ns],
+        "colorizer": look,
+        "film": [config.smoothing, config.batch_size, SEGMENT, encoder],
+    }
+
+
+def _color_segments(
+    colorizer: Colorizer, config: FilmConfig, info: FilmInfo, encoder: Encoder, place: Workplace
+) -> None:
+    """Colors what is not colored yet, a segment at a time."""
+    frames = video_io.frames(config.source, first=place.ledger.frames)
+    with tqdm(
+        desc=Path(config.source).name,
+        total=info.declared or None,
+        initial=place.ledger.frames,
+        unit="frame",
+        file=sys.stderr,
+        disable=None,
+    ) as progress:
+        for head in frames:
+            part = itertools.chain([head], itertools.islice(frames, SEGMENT - 1))
+            path = place.segment(place.ledger.segments, encoder.suffix)
+            with files.replacing(path) as temporary, encoder.segment(temporary, info) as write:
+                for rgb in _colored(colorizer, config, info, part, place):
+                    write(rgb)
+                    progress.update()
+            if place.moment is not None:
+                place.save(place.moment)
+
+
+def _colored(
+    colorizer: Colorizer,
+    config: FilmConfig,
+    info: FilmInfo,
+    part: Iterator[tuple[float, np.ndarray]],
+    place: Workplace,
+) -> Iterator[np.ndarray]:
+    """Colored frames [H, W, 3]; brings `place` up to date."""
+    for time, frame, gray, chroma in _predicted(colorizer, part, config.batch_size):
+        change = None
+        if place.moment is None:
+            place.moment = temporal_smoothing.begin(gray, chroma)
+        else:
+            place.moment, change = temporal_smoothing.follow(place.moment, gray, chroma)
+        if change is not None and not config.smoothing:
+            change = change._replace(flicker=change.without)
+        place.ledger.add(time, info, change)
+        yield colorizer.merge(frame, place.moment.smooth if config.smoothing else chroma, gray)
+
+
+def _predicted(
+    colorizer: Colorizer, part: Iterator[tuple[float, np.ndarray]], batch_size: int
+) -> Iterator[tuple[float, np.ndarray, np.ndarray, np.ndarray]]:
+    """(seconds, frame [H, W, 3], gray [h, w, 1], chroma [h, w, 2]), the last two by batches."""
+    while batch := list(itertools.islice(part, batch_size)):
+        grays = np.stack([colorizer.small_gray(frame) for _, frame in batch])  # [B, h, w, 1]
+        chromas = colorizer.small_chroma(grays)  # [B, h, w, 2]
+        for gray, chroma in zip(grays, chromas, strict=True):
+            yield *batch.pop(0), gray, chroma  # popped, so that two batches are never held
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+def _remarks(ledger: Ledger, info: FilmInfo) -> tuple[str, ...]:
+    """What there is to say about the film that was read."""
+    remarks = []
+    if ledger.varies(info):
+        mean = float(ledger.rate(info))
+        remarks.append(
+            f"its frames are not evenly spaced: shown at their mean, {mean:.3f} a second"
+        )
+    elif ledger.frames < 0.99 * info.declared - 1:  # containers without a count give a guess
+        remarks.append(f"damaged or truncated: {ledger.frames} of {info.declared} frames were read")
+    return tuple(remarks)
+
+
+def _summary(ledger: Ledger, info: FilmInfo, sound: bool, notes: tuple[str, ...]) -> FilmSummary:
+    pairs = max(1, ledger.pairs)
+    return FilmSummary(
+        frames=ledger.frames,
+        seconds=ledger.frames / float(ledger.rate(info)),
+        flicker=ledger.flicker / pairs,
+        flicker_without=ledger.without / pairs,
+        scene_cuts=tuple(ledger.cuts),
+        sound=sound,
+        notes=notes,
+    )

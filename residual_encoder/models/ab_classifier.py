@@ -1,0 +1,158 @@
+"""A residual encoder that predicts a distribution over classes of color instead of one color.
+
+Trunk, taps and merging are the residual encoder's up to a quarter of the picture's side, which is
+where Zhang, Isola and Efros 2016 put their classes. Training reads the logits; the output is the
+annealed mean of the distribution, enlarged to the picture's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from residual_encoder.imaging import ab_quantization
+from residual_encoder.imaging.colorspace import AB_SCALE
+from residual_encoder.models import vgg16
+from residual_encoder.models.layers import HalfPixelUpsample2, batch_norm, convolution
+from residual_encoder.models.residual_encoder import (
+    FIFTH_TAP,
+    ResidualEncoderConfig,
+    merge,
+    project,
+)
+
+Tensor = Any
+
+LOGITS = "logits"
+# A bottleneck's inner width as a share of its outer one: He et al. 2016 have a quarter of 256 and
+# more. Half, as there are few of them; a choice of this project.
+BOTTLENECK = 2
+
+
+@dataclass(frozen=True)
+class AbClassesConfig:
+    """What varies between networks of classes; the defaults are those of `modern_classes`.
+
+    Attributes:
+      width: Channels of color3, which the classes are told from. The residual encoder's 128 are
+        fewer than there are classes; the default is Zhang et al.'s 256.
+      temperature: Of the annealed mean: 1 gives the mean, towards 0 it becomes the mode.
+      taps: The deepest tap of the trunk: 4, or 5 for conv5_3 too. The shallowest is always the
+        third, at the classes' size.
+      trunk_rank: Rank of the trunk's convolutions in blocks 4 and 5, see `vgg16.build_trunk`; 0
+        leaves them whole.
+      context: Dilations of the residual bottlenecks behind color4, in order.
+      refinements: Dilations of the residual bottlenecks behind color3, in order.
+    """
+
+    width: int = 256
+    temperature: float = ab_quantization.TEMPERATURE
+    taps: int = 4
+    trunk_rank: int = 0
+    context: tuple[int, ...] = ()
+    refinements: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks ranges.
+
+        Raises:
+          ValueError: one of the numbers is out of range.
+        """
+        if self.width < 1 or not self.temperature > 0:
+            raise ValueError(f"width and temperature must be above zero. Received {self}.")
+        if self.taps not in (4, 5):
+            raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")
+        if self.trunk_rank < 0 or min((*self.context, *self.refinements, 1)) < 1:
+            raise ValueError(
+                f"trunk_rank must be at least 0 and dilations at least 1. Received {self}."
+            )
+
+    @property
+    def multiple(self) -> int:
+        """What height and width must be multiples of: the deepest tap's share of the side."""
+        return 2 ** (self.taps - 1)
+
+
+@keras.saving.register_keras_serializable("residual_encoder")
+class AnnealedMean(keras.layers.Layer):
+    """Logits of the classes to the chroma of Lab."""
+
+    def __init__(self, temperature: float, **settings: Any) -> None:
+        """Takes the temperature, above zero, and a layer's settings."""
+        super().__init__(**settings)
+        self.temperature = temperature
+
+    def call(self, logits: Tensor) -> Tensor:
+        """[B, H, W, Q] -> [B, H, W, 2] in [0, 1]."""
+        return ab_quantization.annealed_mean(logits, self.temperature) / AB_SCALE + 0.5
+
+    def get_config(self) -> dict[str, Any]:
+        """What it takes to make the layer again."""
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model]) -> keras.Model:
+    """Builds the network.
+
+    Args:
+      config: Its numbers.
+      build_trunk: Makes the trunk: RGB [B, H, W, 3] in [0, 1] -> the third tap and deeper ones.
+
+    Returns:
+      A model: `grayscale` [B, H, W, 1] float32 in [0, 1] -> chroma of Lab [B, H, W, 2] float32 in
+      (0, 1). H and W must be multiples of `config.multiple`. Its layer "logits" is what the loss
+      reads.
+    """
+    encoder = ResidualEncoderConfig()
+    gray = keras.Input((None, None, 1), name="grayscale")  # [B, H, W, 1]
+    gray3 = keras.layers.Concatenate(name="gray3")([gray, gray, gray])  # [B, H, W, 3]
+    wanted = (*vgg16.TAPS, FIFTH_TAP)[2 : config.taps]
+    taps = build_trunk(taps=wanted, rank=config.trunk_rank)(gray3)
+    t3, *deep = (batch_norm(f"pool{k}_bn")(tap) for k, tap in enumerate(taps, start=3))
+    x = _deepest(encoder, deep)  # [B, H/8, W/8, 256]
+    x = _bottlenecks(encoder, config.context, "color4")(x)  # [B, H/8, W/8, 256]
+    x = merge(encoder, "merge3")(x, t3)  # [B, H/4, W/4, 256]
+    x = project(encoder, config.width, 3, "color3")(x)  # [B, H/4, W/4, width]
+    x = _bottlenecks(encoder, config.refinements, "color3")(x)  # [B, H/4, W/4, width]
+    # float32 whatever the precision: the temperature magnifies what bfloat16 rounds.
+    count = len(ab_quantization.classes().ab)
+    x = keras.layers.Conv2D(count, 1, dtype="float32", name=LOGITS)(x)  # [B, H/4, W/4, Q]
+    x = AnnealedMean(config.temperature, dtype="float32", name="annealed_mean")(x)
+    x = HalfPixelUpsample2(dtype="float32", name="upsample1")(x)  # [B, H/2, W/2, 2]
+    chroma = HalfPixelUpsample2(dtype="float32", name="chroma")(x)  # [B, H, W, 2]
+    return keras.Model(gray, chroma, name="ab_classes")
+
+
+def _deepest(encoder: ResidualEncoderConfig, deep: list[Tensor]) -> Tensor:
+    """Color4, of the fourth tap and of the fifth where there is one: [B, H/8, W/8, 256]."""
+    x = deep[0]
+    if len(deep) > 1:
+        x = project(encoder, x.shape[-1], 1, "color5")(deep[1])  # [B, H/16, W/16, 512]
+        x = merge(encoder, "merge4")(x, deep[0])  # [B, H/8, W/8, 512]
+    return project(encoder, encoder.widths[0], 1, "color4")(x)
+
+
+def _bottlenecks(
+    encoder: ResidualEncoderConfig, dilations: tuple[int, ...], name: str
+) -> Callable[[Tensor], Tensor]:
+    """Residual bottlenecks (He et al. 2016), dilated (Yu & Koltun 2016); the shape stays."""
+
+    def apply(x: Tensor) -> Tensor:
+        for index, dilation in enumerate(dilations, start=1):
+            prefix = f"{name}_context{index}"
+            width = x.shape[-1]
+            y = project(encoder, width // BOTTLENECK, 1, f"{prefix}_in")(x)
+            y = project(encoder, width // BOTTLENECK, 3, f"{prefix}_mid", dilation)(y)
+            y = batch_norm(f"{prefix}_out_bn")(convolution(width, 1, f"{prefix}_out")(y))
+            x = keras.layers.ReLU(name=prefix)(keras.layers.Add(name=f"{prefix}_sum")([x, y]))
+        return x
+
+    return apply
+
+
+def logits_of(model: keras.Model) -> keras.Model:
+    """The network up to its logits: gray -> [B, H/4, W/4, Q] float32. It shares all variables."""
+    return keras.Model(model.input, model.get_layer(LOGITS).output, name="ab_classes_logits")

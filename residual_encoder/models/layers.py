@@ -1,0 +1,263 @@
+"""Layers that several networks share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from residual_encoder.utils import devices
+
+Tensor = Any
+
+# Initial weights of the author's script: truncated normal, sigma 0.01.
+INITIAL_SIGMA = 0.01
+# Channels from which on the fused batch norm pays on a CPU: what a vector of AVX-512 holds.
+NARROW = 16
+
+
+@keras.saving.register_keras_serializable("residual_encoder")
+class Upsample2(keras.layers.Layer):
+    """x2 bilinear upsampling as TensorFlow did it in 2016: anchored at the top left.
+
+    Equal to `tf.compat.v1.image.resize_bilinear` without aligned corners or half-pixel centers:
+    out[2i] = x[i], out[2i + 1] = (x[i] + x[i + 1]) / 2, the last one repeated. Two slices and an
+    average an axis, so height and width may be unknown.
+    """
+
+    half_pixel_centers = False
+
+    def __init__(self, quick_gradient: bool = False, **settings: Any) -> None:
+        """Takes whether training on a CPU runs what has a quick gradient, and a layer's settings.
+
+        That of slices is slow there. Float32 is `resized`; for bfloat16 `doubled`, whose products
+        grow with the square of the channels, is quicker up to 256 of them.
+        """
+        super().__init__(**settings)
+        self.quick_gradient = quick_gradient
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """[B, H, W, C] -> [B, 2H, 2W, C]."""
+        if self.quick_gradient and training and not devices.gpus():
+            return self.resized(x) if x.dtype == tf.float32 else doubled(x, self.shares())
+        for axis in (1, 2):
+            before, after = _neighbors(x, axis)
+            x = _interleave(*self.between(before, x, after), axis)
+        return x
+
+    def between(self, before: Tensor, x: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        """The even and the odd outputs, from the inputs and their neighbors along one axis."""
+        return x, (x + after) / 2
+
+    def resized(self, x: Tensor) -> Tensor:
+        """The same by TensorFlow's own operation, which computes in float32: quick on a CPU."""
+        size, centers = 2 * tf.shape(x)[1:3], self.half_pixel_centers
+        y = tf.raw_ops.ResizeBilinear(images=x, size=size, half_pixel_centers=centers)
+        return tf.cast(y, x.dtype)
+
+    def shares(self) -> np.ndarray:
+        """What the even and the odd outputs take of before, x and after: [2, 3]."""
+        return np.stack(self.between(*np.eye(3)))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Twice the height and width, where they are known."""
+        batch, height, width, channels = input_shape
+        return batch, height and 2 * height, width and 2 * width, channels
+
+    def get_config(self) -> dict[str, Any]:
+        """What it takes to make the layer again."""
+        return {**super().get_config(), "quick_gradient": self.quick_gradient}
+
+
+@keras.saving.register_keras_serializable("residual_encoder")
+class HalfPixelUpsample2(Upsample2):
+    """x2 bilinear upsampling as TensorFlow 2 and Keras do it: half-pixel centers, not shifted.
+
+    Equal to `tf.image.resize`: out[2i] = (x[i - 1] + 3 x[i]) / 4, out[2i + 1] = (3 x[i] +
+    x[i + 1]) / 4, the first and the last one repeated.
+    """
+
+    half_pixel_centers = True
+
+    def between(self, before: Tensor, x: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        """The even and the odd outputs, from the inputs and their neighbors along one axis."""
+        return (before + 3 * x) / 4, (3 * x + after) / 4
+
+
+@keras.saving.register_keras_serializable("residual_encoder")
+class Dropout(keras.layers.Layer):
+    """Keras's dropout; its random state is called after the layer.
+
+    Keras numbers the states through the process, so that a checkpoint of the second network that a
+    process builds would not fit the first of another.
+    """
+
+    def __init__(self, rate: float, **settings: Any) -> None:
+        """Takes the share that training drops, from 0 to below 1, and a layer's settings."""
+        super().__init__(**settings)
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator(name=self.name)
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """Any shape; what is left is scaled up, so that the mean stays."""
+        return keras.random.dropout(x, self.rate, seed=self.seed_generator) if training else x
+
+    def get_config(self) -> dict[str, Any]:
+        """What it takes to make the layer again."""
+        return {**super().get_config(), "rate": self.rate}
+
+
+UPSAMPLINGS = {"legacy": Upsample2, "half_pixel": HalfPixelUpsample2}
+
+
+def _neighbors(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Before and after each element along an axis, 1 or 2; the ends are their own neighbors."""
+    if axis == 1:
+        return tf.concat([x[:, :1], x[:, :-1]], 1), tf.concat([x[:, 1:], x[:, -1:]], 1)
+    return tf.concat([x[:, :, :1], x[:, :, :-1]], 2), tf.concat([x[:, :, 1:], x[:, :, -1:]], 2)
+
+
+def _interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
+    """Two tensors of one shape, alternating along an axis."""
+    sizes = [size or tf.shape(even)[i] for i, size in enumerate(even.shape)]
+    sizes[axis] = 2 * sizes[axis]
+    return tf.reshape(tf.stack([even, odd], axis=axis + 1), sizes)
+
+
+def doubled(x: Tensor, shares: np.ndarray) -> Tensor:
+    """x2 bilinear upsampling as two convolutions, whose gradient is two as well.
+
+    One makes the even rows and one the odd ones, each both columns of a pixel. In bfloat16 a
+    processor has more products to spare than passes over memory.
+
+    Args:
+      x: [B, H, W, C], float32 or bfloat16.
+      shares: What `Upsample2.shares` gives: [2, 3].
+
+    Returns:
+      [B, 2H, 2W, C], as `x`.
+    """
+    columns, sides = _used(shares)
+    batch, height, width, _ = tf.unstack(tf.shape(x))
+    channels, rows = x.shape[-1], []
+    for share in shares:
+        row, ends = _used(share[None])
+        kernel = np.einsum("h,pw,ck->hwcpk", row[0], columns, np.eye(channels))
+        kernel = tf.constant(kernel.reshape(*kernel.shape[:3], 2 * channels), x.dtype)
+        padded = tf.pad(x, [[0, 0], ends, sides, [0, 0]], "SYMMETRIC")
+        y = tf.nn.conv2d(padded, kernel, 1, "VALID")  # [B, H, W, 2C]
+        rows.append(tf.reshape(y, [batch, height, 2 * width, channels]))
+    return tf.reshape(tf.stack(rows, 2), [batch, 2 * height, 2 * width, channels])
+
+
+def _used(shares: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Shares [n, 3] without the neighbors that none takes; how many are left before and after."""
+    used = np.abs(shares).max(axis=0) > 0
+    return shares[:, used], [int(used[0]), int(used[2])]
+
+
+def convolution(
+    filters: int, size: int, name: str, use_bias: bool = False, dilation: int = 1
+) -> keras.layers.Conv2D:
+    """A SAME convolution without bias, as everywhere in the 2016 decoder: batch norm stands in."""
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        dilation_rate=dilation,
+        padding="same",
+        use_bias=use_bias,
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=INITIAL_SIGMA),
+        name=name,
+    )
+
+
+@keras.saving.register_keras_serializable("residual_encoder")
+class BatchNorm(keras.layers.BatchNormalization):
+    """Keras's batch norm, faster while it trains on one device.
+
+    Keras converts bfloat16 to float32 and passes over the batch once for every step of the formula.
+    TensorFlow's fused operation reads and writes the batch in its own precision and sums in
+    float32. On a CPU it is slow where channels are few; those are worked on by rows of pixels.
+    """
+
+    def call(self, x: Tensor, training: bool = False, mask: Tensor = None) -> Tensor:
+        """[B, H, W, C] -> the same shape. Masks are not known here."""
+        if not (training and self.trainable) or self.synchronized or mask is not None:
+            return super().call(x, training=training, mask=mask)
+        y, mean, variance = self._by_rows(x) if x.shape[-1] < NARROW else self._fused(x)
+        self._remember(mean, variance)
+        return y
+
+    def scale_and_offset(self, x: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        """What `call` multiplies `x` with and adds, for one who does it in passing: [C] each."""
+        mean, variance = self.moving_mean, self.moving_variance
+        if training and self.trainable:
+            mean, variance = moments(x)
+            self._remember(mean, variance)
+        scale = self.gamma * tf.math.rsqrt(variance + self.epsilon)
+        return scale, self.beta - scale * mean
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + now * (1.0 - self.momentum))
+
+    def _fused(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            x, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
+        )
+        return y, mean, _of_batch(variance, x)
+
+    def _by_rows(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        width, channels = tf.shape(x)[2], x.shape[-1]
+        rows = tf.reshape(tf.cast(x, tf.float32), [-1, width * channels])  # [B H, W C]
+
+        def mean_of(values: Tensor) -> Tensor:
+            return tf.reduce_mean(tf.reshape(tf.reduce_mean(values, 0), [width, channels]), 0)
+
+        def along(values: Tensor) -> Tensor:
+            return tf.tile(values, [width])  # [W C]
+
+        mean = mean_of(rows)
+        centered = rows - along(mean)
+        variance = mean_of(tf.square(centered))
+        scale = self.gamma * tf.math.rsqrt(variance + self.epsilon)
+        y = centered * along(scale) + along(tf.convert_to_tensor(self.beta))
+        return tf.cast(tf.reshape(y, tf.shape(x)), x.dtype), mean, variance
+
+
+@tf.custom_gradient
+def moments(x: Tensor) -> Any:
+    """Mean and variance over all but the channels of [B, H, W, C]: float32 [C] each.
+
+    By the fused batch norm, the quickest on a CPU although it normalizes as well; what it says of
+    gradients holds for that alone.
+    """
+    channels = x.shape[-1]
+    _, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, tf.ones(channels), tf.zeros(channels))
+    variance, count = _of_batch(variance, x), _pixels(x)
+
+    def gradient(by_mean: Tensor, by_variance: Tensor) -> Tensor:
+        slope = 2 * by_variance / count
+        return x * tf.cast(slope, x.dtype) + tf.cast(by_mean / count - slope * mean, x.dtype)
+
+    return (mean, variance), gradient
+
+
+def _pixels(x: Tensor) -> Tensor:
+    return tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+
+
+def _of_batch(variance: Tensor, x: Tensor) -> Tensor:
+    """The variance of the batch, as Keras has it, from TensorFlow's estimate beyond the batch."""
+    return variance * (_pixels(x) - 1) / _pixels(x)
+
+
+def batch_norm(name: str) -> BatchNorm:
+    """Batch norm of the script: epsilon 1e-3, moving average 0.99, gamma and beta trained.
+
+    Several replicas share their moments, so that the batch is what counts and not its share.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return BatchNorm(momentum=0.99, epsilon=1e-3, synchronized=replicas > 1, name=name)

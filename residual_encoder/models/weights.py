@@ -1,0 +1,228 @@
+"""Weights files and training checkpoints: flat HDF5, written whole or not at all, loaded strictly.
+
+A file holds one dataset a variable, named by the variable's path ("color4/kernel"), and a JSON
+description. Nothing in it is executable. float16 values are allowed in weights files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from residual_encoder.utils import files
+
+BEST = "best.weights.h5"
+KEEP = 3  # newest checkpoints kept, beside the best weights
+_PREFIX, _SUFFIX = "step-", ".h5"
+
+Arrays = Mapping[str, np.ndarray]
+
+
+# --- flat files -----------------------------------------------------------------------------------
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Arrays, about: dict[str, Any]) -> None:
+    """Writes named arrays and a JSON description, whole or not at all.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    # The newer layout has checksums over its structure. Text of a length of its own lies in a heap
+    # that has none: where that was damaged, HDF5 went round in circles.
+    with files.replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+        file.attrs["about"] = np.bytes_(json.dumps(about))
+        for name, value in arrays.items():
+            file.create_dataset(name, data=value, **_checked(np.asarray(value)))
+
+
+def _checked(value: np.ndarray) -> dict[str, Any]:
+    """Storage with a checksum, which HDF5 compares on reading; it has none for single numbers."""
+    return {"chunks": value.shape, "fletcher32": True} if value.ndim and value.size else {}
+
+
+def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads what `write_arrays` wrote.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the file is damaged or no weights file of ours.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no weights file {path}.")
+    arrays: dict[str, np.ndarray] = {}
+
+    def visit(name: str, node: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(node, h5py.Dataset):
+            taken = sum(value.nbytes for value in arrays.values())
+            arrays[name] = _numbers(name, node, Path(path).stat().st_size - taken)
+
+    try:
+        with h5py.File(path, "r") as file:
+            about = json.loads(file.attrs["about"])
+            file.visititems(visit)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # h5py's own
+        raise ValueError(
+            f"{path} is damaged or no weights file of this project ({error}). "
+            "Wanted: a .weights.h5 written by tools/train.py."
+        ) from error
+    return arrays, about
+
+
+def _numbers(name: str, node: h5py.Dataset, room: int) -> np.ndarray:
+    """A variable's values, which must lie in the file itself: at most `room` bytes.
+
+    Raises:
+      ValueError: they are elsewhere, no numbers, more than fit into the file, or damaged.
+    """
+    if node.external or node.is_virtual:
+        raise ValueError(f"{name} lies in another file")
+    if node.dtype.kind not in "fiu":
+        raise ValueError(f"{name} holds {node.dtype}, no numbers")
+    if node.nbytes > room:
+        raise ValueError(f"{name} of {node.shape} does not fit into the file")
+    try:
+        return node[()]
+    except OSError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _named(variables: Iterable[Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for variable in variables:
+        if variable.path in named:
+            raise ValueError(f"Two variables are named {variable.path!r}; names must be unique.")
+        named[variable.path] = variable
+    return named
+
+
+def to_arrays(variables: Iterable[Any]) -> dict[str, np.ndarray]:
+    """Current values by variable path."""
+    return {
+        path: keras.ops.convert_to_numpy(variable) for path, variable in _named(variables).items()
+    }
+
+
+def assign(variables: Iterable[Any], arrays: Arrays, source: str) -> None:
+    """Gives every variable its value, or changes nothing and says all that differs.
+
+    Raises:
+      ValueError: names or shapes differ; the message lists missing, unexpected and misshapen ones.
+    """
+    named = _named(variables)
+    missing = sorted(named.keys() - arrays.keys())
+    unexpected = sorted(arrays.keys() - named.keys())
+    misshapen = [
+        f"{path} is {arrays[path].shape}, wanted {tuple(named[path].shape)}"
+        for path in sorted(named.keys() & arrays.keys())
+        if arrays[path].shape != tuple(named[path].shape)
+    ]
+    if missing or unexpected or misshapen:
+        raise ValueError(
+            f"{source} does not fit this network. Missing: {missing or 'none'}. "
+            f"Unexpected: {unexpected or 'none'}. Wrong shape: {misshapen or 'none'}."
+        )
+    for path, variable in named.items():
+        variable.assign(arrays[path].astype(variable.dtype))
+
+
+# --- weights files --------------------------------------------------------------------------------
+
+
+def save_weights(model: Any, path: str | os.PathLike[str], recipe_json: dict[str, Any]) -> None:
+    """Writes a model's weights with the recipe that made them."""
+    write_arrays(path, to_arrays(model.weights), {"recipe": recipe_json})
+
+
+def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
+    """Loads a weights file strictly.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is damaged, or its names or shapes are not the model's.
+    """
+    arrays, _ = read_arrays(path)
+    assign(model.weights, arrays, str(path))
+
+
+def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The recipe, as JSON, that a weights file was trained with."""
+    _, about = read_arrays(path)
+    if "recipe" not in about:
+        raise ValueError(f"{path} names no recipe; wanted a weights file, not a checkpoint.")
+    return about["recipe"]
+
+
+def find_weights(model_path: str | os.PathLike[str]) -> Path:
+    """The weights file that a path stands for: itself, or the best one of a training workdir.
+
+    Raises:
+      FileNotFoundError: the path does not exist, or the workdir has no weights yet.
+    """
+    path = Path(model_path)
+    if path.is_file():
+        return path
+    best = path / "checkpoints" / BEST
+    if best.is_file():
+        return best
+    wanted = "a weights file, a training workdir or an exported SavedModel"
+    if path.is_dir():
+        raise FileNotFoundError(f"{path} holds no checkpoints/{BEST}. Wanted {wanted}.")
+    raise FileNotFoundError(f"There is no {path}. Wanted {wanted}.")
+
+
+# --- training checkpoints -------------------------------------------------------------------------
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"{_PREFIX}{step:08d}{_SUFFIX}"
+
+
+def steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints in a folder, oldest first."""
+    names = (path.name for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"))
+    return sorted(int(name[len(_PREFIX) : -len(_SUFFIX)]) for name in names)
+
+
+def save(folder: Path, step: int, variables: Iterable[Any], state: dict[str, Any]) -> Path:
+    """Writes the checkpoint of a step and drops all but the newest `KEEP`.
+
+    Args:
+      folder: Where checkpoints lie; made if need be.
+      step: Steps done.
+      variables: Everything that training moves: of the model and of the optimizer.
+      state: JSON-able rest, the data cursor among it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _path(folder, step)
+    write_arrays(path, to_arrays(variables), {"step": step, "state": state})
+    for old in steps(folder)[:-KEEP]:
+        _path(folder, old).unlink()
+    return path
+
+
+def restore(folder: Path, variables: Iterable[Any]) -> tuple[int, dict[str, Any]] | None:
+    """Loads the newest checkpoint, strictly.
+
+    Returns:
+      (step, state), or None where there is none.
+
+    Raises:
+      ValueError: the newest checkpoint is damaged or of another network.
+    """
+    found = steps(folder)
+    if not found:
+        return None
+    path = _path(folder, found[-1])
+    try:
+        arrays, about = read_arrays(path)
+    except ValueError as error:
+        raise ValueError(f"{error} Delete it to go on from the checkpoint before.") from error
+    assign(variables, arrays, str(path))
+    return about["step"], about["state"]

@@ -1,0 +1,75 @@
+"""The same pictures colored by every system, side by side: columns first, then one sheet of them.
+
+A column holds a system's squares, one below the other; it is written when the system is measured,
+and the sheet only puts columns beside each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from residual_encoder.data import input_pipeline
+from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.evaluation import html_report, showcase
+from residual_encoder.imaging import image_io
+from residual_encoder.inference.colorizer import Colorizer
+
+SIDE = 96  # pixels of a square on the sheets
+COUNT = 12  # validation photographs on a sheet, evenly spaced in what is measured
+VALIDATION, SHOWCASE = "validation.png", "showcase.png"
+
+
+def write(folder: Path, colorizer: Colorizer, data: DataConfig, measured: int) -> None:
+    """Writes a system's two columns: validation photographs, and pictures that may be shown."""
+    for name, pictures in sources(data, measured).items():
+        colored = [colorizer.colorize(picture) for picture in pictures]
+        image_io.write(folder / name, np.concatenate(colored))
+
+
+def sources(data: DataConfig, measured: int) -> dict[str, list[np.ndarray]]:
+    """The squares of the two sheets by the name of their column's file, [SIDE, SIDE, 3] uint8."""
+    return {VALIDATION: _validation(data, measured), SHOWCASE: _shown()}
+
+
+def _validation(data: DataConfig, measured: int) -> list[np.ndarray]:
+    batches = input_pipeline.eval_batches(data, batch_size=COUNT, image_size=SIDE, limit=measured)
+    every = [picture for batch in batches for picture in batch.rgb.numpy()]
+    places = np.linspace(0, len(every), COUNT, endpoint=False).astype(int)
+    return [every[place] for place in np.unique(places)]
+
+
+def _shown() -> list[np.ndarray]:
+    pictures = [*showcase.photographs(), *showcase.rendered()]
+    return [_square(picture) for _, picture in pictures]
+
+
+def _square(picture: np.ndarray) -> np.ndarray:
+    """The center square at the sheet's size."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = picture[top : top + side, left : left + side]
+    return np.rint(tf.image.resize(square, [SIDE, SIDE], antialias=True)).astype(np.uint8)
+
+
+def sheet(pictures: Sequence[np.ndarray], painted: Mapping[str, np.ndarray]) -> bytes:
+    """Gray, every system, truth; a row a picture, headings above.
+
+    Args:
+      pictures: The truth, [SIDE, SIDE, 3] uint8 each.
+      painted: Columns by heading, [SIDE * len(pictures), SIDE, 3] uint8.
+
+    Returns:
+      A PNG file.
+    """
+    gray = np.concatenate([_gray(picture) for picture in pictures])
+    named = {"gray": gray, **painted, "truth": np.concatenate(pictures)}
+    return html_report.headed_sheet(list(named), list(named.values()))
+
+
+def _gray(picture: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(showcase.luma_u8(picture)[..., None], picture.shape)

@@ -1,0 +1,1 @@
+"""Training: losses, steps, the loop, its folder and several machines."""

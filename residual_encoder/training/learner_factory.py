@@ -1,0 +1,45 @@
+"""What a recipe trains: its network, and the plain or the adversarial step."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from residual_encoder import models
+from residual_encoder.recipes import Recipe
+from residual_encoder.training import adversarial, learner
+from residual_encoder.training.learner import Learner
+
+
+def make(
+    recipe: Recipe,
+    strategy: tf.distribute.Strategy,
+    *,
+    precision: str,
+    jit: bool,
+    vgg16_weights: str = "none",
+) -> Learner:
+    """Builds everything that a training run moves, in the strategy's scope.
+
+    Args:
+      recipe: What to train.
+      strategy: Whose devices share the batch.
+      precision: "float32" or "bfloat16", of the layers.
+      jit: Whether XLA compiles the step.
+      vgg16_weights: "imagenet", "none" or the path of a VGG16 weight file.
+
+    Raises:
+      ValueError: a weight file does not fit.
+      OSError: a weight file is missing.
+    """
+    with strategy.scope():
+        model = models.build(
+            recipe.network,
+            vgg16_weights=vgg16_weights,
+            train_trunk=recipe.train_trunk,
+            frozen_blocks=recipe.frozen_blocks,
+            trunk_batch_norm=recipe.trunk_batch_norm,
+            precision=precision,
+        )
+        if recipe.adversarial:
+            return adversarial.learner(model, recipe, strategy, precision, jit)
+        return learner.learner(model, recipe, strategy, jit)

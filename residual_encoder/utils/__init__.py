@@ -1,0 +1,1 @@
+"""Files and devices: helpers that know nothing of colors."""

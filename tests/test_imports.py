@@ -1,0 +1,85 @@
+"""Imports flow one way, and importing does no work."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "residual_encoder"
+# A package may import from the rows above its own; packages on one row never import each other.
+ROWS = [
+    {"utils"},
+    {"imaging"},
+    {"data", "models"},
+    {"recipes", "evaluation"},
+    {"training", "inference"},
+    {"export", "reproduction"},
+    {"apps"},
+    {"tools"},
+]
+# Imports against the law that are still to be cut: file -> what it imports.
+STILL_TO_CUT: dict[str, set[str]] = {
+    "evaluation/evaluator.py": {"inference"},
+    "evaluation/showcase.py": {"inference"},
+    "inference/batch.py": {"apps"},
+    "recipes.py": {"training"},
+    "utils/devices.py": {"training"},
+}
+
+
+def imported(path):
+    """Packages of residual_encoder that a file imports from."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("residual_encoder"):
+            parts = node.module.split(".")[1:]
+            names |= {parts[0]} if parts else {alias.name for alias in node.names}
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                assert not alias.name.startswith(("residual_encoder", "tools", "tests")), path
+    return names
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path != PACKAGE / "__init__.py":
+            yield path.relative_to(PACKAGE).as_posix()
+
+
+def row_of(name):
+    return next(row for row, names in enumerate(ROWS) if name in names)
+
+
+def against_the_law(path):
+    """What a module imports though its package may not."""
+    package = path.split("/")[0].removesuffix(".py")
+    others = imported(PACKAGE / path) - {package}
+    return {other for other in others if row_of(other) >= row_of(package)}
+
+
+@pytest.mark.parametrize("path", modules())
+def test_imports_flow_one_way(path):
+    assert against_the_law(path) == STILL_TO_CUT.get(path, set())
+
+
+def test_what_is_still_to_be_cut_exists():
+    assert set(STILL_TO_CUT) <= set(modules())
+
+
+def test_only_imaging_imports_opencv():
+    users = {
+        path.split("/")[0] for path in modules() if "import cv2" in (PACKAGE / path).read_text()
+    }
+    assert users == {"imaging"}
+
+
+def test_only_apps_define_flags():
+    definers = {path for path in modules() if "flags.DEFINE" in (PACKAGE / path).read_text()}
+    assert {path.split("/")[0] for path in definers} == {"apps"}
+
+
+def test_importing_the_package_starts_nothing():
+    code = "import residual_encoder, sys; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
