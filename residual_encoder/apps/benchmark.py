@@ -21,8 +21,7 @@ from residual_encoder.recipes import Recipe
 from residual_encoder.training import learner_factory
 from residual_encoder.training.learner import Learner
 from residual_encoder.utils import devices
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # What a mode measures: the training step alone, the network alone, reading alone, the step as it is
 # fed by reading.

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from residual_encoder.imaging.colorspace import GRAYS, Tensor
+from residual_encoder.imaging.colorspace import GRAYS
+from residual_encoder.utils.typing import Tensor
 
 
 @dataclass(frozen=True)

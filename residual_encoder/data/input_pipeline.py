@@ -16,7 +16,7 @@ import tensorflow as tf
 from residual_encoder.data import augmentation, loader, preprocessing, sources
 from residual_encoder.data.augmentation import Augment
 from residual_encoder.data.record_stats import Cursor, Tally
-from residual_encoder.imaging.colorspace import Tensor
+from residual_encoder.utils.typing import Tensor
 
 KINDS = ("imagenet", "tfrecord", "folder", "synthetic")
 SPLITS = ("train", "val")

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from residual_encoder.data import preprocessing, sources
 from residual_encoder.data.record_stats import Cursor, Tally
-from residual_encoder.imaging.colorspace import Tensor
+from residual_encoder.utils import errors
+from residual_encoder.utils.typing import Tensor
 
 # Records dealt out together, see `_deal`. Sixteen make its cost too small to measure.
 CHUNK = 16
@@ -109,7 +110,7 @@ def _fault(item: Item, reading: Reading) -> tuple[str, str] | None:
         name = reading.name(item.record).numpy().decode()
         reading.load(item)
     except (tf.errors.OpError, ValueError) as error:
-        return name, preprocessing.reason(error)
+        return name, errors.first_line(error)
     return name, "failed to load, but not when it was tried again"
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from residual_encoder.imaging.colorspace import Tensor
+from residual_encoder.utils.typing import Tensor
 
 # A picture is gray where no two channels of any pixel differ by more code values. A JPEG of a gray
 # picture with chroma planes decodes within 3; a toned print is beyond 8 in most places.
@@ -99,9 +98,3 @@ def is_gray(rgb: Tensor) -> Tensor:
     """Whether a picture has no color: uint8 [H, W, 3] -> scalar bool."""
     wide = tf.cast(rgb, tf.int32)
     return tf.reduce_max(tf.reduce_max(wide, -1) - tf.reduce_min(wide, -1)) <= GRAY_SPREAD
-
-
-def reason(error: Exception) -> str:
-    """What is wrong with a picture: the error's first line without TensorFlow's node names."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"\{\{.*?\}\}|\[Op:.*?\]| *name: *$", "", lines[0]).strip()

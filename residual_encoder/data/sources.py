@@ -19,7 +19,7 @@ from absl import logging
 
 from residual_encoder.data import scenes
 from residual_encoder.data.preprocessing import Window, decode
-from residual_encoder.imaging.colorspace import Tensor
+from residual_encoder.utils.typing import Tensor
 
 # Records held back while shuffling. Shards are written in random order, or hold photographs of one
 # class side by side; with 16 shards read in turns 4,096 records mix both kinds well, and of

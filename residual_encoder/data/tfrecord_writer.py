@@ -15,8 +15,8 @@ from typing import Any
 import tensorflow as tf
 
 from residual_encoder.data import preprocessing, sources
-from residual_encoder.imaging.colorspace import Tensor
-from residual_encoder.utils import files
+from residual_encoder.utils import errors, files
+from residual_encoder.utils.typing import Tensor
 
 JPEG_QUALITY = 95
 READ_AHEAD = 256  # pictures in memory at most
@@ -125,7 +125,7 @@ def _try_read(root: Path, relative: str, resize: int | None) -> _Picture | str:
     try:
         return _read(root, relative, resize)
     except (OSError, ValueError, tf.errors.OpError) as error:
-        return preprocessing.reason(error)
+        return errors.first_line(error)
 
 
 def _example(picture: _Picture) -> bytes:

@@ -19,7 +19,8 @@ from residual_encoder.imaging.ab_grid import (
     gamut_cells,
     smoothed_prior,
 )
-from residual_encoder.imaging.colorspace import ColorSpace, Tensor
+from residual_encoder.imaging.colorspace import ColorSpace
+from residual_encoder.utils.typing import Tensor
 
 THRESHOLDS = 150  # Zhang, Isola and Efros 2016, section 3.1: ab distances 0..150
 DISTANCE_SLACK = 1e-3  # float32 noise of Lab, far below one threshold

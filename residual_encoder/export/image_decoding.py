@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 NO_PICTURE = "no picture: a JPEG, PNG, BMP or WebP file is wanted"
 TOO_LARGE = "too large: {} pixels, wanted are at most {}"

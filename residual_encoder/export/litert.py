@@ -29,8 +29,8 @@ from residual_encoder.inference.colorizer import Loaded, load_network
 from residual_encoder.models import layers
 from residual_encoder.recipes import Recipe
 from residual_encoder.utils import files
+from residual_encoder.utils.typing import Tensor
 
-Tensor = Any
 Runner = Callable[[np.ndarray], np.ndarray]  # gray [1, H, W, 1] -> chroma [1, H, W, 2]
 
 PRECISIONS = ("float16", "int8")

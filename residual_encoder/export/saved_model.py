@@ -19,8 +19,7 @@ from residual_encoder.export import image_decoding, tf_serving
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.inference.colorizer import CARD, NETWORK_SIGNATURE, Loaded, load_network
 from residual_encoder.models import any_size
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 TOLERANCE = 1e-5  # ours: a fortieth of half an 8-bit step; float32 in another order stays below
 # Largest picture that `colorize_bytes` takes, unless told otherwise. Ours: cameras make such ones.

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder.imaging import colorspace
-from residual_encoder.imaging.colorspace import Tensor
+from residual_encoder.utils.typing import Tensor
 
 BIN = 10  # Zhang et al. 2016, section 2.1: ab in cells of 10 x 10
 HALF_GRID = 11  # cells -110..110 on either axis

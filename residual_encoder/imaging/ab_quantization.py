@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder.imaging import ab_grid
-from residual_encoder.imaging.colorspace import AB_SCALE, Tensor
+from residual_encoder.imaging.colorspace import AB_SCALE
+from residual_encoder.utils.typing import Tensor
 
 STRIDE = 4  # section 2 and figure 2: classes at a quarter of the picture's side
 NEIGHBORS = 5  # section 2.1: the truth is spread over its 5 nearest classes

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-Tensor = Any  # tensorflow ships no types: a tf.Tensor, or an array where one is taken
+from residual_encoder.utils.typing import Tensor
 
 # JPEG File Interchange Format 1.02 (and ITU-R BT.601 luma), as in the author's script, which calls
 # it YUV. Neutral chroma is 128/255, not 0.5: the script divides 8-bit values by 255.

@@ -20,7 +20,7 @@ from residual_encoder.inference import file_discovery, painting
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.file_discovery import STANDARD, Job, target_name
 from residual_encoder.inference.painting import beside
-from residual_encoder.utils import files
+from residual_encoder.utils import errors, files
 
 __all__ = ["AlbumConfig", "Row", "Summary", "colorize_files", "target_name"]
 
@@ -155,7 +155,7 @@ class _Run:
             )
         except painting.FAULTS as error:
             name = "" if job.source == STANDARD else str(job.source)
-            self.fail(row, job.source, painting.reason(error, name))
+            self.fail(row, job.source, errors.one_line(error, name))
             return
         self.colored += done
         self.skipped += not done

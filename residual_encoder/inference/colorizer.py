@@ -19,8 +19,7 @@ from residual_encoder.models import any_size, factory
 from residual_encoder.models import weights as weights_files
 from residual_encoder.recipes import PRECISIONS, Recipe
 from residual_encoder.utils import devices, files
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 # Names inside an exported SavedModel, which `export` writes and `load_network` reads.

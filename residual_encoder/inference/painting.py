@@ -51,9 +51,3 @@ def paint_film(
     target.parent.mkdir(parents=True, exist_ok=True)
     film = video.FilmConfig(str(source), str(target), overwrite=overwrite)
     return video.colorize_film(colorizer, film)
-
-
-def reason(error: Exception, name: str = "") -> str:
-    """What is wrong with an input, in one line that names it, unless `name` is empty."""
-    line = " ".join(str(error).split()) or type(error).__name__
-    return line if name in line else f"{name}: {line}"

@@ -23,8 +23,7 @@ from residual_encoder.models.residual_encoder import (
     merge,
     project,
 )
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 LOGITS = "logits"
 # A bottleneck's inner width as a share of its outer one: He et al. 2016 have a quarter of 256 and

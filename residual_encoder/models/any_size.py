@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # Longest side the network sees, in short sides: a strip of film or a line of text is squeezed, so
 # that memory depends on the network's size and never on the photograph.

@@ -13,8 +13,7 @@ from typing import Any
 import keras
 
 from residual_encoder.imaging import colorspace
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 
 @dataclass(frozen=True)

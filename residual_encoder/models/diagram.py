@@ -14,8 +14,9 @@ from typing import Any
 
 import keras
 
+from residual_encoder.utils.typing import Tensor
+
 Layer = Any  # keras ships no types
-Tensor = Any
 Shape = tuple[int, ...]  # height, width, channels
 Point = tuple[float, float]
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
 from residual_encoder.models.layers import Upsample2, batch_norm, convolution
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder.utils import devices
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # Initial weights of the author's script: truncated normal, sigma 0.01.
 INITIAL_SIGMA = 0.01

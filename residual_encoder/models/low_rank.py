@@ -8,15 +8,13 @@ principal axes U, over some photographs, give the two convolutions: U' W to the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from residual_encoder.models import vgg16
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 
 def split_weights(vgg: keras.Model, pictures: Iterable[Tensor], rank: int) -> dict[str, np.ndarray]:

@@ -14,8 +14,7 @@ import keras
 import tensorflow as tf
 
 from residual_encoder.models.layers import Dropout
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # The published code: weights N(0, 0.02), gammas N(1, 0.02), epsilon of norm 1e-5, slope 0.2.
 SIGMA = 0.02

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import keras
 
 from residual_encoder.models import vgg16
 from residual_encoder.models.layers import UPSAMPLINGS, Dropout, batch_norm, convolution
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # The article tried "leaky ReLUs" without saying how leaky. Ours: between the 0.01 of Maas et al.
 # 2013 and the 1 / 5.5 of Xu et al. 2015.

@@ -7,7 +7,7 @@ operation on weights that it packs once. Channels last, any height and width.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -16,8 +16,7 @@ import tensorflow as tf
 from residual_encoder.models import subpixel_conv, vgg16
 from residual_encoder.models.layers import UPSAMPLINGS
 from residual_encoder.models.residual_encoder import ACTIVATIONS, ResidualEncoderConfig
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # Adding upsampled / scale to the tap itself, and scaling kernels instead, saves a pass over the
 # tap. Ours: a smaller scale, which may be zero, becomes this one; a tap would have to be in the

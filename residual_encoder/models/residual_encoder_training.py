@@ -9,14 +9,12 @@ multiplies with as a factor, what it adds as an addend of the small picture.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from residual_encoder.models import subpixel_conv
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 
 def for_training(model: keras.Model) -> Callable[..., Tensor]:

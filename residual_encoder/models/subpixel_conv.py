@@ -10,12 +10,10 @@ The four phases of a picture [B, 2H, 2W, K] are [B, H, W, 4K], as `tf.nn.space_t
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # Channels whose four phases fill a vector of AVX-512. With 32 as in `modern` the products, which
 # grow by half or more, cost what the passes through memory save: 5 to 10 % slower as measured.

@@ -9,13 +9,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # The ReLU outputs that pool1..pool4 read: the article's taps.
 TAPS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3")

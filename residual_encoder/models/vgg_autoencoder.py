@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 
 @dataclass(frozen=True)

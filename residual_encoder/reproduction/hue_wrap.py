@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
@@ -11,8 +9,7 @@ from residual_encoder.evaluation.html_report import Table
 from residual_encoder.imaging import colorspace
 from residual_encoder.imaging.colorspace import ColorSpace, Truth
 from residual_encoder.training import losses
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 STEP = 1 / 256  # one code of hue
 HUES = {"red": 0.0, "green": 1 / 3, "blue": 2 / 3}

@@ -14,8 +14,8 @@ from residual_encoder.imaging.colorspace import GRAYS, Truth
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.recipes import Recipe
 from residual_encoder.training.losses import LOSSES
+from residual_encoder.utils.typing import Tensor
 
-Tensor = Any
 Rows = dict[str, list[float]]
 
 

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from residual_encoder.recipes import Recipe
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 MIB = 1 << 20
 WARM_UP_SIZE = 32  # pixels: all networks of the article take it, and it costs no memory to speak of

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 
 def shares(model: keras.Model, gray: Tensor) -> dict[str, float]:

@@ -22,8 +22,7 @@ from residual_encoder.imaging.colorspace import Truth
 from residual_encoder.recipes import Adversarial, Recipe
 from residual_encoder.training.learner import Learner, descend, make_optimizer, on_every_replica
 from residual_encoder.training.losses import LOSSES
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # The published code's guard of its logarithms.
 EPSILON = 1e-12

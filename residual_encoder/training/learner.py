@@ -14,8 +14,7 @@ from residual_encoder.imaging import colorspace
 from residual_encoder.models import factory, vgg16
 from residual_encoder.recipes import Recipe
 from residual_encoder.training.losses import LOGIT_LOSSES, LOSSES
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
@@ -101,7 +100,7 @@ def _with_trunk_rate(kind: type[Any], trunk_rate: float) -> type[Any]:
     if trunk_rate == 1:
         return kind
 
-    class WithTrunkRate(kind):  # type: ignore[misc, valid-type]
+    class WithTrunkRate(kind):
         """Scales the learning rate by the variable's place."""
 
         def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from residual_encoder.imaging import ab_quantization, colorspace
 from residual_encoder.imaging.colorspace import Truth
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # The author's script blurs with exp(-4 ln 2 r^2 / fwhm^2) and fwhm 3 for both sizes: sigma 1.27398.
 FWHM = 3.0
@@ -136,7 +134,7 @@ def ab_classes(
     )
 
 
-LOSSES: dict[str, Callable[[Truth, Tensor], Tensor]] = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "blurred_euclidean": blurred_euclidean,
     "blurred_distance": blurred_distance,
     "tinyclouds_code": tinyclouds_code,

@@ -42,8 +42,7 @@ from residual_encoder.training import activity, distributed, learner, learner_fa
 from residual_encoder.training.learner import Learner
 from residual_encoder.training.workdir import Workdir, differences, read_metrics
 from residual_encoder.utils import devices, files
-
-Tensor = Any
+from residual_encoder.utils.typing import Tensor
 
 # config.json keys that must not change within a workdir; the rest describes the machine.
 FIXED = ("recipe", "data", "vgg16_weights", "init_from", "seed")

@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from residual_encoder.apps.archive import beam_runner
 from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
-from residual_encoder.data import preprocessing
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import file_discovery, painting
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.utils import errors
 
 # --- finding --------------------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ def record_tasks(shard: str, config: ArchiveConfig) -> Iterator[Task]:
         for number, record in enumerate(tf.data.TFRecordDataset(shard).as_numpy_iterator()):
             yield _record_task(shard, number, record, config)
     except tf.errors.OpError as error:
-        why = f"{shard} is broken after {number + 1} records: {preprocessing.reason(error)}"
+        why = f"{shard} is broken after {number + 1} records: {errors.first_line(error)}"
         yield Task(shard, error=why)
 
 
@@ -80,7 +80,7 @@ def _record_task(shard: str, number: int, record: bytes, config: ArchiveConfig) 
             raise ValueError(f"{name!r} is no name for a file below the output folder")
         target = Path(config.output) / file_discovery.target_name(place, config.format)
     except ValueError as error:
-        return replace(task, error=painting.reason(error, task.source))
+        return replace(task, error=errors.one_line(error, task.source))
     return replace(task, name=name, target=str(target))
 
 
@@ -128,7 +128,7 @@ def color(colorizer: Colorizer, task: Task, record: bytes | None = None) -> str:
         facts = _film(colorizer, task) if _is_film(task) else _picture(colorizer, task, record)
     except painting.FAULTS as error:
         beam_runner.count("failed")
-        return _line(task, error=painting.reason(error, task.name))
+        return _line(task, error=errors.one_line(error, task.name))
     beam_runner.count("colored")
     return _line(task, output=task.target, **facts, model=colorizer.sha256)
 
