@@ -27,8 +27,10 @@ import conftest  # noqa: F401  finds the package
 from residual_encoder.data.input_pipeline import DataConfig
 from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES
-from residual_encoder.training import trainer
-from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training import snapshots, trainer
+from residual_encoder.training.meter import Meter
+from residual_encoder.training.run import TrainConfig
+from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import Workdir
 
 RECIPE = dataclasses.replace(RECIPES["cnn1"], image_size=32, batch_size=2, steps=8)
@@ -36,13 +38,13 @@ SCENES = DataConfig("synthetic", synthetic_size=12)
 DURATIONS = "durations.json"
 PLACES = {
     "start": (trainer, "_build"),
-    "step": (trainer._Meter, "wait_for"),  # it begins a step, which runs while it returns
+    "step": (Meter, "wait_for"),  # it begins a step, which runs while it returns
     "log": (Workdir, "log"),
     "checkpoint": (weights, "save"),
-    "best": (trainer, "_save_best"),
-    "strips": (trainer, "_write_strips"),
-    "activity": (trainer, "_log_activity"),
-    "evaluation": (trainer, "_evaluate"),
+    "best": (snapshots, "_save_best"),
+    "strips": (snapshots, "_write_strips"),
+    "activity": (snapshots, "_log_activity"),
+    "evaluation": (snapshots, "evaluate"),
 }
 
 

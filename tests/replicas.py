@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from residual_encoder.data.input_pipeline import DataConfig
 from residual_encoder.recipes import RECIPES, Adversarial
-from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training.run import TrainConfig
+from residual_encoder.training.trainer import train
 from residual_encoder.utils import devices
 
 replicas, workdir = int(sys.argv[1]), sys.argv[2]

@@ -16,9 +16,9 @@ import conftest
 import numpy as np
 from skimage.color import lab2lch, rgb2lab
 
-from residual_encoder.data import input_pipeline
-from residual_encoder.data.input_pipeline import DataConfig, Tally
-from residual_encoder.evaluation import html_report, showcase
+from residual_encoder.data import input_pipeline, sample_images
+from residual_encoder.data.input_pipeline import DataConfig, RecordStats
+from residual_encoder.evaluation import html_report
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
 
@@ -67,7 +67,7 @@ def verdict(subject: str, box: tuple[int, ...], output: np.ndarray, truth: np.nd
 def truths() -> Iterator[tuple[int, np.ndarray]]:
     """The photographs that were picked: uint8 [SIZE, SIZE, 3]."""
     data = DataConfig("tfrecord", data_dir=str(conftest.ROOT / "../shared/data"))
-    batches = input_pipeline.eval_batches(data, batch_size=1, image_size=SIZE, tally=Tally())
+    batches = input_pipeline.eval_batches(data, batch_size=1, image_size=SIZE, stats=RecordStats())
     for index, batch in enumerate(batches):
         if index in PICKED:
             yield index, np.asarray(batch.rgb[0])
@@ -78,7 +78,7 @@ def main(model: str, sheet: str) -> None:
     colorizer = Colorizer(model)
     strips, right = [], 0
     for index, truth in truths():
-        gray = showcase.luma_u8(truth)
+        gray = sample_images.luma_u8(truth)
         output = colorizer.colorize(gray)
         found = [verdict(*subject, output, truth) for subject in PICKED[index].items()]
         right += all(words.startswith("ok") for words in found)

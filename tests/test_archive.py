@@ -22,7 +22,7 @@ from conftest import ROOT
 from residual_encoder.apps.archive import beam_pipeline, beam_runner, tasks, worker
 from residual_encoder.apps.archive.beam_pipeline import ERRORS, MANIFEST
 from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
-from residual_encoder.evaluation import showcase
+from residual_encoder.data import sample_images
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import batch
 from residual_encoder.inference.batch import AlbumConfig
@@ -58,7 +58,7 @@ def rows(path: Path) -> list[dict[str, object]]:
 
 @functools.cache
 def wholes() -> list[np.ndarray]:
-    return [photograph for _, photograph in showcase.photographs()]
+    return [photograph for _, photograph in sample_images.photographs()]
 
 
 def crop(number: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 from test_datasets import example, jpeg_of, write_shard
 
-from residual_encoder.data.input_pipeline import DataConfig, Tally, eval_batches
+from residual_encoder.data.input_pipeline import DataConfig, RecordStats, eval_batches
 from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
 
@@ -99,17 +99,17 @@ BROKEN = len(BAD) + 2 + 2  # with the two records that are none, and the two sha
 
 
 def test_every_record_is_read_or_counted_and_named(corpus: str) -> None:
-    tally = Tally()
+    stats = RecordStats()
     config = DataConfig("tfrecord", corpus, max_bad_records=0.1)
-    batches = list(eval_batches(config, batch_size=4, image_size=SIZE, tally=tally))
+    batches = list(eval_batches(config, batch_size=4, image_size=SIZE, stats=stats))
     names = {name.decode() for batch in batches for name in batch.name.numpy()}
     assert names == WHOLE
-    assert (tally.kept, tally.bad) == (len(WHOLE), BROKEN)
-    assert BAD.keys() <= tally.names.keys() and "no picture" in tally.names
-    assert sum("val-00000-of-00003@" in name for name in tally.names) == 1  # it has no name
-    ends = [name for name in tally.names if name.endswith(("00001-of-00003", "00002-of-00003"))]
-    assert len(ends) == 2 and all("cannot be read beyond" in tally.names[name] for name in ends)
-    assert all(tally.names.values())
+    assert (stats.kept, stats.bad) == (len(WHOLE), BROKEN)
+    assert BAD.keys() <= stats.names.keys() and "no picture" in stats.names
+    assert sum("val-00000-of-00003@" in name for name in stats.names) == 1  # it has no name
+    ends = [name for name in stats.names if name.endswith(("00001-of-00003", "00002-of-00003"))]
+    assert len(ends) == 2 and all("cannot be read beyond" in stats.names[name] for name in ends)
+    assert all(stats.names.values())
 
 
 def wanted_color(data: bytes) -> np.ndarray:
@@ -135,11 +135,11 @@ def test_odd_pictures_are_read_right(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_reading_ends_above_the_limit_and_says_why(corpus: str) -> None:
-    tally = Tally()
+    stats = RecordStats()
     config = DataConfig("tfrecord", corpus, max_bad_records=(BROKEN - 1) / 1000)
     with pytest.raises(ValueError, match=f"{BROKEN} broken records.*Replace or remove them"):
-        with tally.explained():
-            list(eval_batches(config, batch_size=4, image_size=SIZE, tally=tally))
+        with stats.reraising():
+            list(eval_batches(config, batch_size=4, image_size=SIZE, stats=stats))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from residual_encoder.apps import benchmark
 from residual_encoder.apps.benchmark import BenchmarkConfig
 from residual_encoder.data.input_pipeline import DataConfig
 from residual_encoder.models.factory import CnnConfig
-from residual_encoder.training import learner_factory
+from residual_encoder.training.learner_factory import make_learner
 
 TINY = dataclasses.replace(
     SMALL, network=CnnConfig(widths=(2, 2)), color_space="lab", gray="lightness",
@@ -36,7 +36,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def made(monkeypatch, clock):
     """Learners whose every step takes 0.5 s of that clock; the list fills as they are made."""
-    kept, make = [], learner_factory.make
+    kept, make = [], make_learner
 
     def timed(*args, **settings):
         learner = make(*args, **settings)
@@ -48,7 +48,7 @@ def made(monkeypatch, clock):
         kept.append(learner._replace(step=step))
         return kept[-1]
 
-    monkeypatch.setattr(benchmark.learner_factory, "make", timed)
+    monkeypatch.setattr(benchmark, "make_learner", timed)
     return kept
 
 

@@ -17,6 +17,7 @@ from residual_encoder.models import factory
 from residual_encoder.models.factory import AbClassesConfig
 from residual_encoder.recipes import RECIPES
 from residual_encoder.training import learner, losses
+from residual_encoder.training.optimizers import make_optimizer
 
 AB = ab_quantization.classes().ab.astype(np.float64)
 WEIGHTS = ab_quantization.class_weights(ab_quantization.classes().prior)
@@ -265,7 +266,7 @@ def test_one_step_moves_every_variable_by_the_loss_of_the_logits(rng):
     model = factory.build(RECIPE.network, train_trunk=True)
     truth = colorspace.split(rgb, colorspace.LAB, "lightness")
     logits = factory.predictor(model, RECIPE.network)(truth.gray, training=True)
-    optimizer = learner.make_optimizer(dataclasses.replace(RECIPE, warmup_steps=0))
+    optimizer = make_optimizer(dataclasses.replace(RECIPE, warmup_steps=0))
     optimizer.build(model.trainable_variables)
     before = [v.numpy() for v in model.trainable_variables]
     loss = learner.make_step(model, optimizer, RECIPE, ONE)(rgb)

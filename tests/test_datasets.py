@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder.data import preprocessing, sources
+from residual_encoder.data import image_folder, preprocessing
 from residual_encoder.data.augmentation import Augment
 from residual_encoder.data.input_pipeline import (
     Cursor,
     DataConfig,
-    Part,
-    Tally,
+    RecordStats,
+    WorkerShare,
     eval_batches,
     train_batches,
 )
@@ -141,7 +141,11 @@ def test_every_epoch_has_each_record_once_in_an_order_of_its_own(shards):
 
 
 def test_folder_and_scenes_come_once_an_epoch_too(pictures):
-    names = [n for n in sources.pictures_below(pictures.data_dir) if not sources.in_validation(n)]
+    names = [
+        n
+        for n in image_folder.pictures_below(pictures.data_dir)
+        if not image_folder.in_validation(n)
+    ]
     for config, count in ((pictures, len(names)), (DataConfig("synthetic", synthetic_size=9), 9)):
         epochs = by_epoch(read(config, 3 * count // 4, augment=NONE))
         assert len(epochs[0]) == count
@@ -164,12 +168,12 @@ def test_records_are_mixed_across_shards(shards):
 
 
 def test_evaluation_is_ordered_and_keeps_the_rest(shards):
-    tally = Tally()
-    batches = list(eval_batches(shards, batch_size=4, image_size=12, tally=tally))
+    stats = RecordStats()
+    batches = list(eval_batches(shards, batch_size=4, image_size=12, stats=stats))
     assert [batch.rgb.shape[0] for batch in batches] == [4, 4, 3]
     names = [name.decode() for batch in batches for name in batch.name.numpy()]
     assert names == [f"val{n:03d}.jpg" for n in [*range(0, 11, 2), *range(1, 11, 2)]]
-    assert (tally.kept, tally.seen, tally.bad, tally.gray) == (11, 11, 0, 0)
+    assert (stats.kept, stats.seen, stats.bad, stats.gray) == (11, 11, 0, 0)
 
 
 def test_limit_and_split(shards):
@@ -181,7 +185,7 @@ def test_limit_and_split(shards):
 def test_evaluation_takes_the_centre_square(tmp_path):
     picture = colored(1, 20, 26)
     (tmp_path / "a.png").write_bytes(tf.io.encode_png(picture).numpy())
-    split = "val" if sources.in_validation("a.png") else "train"
+    split = "val" if image_folder.in_validation("a.png") else "train"
     config = DataConfig("folder", str(tmp_path))
     (batch,) = eval_batches(config, batch_size=1, image_size=20, split=split)
     np.testing.assert_array_equal(batch.rgb[0], picture[:, 3:23])
@@ -269,12 +273,12 @@ def broken(tmp_path):
 
 def test_broken_records_are_left_out_counted_and_named(broken, caplog):
     logging.getLogger("absl").propagate = True
-    tally = Tally()
+    stats = RecordStats()
     with caplog.at_level(logging.WARNING, logger="absl"):
-        (batch,) = eval_batches(broken, batch_size=20, image_size=8, tally=tally)
+        (batch,) = eval_batches(broken, batch_size=20, image_size=8, stats=stats)
     assert [name.decode() for name in batch.name.numpy()] == [f"good{n}" for n in range(9)]
-    assert (tally.seen, tally.kept, tally.bad) == (14, 9, 5)
-    named = list(tally.names)
+    assert (stats.seen, stats.kept, stats.bad) == (14, 9, 5)
+    named = list(stats.names)
     assert named[:4] == ["truncated", "text", "empty", "no picture feature"]
     assert "val-00000-of-00001@" in named[4]
     for name in named:
@@ -289,12 +293,12 @@ def test_epochs_with_broken_records_resume_too(broken):
 
 
 def parts(config, count, workers, batch_size, **rest):
-    """What each of several workers reads, with its tally."""
+    """What each of several workers reads, with its stats."""
     for worker in range(workers):
-        tally = Tally()
-        part = Part(worker, workers, batch_size)
+        stats = RecordStats()
+        share = WorkerShare(worker, workers, batch_size)
         size = batch_size // workers
-        yield read(config, count, batch_size=size, part=part, tally=tally, **rest), tally
+        yield read(config, count, batch_size=size, share=share, stats=stats, **rest), stats
 
 
 def test_parts_make_the_batches_of_one_worker(shards):
@@ -324,19 +328,19 @@ def test_copies_keep_workers_in_step_where_records_are_broken(broken):
 
 def test_too_many_broken_records_end_reading(broken):
     strict = DataConfig("tfrecord", broken.data_dir, max_bad_records=0.002)
-    tally = Tally()
+    stats = RecordStats()
     with pytest.raises(ValueError, match="3 broken records.*truncated.*allow") as caught:
-        with tally.explained():
-            list(eval_batches(strict, batch_size=2, image_size=8, tally=tally))
+        with stats.reraising():
+            list(eval_batches(strict, batch_size=2, image_size=8, stats=stats))
     assert "text" in str(caught.value)
 
 
 def test_the_share_is_of_an_epoch_not_of_all_of_them(broken):
-    tally = Tally()
-    with tally.explained():
-        read(broken, 30, batch_size=9, tally=tally)  # 150 broken ones, 5 an epoch, 10 allowed
-    assert tally.bad >= 140
-    assert len(tally.names) == 5
+    stats = RecordStats()
+    with stats.reraising():
+        read(broken, 30, batch_size=9, stats=stats)  # 150 broken ones, 5 an epoch, 10 allowed
+    assert stats.bad >= 140
+    assert len(stats.names) == 5
 
 
 def test_a_truncated_shard_and_a_wrong_checksum_are_named_and_passed(tmp_path):
@@ -346,21 +350,21 @@ def test_a_truncated_shard_and_a_wrong_checksum_are_named_and_passed(tmp_path):
     data = bytearray(second.read_bytes())
     data[40] ^= 1
     second.write_bytes(data)
-    tally = Tally()
+    stats = RecordStats()
     config = DataConfig("tfrecord", str(tmp_path), max_bad_records=0.002)
-    (batch,) = eval_batches(config, batch_size=20, image_size=8, tally=tally)
+    (batch,) = eval_batches(config, batch_size=20, image_size=8, stats=stats)
     names = [name.decode() for name in batch.name.numpy()]
     assert names == [f"val{n:03d}.jpg" for n in (0, 3, 6, 2, 5, 8, 11)]
-    assert tally.names.keys() == {str(first), str(second)}
-    assert tally.bad == 2
+    assert stats.names.keys() == {str(first), str(second)}
+    assert stats.bad == 2
 
 
 def test_shards_that_are_all_broken_do_not_loop_forever(tmp_path):
     for k in range(3):
         (tmp_path / f"train-{k:05d}-of-00003").write_bytes(b"\x01" * 64)
-    tally = Tally()
-    with pytest.raises(ValueError, match="broken records"), tally.explained():
-        read(DataConfig("tfrecord", str(tmp_path)), 1, tally=tally)
+    stats = RecordStats()
+    with pytest.raises(ValueError, match="broken records"), stats.reraising():
+        read(DataConfig("tfrecord", str(tmp_path)), 1, stats=stats)
 
 
 @pytest.fixture
@@ -375,43 +379,43 @@ def partly_gray(tmp_path):
 
 @pytest.mark.parametrize(("skip", "kept"), [(True, 4), (False, 6)])
 def test_gray_pictures_are_left_out_when_asked(partly_gray, skip, kept):
-    tally = Tally()
+    stats = RecordStats()
     config = DataConfig("tfrecord", partly_gray, skip_gray=skip)
-    (batch,) = eval_batches(config, batch_size=9, image_size=8, tally=tally)
+    (batch,) = eval_batches(config, batch_size=9, image_size=8, stats=stats)
     assert len(batch.name) == kept
-    assert (tally.gray, tally.bad, tally.seen) == (6 - kept, 0, 6)
+    assert (stats.gray, stats.bad, stats.seen) == (6 - kept, 0, 6)
 
 
 def test_nothing_but_gray_ends_reading(tmp_path):
     gray = jpeg_of(np.full((8, 8, 1), 90, np.uint8))
     write_shard(tmp_path / "train-00000-of-00001", [example(gray)] * 400)
-    tally = Tally()
+    stats = RecordStats()
     config = DataConfig("tfrecord", str(tmp_path), skip_gray=True)
-    with pytest.raises(ValueError, match="no color"), tally.explained():
-        read(config, 1, tally=tally)
+    with pytest.raises(ValueError, match="no color"), stats.reraising():
+        read(config, 1, stats=stats)
 
 
 def test_a_file_that_vanished_is_a_broken_record(pictures, tmp_path):
     for name in "abcdefgh":
         (tmp_path / f"{name}.jpg").write_bytes(jpeg_of(colored(1)))
-    names = [n for n in sources.pictures_below(tmp_path) if not sources.in_validation(n)]
-    tally = Tally()
+    names = [n for n in image_folder.pictures_below(tmp_path) if not image_folder.in_validation(n)]
+    stats = RecordStats()
     batches = eval_batches(
-        DataConfig("folder", str(tmp_path)), batch_size=9, image_size=8, split="train", tally=tally
+        DataConfig("folder", str(tmp_path)), batch_size=9, image_size=8, split="train", stats=stats
     )
     (tmp_path / names[2]).unlink()
     (batch,) = batches
     assert [name.decode() for name in batch.name.numpy()] == names[:2] + names[3:]
-    assert list(tally.names) == [names[2]]
+    assert list(stats.names) == [names[2]]
 
 
 # --- places ---------------------------------------------------------------------------------------
 
 
 def test_folder_split_is_disjoint_and_stable(pictures):
-    names = sources.pictures_below(pictures.data_dir)
+    names = image_folder.pictures_below(pictures.data_dir)
     assert len(names) == 60
-    val = {name for name in names if sources.in_validation(name)}
+    val = {name for name in names if image_folder.in_validation(name)}
     read_names = {
         split: {
             name.decode()
@@ -425,9 +429,9 @@ def test_folder_split_is_disjoint_and_stable(pictures):
 
 def test_the_hash_of_a_path_decides_its_split():
     # `printf class/5.jpg | sha256sum` begins with 0139, class/0.jpg with 8a41; 5 % is below 0ccc.
-    assert sources.in_validation("class/5.jpg")
-    assert not sources.in_validation("class/0.jpg")
-    share = np.mean([sources.in_validation(f"a/{n}.jpg") for n in range(4000)])
+    assert image_folder.in_validation("class/5.jpg")
+    assert not image_folder.in_validation("class/0.jpg")
+    share = np.mean([image_folder.in_validation(f"a/{n}.jpg") for n in range(4000)])
     assert 0.04 < share < 0.06
 
 
@@ -476,9 +480,9 @@ def test_sizes_out_of_range(shards):
 
 def test_real_photographs_are_whole_and_come_quickly(shared):
     config = DataConfig("tfrecord", str(shared / "data"))
-    tally = Tally()
+    stats = RecordStats()
     batches = train_batches(
-        config, batch_size=32, image_size=96, augment=STRONG, seed=0, tally=tally
+        config, batch_size=32, image_size=96, augment=STRONG, seed=0, stats=stats
     )
     stream = iter(batches)
     next(stream)
@@ -486,6 +490,6 @@ def test_real_photographs_are_whole_and_come_quickly(shared):
     for _ in range(20):
         next(stream)
     assert 640 / (time.perf_counter() - begun) > 60  # 500 to 900 on two quiet cores
-    assert (tally.bad, tally.gray) == (0, 0)
+    assert (stats.bad, stats.gray) == (0, 0)
     val = list(eval_batches(config, batch_size=64, image_size=96))
     assert sum(len(batch.name) for batch in val) == 500

@@ -24,7 +24,7 @@ from residual_encoder.export import saved_model
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import batch
 from residual_encoder.models import weights
-from residual_encoder.training import trainer
+from residual_encoder.training import snapshots
 from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import LOCK, Workdir, read_metrics
 from residual_encoder.utils import files
@@ -306,9 +306,9 @@ def fill(folder: Path) -> None:
     ("owner", "name", "visit"),
     [
         (weights, "save", 2),
-        (trainer, "_save_best", 2),
-        (trainer, "_write_strips", 2),
-        (trainer, "_evaluate", 2),
+        (snapshots, "_save_best", 2),
+        (snapshots, "_write_strips", 2),
+        (snapshots, "evaluate", 2),
         (Workdir, "log", 5),  # behind the first checkpoint, the strips and the row of activity
     ],
     ids=["checkpoint", "best", "strips", "evaluation", "log"],

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from residual_encoder.data import sources
+from residual_encoder.data import imagenet
 from residual_encoder.data.augmentation import Augment
-from residual_encoder.data.input_pipeline import DataConfig, Tally, eval_batches, train_batches
+from residual_encoder.data.input_pipeline import (
+    DataConfig,
+    RecordStats,
+    eval_batches,
+    train_batches,
+)
 
 CMYK, PNG = "n01739381_1309.JPEG", "n02105855_2933.JPEG"  # names that TFDS knows as such
 
@@ -50,23 +55,23 @@ VALIDATION = {f"ILSVRC2012_val_{n:08d}.JPEG": picture("JPEG", RED) for n in rang
 def archives(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ilsvrc")
     classes = {f"{synset}.tar": tar_of(members) for synset, members in TRAIN.items()}
-    (folder / sources.IMAGENET_TARS[0]).write_bytes(tar_of(classes))
-    (folder / sources.IMAGENET_TARS[1]).write_bytes(tar_of(VALIDATION))
+    (folder / imagenet.IMAGENET_TARS[0]).write_bytes(tar_of(classes))
+    (folder / imagenet.IMAGENET_TARS[1]).write_bytes(tar_of(VALIDATION))
     return folder
 
 
 @pytest.fixture(scope="module")
 def prepared(archives, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    sources.imagenet(str(folder), str(archives), "train")
+    imagenet.imagenet_source(str(folder), str(archives), "train")
     return folder
 
 
 def test_training_prepares_and_reads_every_photograph_once(prepared):
-    tally = Tally()
+    stats = RecordStats()
     config = DataConfig("imagenet", str(prepared))
     batches = train_batches(
-        config, batch_size=7, image_size=16, augment=Augment(), seed=0, tally=tally
+        config, batch_size=7, image_size=16, augment=Augment(), seed=0, stats=stats
     )
     batch = next(iter(batches.take(1)))
     assert batch.rgb.shape == (7, 16, 16, 3)
@@ -74,7 +79,7 @@ def test_training_prepares_and_reads_every_photograph_once(prepared):
     centers = sorted(map(tuple, batch.rgb.numpy()[:, 8, 8].astype(int)))
     wanted = sorted([RED] * 3 + [GREEN] * 2 + [BLUE] * 2)
     np.testing.assert_allclose(centers, wanted, atol=6)  # JPEG and the way through CMYK
-    assert (tally.bad, tally.gray) == (0, 0)
+    assert (stats.bad, stats.gray) == (0, 0)
 
 
 def test_training_file_names_reach_evaluation(prepared):
@@ -106,17 +111,17 @@ def test_one_call_prepares_and_reads(archives, tmp_path):
 @pytest.mark.parametrize("there", [(), (0,), (1,)])
 def test_missing_archives_are_named(archives, tmp_path, there):
     for number in there:
-        shutil.copy(archives / sources.IMAGENET_TARS[number], tmp_path)
+        shutil.copy(archives / imagenet.IMAGENET_TARS[number], tmp_path)
     with pytest.raises(ValueError, match="not found in .*data/README.md") as caught:
-        sources.imagenet(str(tmp_path / "data"), str(tmp_path), "train")
-    for number, name in enumerate(sources.IMAGENET_TARS):
+        imagenet.imagenet_source(str(tmp_path / "data"), str(tmp_path), "train")
+    for number, name in enumerate(imagenet.IMAGENET_TARS):
         assert (name in str(caught.value)) == (number not in there)
 
 
 def test_missing_folders_are_named(tmp_path):
     with pytest.raises(ValueError, match="data_dir is missing"):
-        sources.imagenet(None, None, "train")
+        imagenet.imagenet_source(None, None, "train")
     with pytest.raises(ValueError, match="manual_dir is missing.*ILSVRC2012_img_train.tar"):
-        sources.imagenet(str(tmp_path), None, "train")
+        imagenet.imagenet_source(str(tmp_path), None, "train")
     with pytest.raises(ValueError, match="not found in .*nowhere"):
-        sources.imagenet(str(tmp_path), str(tmp_path / "nowhere"), "train")
+        imagenet.imagenet_source(str(tmp_path), str(tmp_path / "nowhere"), "train")

@@ -11,8 +11,7 @@ import tensorflow as tf
 from test_training import ONE, SCENES, config, saved, small_square
 
 from residual_encoder import models
-from residual_encoder.data import preprocessing
-from residual_encoder.evaluation import showcase
+from residual_encoder.data import preprocessing, sample_images
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.export.saved_model import export_saved_model
 from residual_encoder.imaging import colorspace
@@ -23,10 +22,10 @@ from residual_encoder.models.pix2pix import PictureNorm
 from residual_encoder.recipes import RECIPES, Adversarial, Recipe
 from residual_encoder.training import adversarial
 from residual_encoder.training.adversarial import (
-    discriminator,
     discriminator_loss,
+    make_discriminator,
     network_loss,
-    player,
+    with_optimizer,
 )
 from residual_encoder.training.losses import tanh_l1
 from residual_encoder.training.trainer import train
@@ -81,7 +80,10 @@ def test_parameters_by_hand(generator):
 
 
 def test_initial_weights_are_the_published(rgb):
-    for model in (models.build(Pix2PixConfig((64, 64))), discriminator(RECIPES["pix2pix"]).model):
+    for model in (
+        models.build(Pix2PixConfig((64, 64))),
+        make_discriminator(RECIPES["pix2pix"]).model,
+    ):
         kernels = [v.numpy().ravel() for v in model.weights if v.path.endswith("kernel")]
         assert np.concatenate(kernels).std() == pytest.approx(0.02, rel=0.02)
         gammas = np.concatenate([v.numpy() for v in model.weights if v.path.endswith("gamma")])
@@ -181,10 +183,10 @@ def test_l1_is_in_tanh_units():
 # --- one step -------------------------------------------------------------------------------------
 
 
-def players(recipe, precision="float32"):
+def both_networks(recipe, precision="float32"):
     keras.utils.set_random_seed(5)
-    network = player(models.build(recipe.network, precision=precision), recipe, "optimizer")
-    return network, discriminator(recipe, precision)
+    network = with_optimizer(models.build(recipe.network, precision=precision), recipe, "optimizer")
+    return network, make_discriminator(recipe, precision)
 
 
 def values(variables):
@@ -193,22 +195,23 @@ def values(variables):
 
 def test_a_step_by_hand(rgb):
     """SGD of 100 L1 + GAN for the network, the first step of Adam for the discriminator."""
-    network, rival = players(PLAIN)
+    network, discriminator = both_networks(PLAIN)
     truth = colorspace.split(rgb, colorspace.LAB, "lightness")
     with tf.GradientTape(persistent=True) as tape:
         chroma = network.model(truth.gray, training=True)
         l1 = tf.reduce_mean(tf.abs((2 * chroma - 1) - (2 * truth.chroma - 1)))
-        fake = rival.model([truth.gray, chroma])
+        fake = discriminator.model([truth.gray, chroma])
         gan = tf.reduce_mean(-tf.math.log(fake))
-        true = rival.model([truth.gray, truth.chroma])
+        true = discriminator.model([truth.gray, truth.chroma])
         worse = tf.reduce_mean(-tf.math.log(true) - tf.math.log(1 - fake))
         loss = 100 * l1 + gan
-    kernel, judge = network.model.get_layer("ab").kernel, rival.model.get_layer("discriminator2")
+    kernel = network.model.get_layer("ab").kernel
+    judge = discriminator.model.get_layer("discriminator2")
     moved = kernel.numpy() - 2e-4 * tape.gradient(loss, kernel.value).numpy()
     slope = tape.gradient(worse, judge.kernel.value).numpy()
     # Keras adds 1e-7 to the root of the second moment, here of 0.001 of the slope's square.
     judged = judge.kernel.numpy() - 2e-4 * slope / (np.abs(slope) + 1e-7 / 0.001**0.5)
-    losses = adversarial.make_step(network, rival, PLAIN, ONE)(rgb)
+    losses = adversarial.make_step(network, discriminator, PLAIN, ONE)(rgb)
     expected = {"loss": loss, "loss_chroma": l1, "loss_adversarial": gan}
     expected |= {"loss_discriminator": worse}
     assert losses.keys() == expected.keys()
@@ -223,7 +226,7 @@ def test_a_step_by_hand(rgb):
 @pytest.mark.parametrize("still", [0, 1], ids=["network", "discriminator"])
 def test_each_optimizer_moves_its_own_network_only(still, rgb):
     """With one learning rate zero, whatever moves moves by the other's update."""
-    both = players(TINY)
+    both = both_networks(TINY)
     both[still].optimizer.learning_rate = 0.0
     before = [values(one.model.trainable_variables) for one in both]
     adversarial.make_step(*both, TINY, ONE)(rgb)
@@ -235,21 +238,21 @@ def test_each_optimizer_moves_its_own_network_only(still, rgb):
 
 
 def test_only_the_networks_one_pass_moves_moving_averages(rgb):
-    network, rival = players(PLAIN)
+    network, discriminator = both_networks(PLAIN)
     gray = colorspace.split(rgb, colorspace.LAB, "lightness").gray
     inside = keras.Model(network.model.input, network.model.get_layer("down1").output)
     moved = 0.1 * np.mean(inside(gray), axis=(0, 1, 2))
-    adversarial.make_step(network, rival, PLAIN, ONE)(rgb)
+    adversarial.make_step(network, discriminator, PLAIN, ONE)(rgb)
     norm = network.model.get_layer("down1_bn")
     np.testing.assert_allclose(norm.moving_mean.numpy(), moved, rtol=1e-4, atol=1e-6)
-    assert not rival.model.non_trainable_variables
+    assert not discriminator.model.non_trainable_variables
 
 
 def test_xla_step_equals_the_plain_one(rgb):
     results = []
     for jit in (False, True):
-        network, rival = players(PLAIN)
-        losses = adversarial.make_step(network, rival, PLAIN, ONE, jit)(rgb)
+        network, discriminator = both_networks(PLAIN)
+        losses = adversarial.make_step(network, discriminator, PLAIN, ONE, jit)(rgb)
         results.append((losses, network.model.get_layer("ab").kernel.numpy()))
     for name, value in results[0][0].items():
         assert float(results[1][0][name]) == pytest.approx(float(value), rel=1e-4), name
@@ -257,24 +260,24 @@ def test_xla_step_equals_the_plain_one(rgb):
 
 
 def test_mixed_precision_keeps_float32_where_it_counts(rgb):
-    network, rival = players(PLAIN, "bfloat16")
+    network, discriminator = both_networks(PLAIN, "bfloat16")
     assert network.model.get_layer("down1").compute_dtype == "bfloat16"
-    assert rival.model.get_layer("discriminator2").compute_dtype == "bfloat16"
-    assert {v.dtype for v in (*network.variables, *rival.variables)} <= {
+    assert discriminator.model.get_layer("discriminator2").compute_dtype == "bfloat16"
+    assert {v.dtype for v in (*network.variables, *discriminator.variables)} <= {
         "float32",
         "int64",
         "int32",
     }
-    exact = adversarial.make_step(*players(PLAIN), PLAIN, ONE)(rgb)
-    rough = adversarial.make_step(network, rival, PLAIN, ONE)(rgb)
+    exact = adversarial.make_step(*both_networks(PLAIN), PLAIN, ONE)(rgb)
+    rough = adversarial.make_step(network, discriminator, PLAIN, ONE)(rgb)
     for name, value in exact.items():
         assert float(rough[name]) == pytest.approx(float(value), rel=0.02), name
 
 
 def test_learns_four_photographs_by_heart():
-    pictures = np.stack([small_square(rgb, 32) for _, rgb in showcase.photographs()])
+    pictures = np.stack([small_square(rgb, 32) for _, rgb in sample_images.photographs()])
     recipe = dataclasses.replace(TINY, learning_rate=2e-3, network=Pix2PixConfig((16, 32, 32, 32)))
-    step = adversarial.make_step(*players(recipe), recipe, ONE)
+    step = adversarial.make_step(*both_networks(recipe), recipe, ONE)
     losses = [step(pictures) for _ in range(150)]
     last = [float(each["loss_chroma"]) for each in losses[-10:]]
     assert max(last) < 0.6 * float(losses[0]["loss_chroma"])
@@ -290,8 +293,8 @@ def test_the_published_numbers():
     assert (recipe.batch_size, recipe.image_size, recipe.flip) == (1, 256, True)
     assert recipe.min_crop == recipe.max_crop == 256 / 286
     assert recipe.inference_size == 288  # 286 to a multiple of 8
-    rival = recipe.adversarial
-    assert (rival.loss_weight, rival.weight, rival.widths) == (100, 1, (64, 128, 256, 512))
+    against = recipe.adversarial
+    assert (against.loss_weight, against.weight, against.widths) == (100, 1, (64, 128, 256, 512))
     modern = RECIPES["modern_adversarial"]
     unchanged = dataclasses.replace(modern, name="modern", adversarial=None)
     assert unchanged == RECIPES["modern"]
@@ -395,7 +398,7 @@ def test_evaluates_exports_and_colors(trained, tmp_path):
     report = evaluate_model(EvaluateConfig(SCENES, str(trained), image_size=32, limit=2))
     assert np.isfinite(report["psnr_pooled"]["mean"])
     exported = export_saved_model(trained, tmp_path / "saved")
-    picture = small_square(next(showcase.photographs())[1], 133)[:100]
+    picture = small_square(next(sample_images.photographs())[1], 133)[:100]
     colored = [Colorizer(model).colorize(picture) for model in (trained, exported)]
     assert colored[0].shape == (100, 133, 3)
     assert np.abs(colored[0].astype(int) - colored[1]).max() <= 1

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder.evaluation import metrics, showcase
+from residual_encoder.data import sample_images
+from residual_encoder.evaluation import metrics
 from residual_encoder.imaging import colorspace, image_io
 from residual_encoder.inference.colorizer import PRETRAINED, Colorizer, shipped_weights
 
@@ -28,8 +29,8 @@ def test_small_enough_and_described():
 def test_better_than_gray_on_photographs_it_never_saw(colorizer):
     """Summed over scikit-image's photographs: they were in no training set of ours."""
     errors = []
-    for _, truth in showcase.photographs():
-        gray = showcase.luma_u8(truth)
+    for _, truth in sample_images.photographs():
+        gray = sample_images.luma_u8(truth)
         outputs = (colorizer.colorize(gray), np.repeat(gray[..., None], 3, axis=-1))
         errors.append([np.mean((output.astype(float) - truth) ** 2) for output in outputs])
     ours, gray = np.mean(errors, axis=0)
@@ -37,14 +38,14 @@ def test_better_than_gray_on_photographs_it_never_saw(colorizer):
 
 
 def test_keeps_the_gray(colorizer):
-    gray = showcase.luma_u8(next(showcase.photographs())[1])
+    gray = sample_images.luma_u8(next(sample_images.photographs())[1])
     luma = colorspace.luma_gray(colorizer.colorize(gray) / np.float32(255)).numpy()[..., 0] * 255
     assert np.abs(luma - gray).mean() < 0.5
 
 
 def test_a_clone_colors_a_photograph_in_one_command(tmp_path):
     source = tmp_path / "coffee.png"
-    image_io.write(source, showcase.luma_u8(dict(showcase.photographs())["coffee"]))
+    image_io.write(source, sample_images.luma_u8(dict(sample_images.photographs())["coffee"]))
     command = [sys.executable, "tools/colorize.py", str(source), f"--output={tmp_path / 'out'}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ from residual_encoder.reproduction.experiments import BASE, BUDGETS, CODE, HYPER
 from residual_encoder.reproduction.reproduce import ReproduceConfig, reproduce
 from residual_encoder.reproduction.runner import Place
 from residual_encoder.training import trainer
-from residual_encoder.training.trainer import Diverged
+from residual_encoder.training.run import Diverged
 from residual_encoder.training.workdir import read_metrics
 
 SCENES = DataConfig("synthetic", synthetic_size=24)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from residual_encoder.data import scenes
+from residual_encoder.data import scene_parts, scenes
 
 GOLDEN_MEANS = [[115.0, 96.2, 92.9], [137.3, 108.7, 82.7], [61.3, 79.1, 42.6]]  # R, G, B
 
@@ -64,12 +64,12 @@ def material(draw, seed):
 @pytest.mark.parametrize(
     ("draw", "red_green", "yellow_blue"),
     [
-        (scenes._grass, (-80, -10), (20, 120)),
-        (scenes._sea, (-120, -25), (-120, -15)),
-        (scenes._sand, (5, 40), (10, 80)),
-        (scenes._bricks, (25, 120), (20, 90)),
-        (scenes._denim, (-50, -5), (-110, -15)),
-        (scenes._plaster, (-2, 4), (-2, 8)),
+        (scene_parts.grass, (-80, -10), (20, 120)),
+        (scene_parts.sea, (-120, -25), (-120, -15)),
+        (scene_parts.sand, (5, 40), (10, 80)),
+        (scene_parts.bricks, (25, 120), (20, 90)),
+        (scene_parts._denim, (-50, -5), (-110, -15)),
+        (scene_parts.plaster, (-2, 4), (-2, 8)),
     ],
 )
 def test_a_material_has_its_color_in_any_light(draw, red_green, yellow_blue):
@@ -106,9 +106,9 @@ def test_texture_tells_materials_apart():
         down, across = np.abs(np.diff(gray, axis=0)).mean(), np.abs(np.diff(gray, axis=1)).mean()
         return across / down
 
-    assert lean(scenes._grass) > 1.4
-    assert lean(scenes._sea) < 0.7
-    assert 0.7 < lean(scenes._sand) < 1.4
+    assert lean(scene_parts.grass) > 1.4
+    assert lean(scene_parts.sea) < 0.7
+    assert 0.7 < lean(scene_parts.sand) < 1.4
 
 
 def test_quick_enough():

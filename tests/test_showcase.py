@@ -2,14 +2,15 @@
 
 import numpy as np
 
+from residual_encoder.data import sample_images
 from residual_encoder.evaluation import showcase
 from residual_encoder.inference.colorizer import Colorizer
 
 
 def test_sheet_holds_gray_output_and_truth(soft_weights):
     sheet = showcase.sheet(Colorizer(soft_weights))
-    names, photographs = zip(*showcase.photographs(), strict=True)
-    assert names == showcase.PHOTOGRAPHS
+    names, photographs = zip(*sample_images.photographs(), strict=True)
+    assert names == sample_images.PHOTOGRAPHS
     height, width = photographs[0].shape[:2]
     panel = round(3 * width * showcase.HEIGHT / height) // 3
     # Panels without the seams, where shrinking mixes neighbors.
@@ -22,4 +23,4 @@ def test_sheet_holds_gray_output_and_truth(soft_weights):
 def test_luma_by_hand():
     rgb = np.array([[[255, 0, 0], [10, 200, 30]]], np.uint8)
     # .299 * 255 = 76.2; .299 * 10 + .587 * 200 + .114 * 30 = 123.8
-    np.testing.assert_array_equal(showcase.luma_u8(rgb), [[76, 124]])
+    np.testing.assert_array_equal(sample_images.luma_u8(rgb), [[76, 124]])

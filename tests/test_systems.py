@@ -10,9 +10,8 @@ import pytest
 import tensorflow as tf
 from test_training import SCENES, small_square
 
-from residual_encoder.data import input_pipeline
+from residual_encoder.data import input_pipeline, sample_images
 from residual_encoder.data.input_pipeline import DataConfig
-from residual_encoder.evaluation import showcase
 from residual_encoder.export.saved_model import export_saved_model
 from residual_encoder.imaging import ab_quantization, colorspace, image_io
 from residual_encoder.inference.colorizer import Colorizer
@@ -25,7 +24,8 @@ from residual_encoder.models.factory import (
 )
 from residual_encoder.recipes import RECIPES
 from residual_encoder.training.losses import LOGIT_LOSSES, LOSSES
-from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training.run import TrainConfig
+from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
 
 
@@ -190,7 +190,7 @@ def small_recipe(name):
 def album(tmp_path_factory):
     """A folder of four photographs, all of them for training."""
     folder = tmp_path_factory.mktemp("album")
-    for name, rgb in showcase.photographs():
+    for name, rgb in sample_images.photographs():
         image_io.write(folder / f"{name}.png", small_square(rgb, 32))
     return DataConfig("folder", str(folder))
 
@@ -240,7 +240,7 @@ def test_the_whole_way(name, album, tmp_path):
         np.testing.assert_array_equal(found[path], value, err_msg=path)
 
     saved = export_saved_model(whole, tmp_path / "saved")
-    picture = small_square(next(showcase.photographs())[1], 133)[:100]
+    picture = small_square(next(sample_images.photographs())[1], 133)[:100]
     colored = [Colorizer(model, precision="float32").colorize(picture) for model in (whole, saved)]
     assert colored[0].shape == (100, 133, 3)
     assert np.abs(colored[0].astype(int) - colored[1]).max() <= 1

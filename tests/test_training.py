@@ -14,14 +14,17 @@ import tensorflow as tf
 from conftest import ROOT, SMALL
 
 from residual_encoder import models
+from residual_encoder.data import sample_images
 from residual_encoder.data.input_pipeline import DataConfig
-from residual_encoder.evaluation import showcase
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.imaging import colorspace
 from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES, Recipe
-from residual_encoder.training import learner, learner_factory, trainer
-from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training import learner
+from residual_encoder.training.learner_factory import make_learner
+from residual_encoder.training.optimizers import make_optimizer
+from residual_encoder.training.run import Diverged, TrainConfig
+from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
 from residual_encoder.utils import devices
 
@@ -48,7 +51,7 @@ def one_step(recipe, rgb, build=models.build):
     model = build(
         recipe.network, train_trunk=recipe.train_trunk, frozen_blocks=recipe.frozen_blocks
     )
-    optimizer = learner.make_optimizer(recipe)
+    optimizer = make_optimizer(recipe)
     optimizer.build(model.trainable_variables)
     return model, optimizer, learner.make_step(model, optimizer, recipe, ONE)
 
@@ -96,7 +99,7 @@ def small_square(rgb, size):
 
 def test_four_photographs_are_learned_by_heart():
     """With the article's own optimizer. Gray would be at 60 % of the first loss."""
-    rgb = np.stack([small_square(rgb, 32) for _, rgb in showcase.photographs()])
+    rgb = np.stack([small_square(rgb, 32) for _, rgb in sample_images.photographs()])
     _, _, step = one_step(dataclasses.replace(TINY, image_size=32), rgb)
     first = float(step(rgb))
     losses = [float(step(rgb)) for _ in range(250)]
@@ -128,7 +131,7 @@ def test_the_trunk_steps_at_its_own_rate(optimizer, rng):
             SMALL, optimizer=optimizer, learning_rate=1e-3, train_trunk=True, trunk_rate=rate
         )
         keras.utils.set_random_seed(0)
-        one = learner_factory.make(recipe, ONE, precision="float32", jit=False)
+        one = make_learner(recipe, ONE, precision="float32", jit=False)
         before = {v.path: v.numpy() for v in one.model.trainable_variables}
         one.step(rgb)
         moved[rate] = {v.path: v.numpy() - before[v.path] for v in one.model.trainable_variables}
@@ -139,7 +142,7 @@ def test_the_trunk_steps_at_its_own_rate(optimizer, rng):
 
 def test_the_average_of_the_weights_by_hand(rng):
     recipe = dataclasses.replace(SMALL, ema=0.75)
-    one = learner_factory.make(recipe, ONE, precision="float32", jit=False)
+    one = make_learner(recipe, ONE, precision="float32", jit=False)
     variable = one.model.get_layer("color4").kernel
     average = None
     for _ in range(3):
@@ -153,9 +156,7 @@ def test_the_average_of_the_weights_by_hand(rng):
 
 
 def test_before_the_first_step_there_is_no_average():
-    one = learner_factory.make(
-        dataclasses.replace(SMALL, ema=0.75), ONE, precision="float32", jit=False
-    )
+    one = make_learner(dataclasses.replace(SMALL, ema=0.75), ONE, precision="float32", jit=False)
     value = one.model.get_layer("color4").kernel.numpy()
     with learner.averaged(one):
         np.testing.assert_array_equal(one.model.get_layer("color4").kernel, value)
@@ -165,7 +166,7 @@ def test_cosine_schedule_by_hand():
     recipe = dataclasses.replace(
         TINY, schedule="cosine", learning_rate=0.4, steps=110, warmup_steps=10
     )
-    rate = learner.make_optimizer(recipe)._learning_rate
+    rate = make_optimizer(recipe)._learning_rate
     assert float(rate(0)) == 0
     assert float(rate(5)) == pytest.approx(0.2)
     assert float(rate(10)) == pytest.approx(0.4)
@@ -179,7 +180,7 @@ def test_xla_step_equals_the_plain_one(rng):
     for jit in (False, True):
         keras.utils.set_random_seed(3)
         model = models.build(TINY.network)
-        optimizer = learner.make_optimizer(TINY)
+        optimizer = make_optimizer(TINY)
         optimizer.build(model.trainable_variables)
         loss = learner.make_step(model, optimizer, TINY, ONE, jit)(rgb)
         results.append((float(loss), model.get_layer("uv").kernel.numpy()))
@@ -278,7 +279,7 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_last_checkpoint(tmp_path
     path = tmp_path / "checkpoints" / "step-00000002.h5"
     weights.write_arrays(path, arrays, about)
     before = path.read_bytes()
-    with pytest.raises(trainer.Diverged, match="loss is nan by step 4.*last good checkpoint"):
+    with pytest.raises(Diverged, match="loss is nan by step 4.*last good checkpoint"):
         train(config(tmp_path))
     assert weights.steps(tmp_path / "checkpoints") == [2]
     assert path.read_bytes() == before

@@ -19,7 +19,8 @@ from residual_encoder.data.input_pipeline import DataConfig
 from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES
 from residual_encoder.training import distributed, trainer
-from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training.run import TrainConfig
+from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
 from residual_encoder.utils import devices
 
@@ -249,7 +250,7 @@ def test_the_example_is_right(monkeypatch):
 def test_a_batch_that_cannot_be_shared_is_refused():
     recipe = dataclasses.replace(RECIPES["tinyclouds2016"], batch_size=6)
     config = TrainConfig(recipe, DataConfig("synthetic"), "nowhere")
-    team = distributed.Team(SimpleNamespace(num_replicas_in_sync=4))
+    team = distributed.WorkerGroup(SimpleNamespace(num_replicas_in_sync=4))
     with pytest.raises(ValueError, match="batch_size must be a multiple of 4.*Received 6"):
         trainer._check_sharing(config, team, "float32")
 

@@ -20,7 +20,8 @@ from residual_encoder import recipes
 from residual_encoder.data.input_pipeline import KINDS, DataConfig
 from residual_encoder.recipes import RECIPES, Recipe
 from residual_encoder.training.losses import LOSSES
-from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training.run import TrainConfig
+from residual_encoder.training.trainer import train
 from residual_encoder.utils import devices
 
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again

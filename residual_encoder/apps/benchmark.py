@@ -18,8 +18,8 @@ from residual_encoder.data import input_pipeline
 from residual_encoder.data.input_pipeline import DataConfig
 from residual_encoder.models import flops
 from residual_encoder.recipes import Recipe
-from residual_encoder.training import learner_factory
 from residual_encoder.training.learner import Learner
+from residual_encoder.training.learner_factory import make_learner
 from residual_encoder.utils import devices
 from residual_encoder.utils.typing import Tensor
 
@@ -187,7 +187,7 @@ def _noise(config: BenchmarkConfig, channels: int) -> np.ndarray:
 def _learner(config: BenchmarkConfig) -> tuple[Learner, tf.distribute.Strategy]:
     strategy, precision = devices.strategy("one"), devices.precision(config.recipe.precision)
     jit = devices.jit(config.jit, precision)
-    return learner_factory.make(config.recipe, strategy, precision=precision, jit=jit), strategy
+    return make_learner(config.recipe, strategy, precision=precision, jit=jit), strategy
 
 
 def _batches(config: BenchmarkConfig) -> tf.data.Dataset:

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from residual_encoder import models
+from residual_encoder.data import sample_images
 from residual_encoder.data.input_pipeline import DataConfig
-from residual_encoder.evaluation import html_report, showcase
+from residual_encoder.evaluation import html_report
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.evaluation.html_report import Figure, Section
 from residual_encoder.export.saved_model import export_saved_model
@@ -26,7 +27,8 @@ from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import diagram
 from residual_encoder.recipes import RECIPES, Recipe
-from residual_encoder.training.trainer import TrainConfig, train
+from residual_encoder.training.run import TrainConfig
+from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
 from residual_encoder.utils import files
 
@@ -123,13 +125,13 @@ def _evaluated(training: TrainConfig) -> dict[str, Any]:
 
 def _color_with(saved_model: Path, folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Colors the gray pictures in a process of its own; yields names and strips."""
-    originals = {**dict(showcase.rendered()), **dict(showcase.photographs())}
+    originals = {**dict(sample_images.rendered()), **dict(sample_images.photographs())}
     places = {}
     for name, rgb in originals.items():
         source, target = folder / "gray" / f"{name}.png", folder / "color" / f"{name}.png"
         for place in (source, target):
             place.parent.mkdir(parents=True, exist_ok=True)
-        image_io.write(source, showcase.luma_u8(rgb))
+        image_io.write(source, sample_images.luma_u8(rgb))
         places[name] = source, target
     arguments = [str(place) for pair in places.values() for place in pair]
     subprocess.run(
@@ -151,8 +153,8 @@ def _color_with_shipped(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Colors scikit-image's photographs as tools/colorize.py does; yields names and strips."""
     colorizer = Colorizer()
     folder.mkdir(exist_ok=True)
-    for name, rgb in showcase.photographs():
-        gray = showcase.luma_u8(rgb)
+    for name, rgb in sample_images.photographs():
+        gray = sample_images.luma_u8(rgb)
         output = colorizer.colorize(gray)
         image_io.write(folder / f"{name}.png", output)
         yield name, html_report.strip(gray, output, rgb)

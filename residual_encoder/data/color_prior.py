@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.input_pipeline import DataConfig
-from residual_encoder.data.record_stats import Tally
+from residual_encoder.data.record_stats import RecordStats
 from residual_encoder.imaging import ab_grid, colorspace
 from residual_encoder.utils import files
 
@@ -51,7 +51,7 @@ def measure_prior(config: PriorConfig) -> int:
       OSError: data cannot be read or the output cannot be written.
     """
     files.check_free(config.output, config.overwrite)
-    tally, photographs = Tally(), 0
+    stats, photographs = RecordStats(), 0
     by_cell = np.zeros((2 * ab_grid.HALF_GRID + 1) ** 2, np.int64)
     batches = input_pipeline.eval_batches(
         config.data,
@@ -59,9 +59,9 @@ def measure_prior(config: PriorConfig) -> int:
         image_size=IMAGE_SIZE,
         limit=config.limit,
         split="train",
-        tally=tally,
+        stats=stats,
     )
-    with tally.explained():
+    with stats.reraising():
         for batch in batches:
             lab = colorspace.rgb_to_lab(tf.cast(batch.rgb, tf.float32) / 255)
             cell = ab_grid.ab_cell(lab[..., 1:]).numpy()

@@ -3,6 +3,14 @@
 An epoch is a function of its number and the seed alone: the order of the records, and what is done
 to each of them, do not depend on the machine, on other epochs or on where reading began. A broken
 record is left out, counted and named; its place in the order stays empty.
+
+    source.records    Record ...      where the pictures lie, in an order by seed and epoch
+    epoch_items       Item ...        with epoch and index
+    _own              Item ...        of several workers: this one's share of every batch
+    loader.pictures   Picture ...     decoded, cropped, resized, augmented, in parallel and in order
+    _with_copies      Picture ...     of several workers: copies in the place of what was left out
+    batch             TrainBatch or EvalBatch
+    _finished         the same, counted and read ahead
 """
 
 from __future__ import annotations
@@ -13,9 +21,18 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from residual_encoder.data import augmentation, loader, preprocessing, sources
+from residual_encoder.data import (
+    augmentation,
+    image_folder,
+    imagenet,
+    loader,
+    preprocessing,
+    sources,
+    synthetic,
+    tfrecord,
+)
 from residual_encoder.data.augmentation import Augment
-from residual_encoder.data.record_stats import Cursor, Tally
+from residual_encoder.data.record_stats import Cursor, RecordStats
 from residual_encoder.utils.typing import Tensor
 
 KINDS = ("imagenet", "tfrecord", "folder", "synthetic")
@@ -56,8 +73,8 @@ class DataConfig:
             raise ValueError(f"train_limit is {self.train_limit}; at least 1 is needed, or None")
 
 
-class Part(NamedTuple):
-    """What one of several workers reads of every batch that they share.
+class WorkerShare(NamedTuple):
+    """Share of every batch that one of several workers reads.
 
     Attributes:
       worker: Which one, from 0.
@@ -71,12 +88,19 @@ class Part(NamedTuple):
 
 
 class TrainBatch(NamedTuple):
-    """Pictures for one step, where in the stream each of them lies, and where it goes on."""
+    """Pictures for one step, where in the stream each of them lies, and what comes next."""
 
     rgb: Tensor  # [B, S, S, 3] uint8
     epoch: Tensor  # [B] int64
     index: Tensor  # [B] int64
-    following: Tensor  # [2] int64: the `Cursor` after this batch, or after the shared one
+    next_cursor: Tensor  # [2] int64: the `Cursor` after this batch, or after the shared one
+
+
+class _OwnPlace(NamedTuple):
+    """Carried along by the pictures of a worker's share."""
+
+    number: Tensor  # int64: of the record among the worker's own
+    next_cursor: Tensor  # [2] int64: the `Cursor` after the shared batch
 
 
 class EvalBatch(NamedTuple):
@@ -86,7 +110,7 @@ class EvalBatch(NamedTuple):
     name: Tensor  # [b] string
 
 
-def _loader(
+def _load_function(
     source: sources.Source, size: int, augment: Augment, seed: int
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     def load(item: loader.Item) -> tuple[Tensor, Tensor]:
@@ -108,7 +132,7 @@ def _loader(
 def _reading(
     config: DataConfig, source: sources.Source, size: int, augment: Augment, seed: int
 ) -> loader.Reading:
-    load = _loader(source, size, augment, seed)
+    load = _load_function(source, size, augment, seed)
     return loader.Reading(load, source.name, size, config.skip_gray, config.max_bad_records)
 
 
@@ -121,13 +145,13 @@ def _source(config: DataConfig, split: str, size: int) -> sources.Source:
 
 def _whole_source(config: DataConfig, split: str, size: int) -> sources.Source:
     if config.kind == "imagenet":
-        return sources.imagenet(config.data_dir, config.manual_dir, split)
+        return imagenet.imagenet_source(config.data_dir, config.manual_dir, split)
     if config.kind == "tfrecord":
-        return sources.tfrecord(config.data_dir, split)
+        return tfrecord.tfrecord_source(config.data_dir, split)
     if config.kind == "folder":
-        return sources.folder(config.data_dir, split)
-    count = config.synthetic_size if split == "train" else sources.VALIDATION_SCENES
-    return sources.synthetic(count, split, size)
+        return image_folder.image_folder_source(config.data_dir, split)
+    count = config.synthetic_size if split == "train" else synthetic.VALIDATION_SCENES
+    return synthetic.synthetic_source(count, split, size)
 
 
 def _check_sizes(batch_size: int, image_size: int) -> None:
@@ -135,12 +159,12 @@ def _check_sizes(batch_size: int, image_size: int) -> None:
         raise ValueError(f"batch_size {batch_size} and image_size {image_size} must be at least 1")
 
 
-def _finished(batches: tf.data.Dataset, tally: Tally) -> tf.data.Dataset:
+def _finished(batches: tf.data.Dataset, stats: RecordStats) -> tf.data.Dataset:
     """Counts what is kept, reads ahead, and fixes the order whatever the default is."""
 
     def count(batch: Any) -> Any:
         rgb = batch[0]
-        with tf.control_dependencies([tf.numpy_function(tally.note_kept, [tf.shape(rgb)[0]], [])]):
+        with tf.control_dependencies([tf.numpy_function(stats.add_kept, [tf.shape(rgb)[0]], [])]):
             return type(batch)(tf.identity(rgb), *batch[1:])
 
     options = tf.data.Options()
@@ -158,15 +182,15 @@ def train_batches(
     augment: Augment,
     seed: int,
     start: Cursor = BEGINNING,
-    part: Part | None = None,
-    tally: Tally | None = None,
+    share: WorkerShare | None = None,
+    stats: RecordStats | None = None,
 ) -> tf.data.Dataset:
-    """An endless dataset of full `TrainBatch`es, every epoch in an order of its own.
+    """Builds an endless dataset of full `TrainBatch`es, every epoch in an order of its own.
 
-    A run that saves `following` of its last batch goes on from there with exactly the batches that
+    A run that saves `next_cursor` of its last batch and starts there gets exactly the batches that
     would have come. Earlier epochs are not read; earlier records of the same epoch are not decoded.
 
-    Workers that share batches decode their own part of each, so that together they see what one
+    Workers that share batches decode their own share of each, so that together they see what one
     worker alone would see, in its order. A worker does not know what the others leave out: a copy
     of its own next picture takes the place of each that it leaves out, and all stay in step.
 
@@ -177,12 +201,12 @@ def train_batches(
       augment: What is done to each picture.
       seed: Decides the order and the augmentation.
       start: Where to begin.
-      part: What this worker reads of a shared batch; None reads everything.
-      tally: Counts what is read and left out.
+      share: What this worker reads of a shared batch; None reads everything.
+      stats: Counts what is read and left out.
 
     Raises:
       ValueError: a setting is out of range, or there is no data. Too many broken records raise
-        while reading, as a `tf.errors.OpError`; `Tally.explained` makes it a ValueError.
+        while reading, as a `tf.errors.OpError`; `RecordStats.explained` makes it a ValueError.
     """
     _check_sizes(batch_size, image_size)
     if min(start) < 0:
@@ -197,60 +221,59 @@ def train_batches(
         return numbered.map(lambda index, record: loader.Item(record, epoch, index))
 
     items = tf.data.Dataset.range(start.epoch, tf.int64.max).flat_map(epoch_items)
-    tally = tally or Tally()
+    stats = stats or RecordStats()
     reading = _reading(config, source, image_size, augment, seed)
-    if part:
+    if share:
         # One worker looks for broken shards; records that do not load are seen by their owner.
-        records = loader.without_ends(items, reading, None if part.worker else tally)
-        pictures = _filled(loader.pictures(_own(records, part), reading, tally))
+        records = loader.without_ends(items, reading, None if share.worker else stats)
+        pictures = _with_copies(loader.pictures(_own(records, share), reading, stats))
         batches = pictures.batch(batch_size, drop_remainder=True).map(_shared_batch)
     else:
-        pictures = loader.pictures(items, reading, tally)
+        pictures = loader.pictures(items, reading, stats)
         batches = pictures.batch(batch_size, drop_remainder=True).map(_whole_batch)
     # Without it, workers would ask each other before every batch whether there is one.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return _finished(batches, tally).apply(endless)
+    return _finished(batches, stats).apply(endless)
 
 
-def _whole_batch(rgb: Tensor, _: Tensor, epoch: Tensor, index: Tensor) -> TrainBatch:
-    return TrainBatch(rgb, epoch, index, tf.stack([epoch[-1], index[-1] + 1]))
+def _whole_batch(batch: loader.Picture) -> TrainBatch:
+    return TrainBatch(batch.rgb, batch.epoch, batch.index, _cursor_after(batch))
 
 
-def _own(items: tf.data.Dataset, part: Part) -> tf.data.Dataset:
-    """A worker's part of every shared batch of records, undecoded.
+def _cursor_after(batch: loader.Item | loader.Picture) -> Tensor:
+    return tf.stack([batch.epoch[-1], batch.index[-1] + 1])
 
-    Luggage: the number of the record among the worker's own, and the cursor after the shared batch.
-    """
-    size = part.batch_size // part.workers
+
+def _own(items: tf.data.Dataset, share: WorkerShare) -> tf.data.Dataset:
+    """Takes a worker's share of every batch of records, undecoded; `_OwnPlace` is their extras."""
+    size = share.batch_size // share.workers
 
     def own(number: Tensor, batch: loader.Item) -> loader.Item:
-        begin = part.worker * size
+        begin = share.worker * size
         mine = tf.nest.map_structure(lambda column: column[begin : begin + size], batch)
         numbers = number * size + tf.range(size, dtype=tf.int64)
-        following = tf.stack([batch.epoch[-1], batch.index[-1] + 1])
-        return mine._replace(luggage=(numbers, tf.tile(following[None], [size, 1])))
+        cursors = tf.tile(_cursor_after(batch)[None], [size, 1])
+        return mine._replace(extras=_OwnPlace(numbers, cursors))
 
-    return items.batch(part.batch_size, drop_remainder=True).enumerate().map(own).unbatch()
+    return items.batch(share.batch_size, drop_remainder=True).enumerate().map(own).unbatch()
 
 
-def _filled(pictures: tf.data.Dataset) -> tf.data.Dataset:
-    """Copies of a picture in the places of those that are missing right before it."""
+def _with_copies(pictures: tf.data.Dataset) -> tf.data.Dataset:
+    """Puts copies of a picture in the places of those that are missing right before it."""
 
-    def counted(before: Tensor, picture: tuple[Tensor, ...]) -> Any:
-        number = picture[4]
+    def counted(before: Tensor, picture: loader.Picture) -> Any:
+        number = picture.extras.number
         return number, (number - before, picture)
 
-    def copies(count: Tensor, picture: tuple[Tensor, ...]) -> tf.data.Dataset:
+    def copies(count: Tensor, picture: loader.Picture) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensors(picture).repeat(count)
 
     return pictures.scan(tf.constant(-1, tf.int64), counted).flat_map(copies)
 
 
-def _shared_batch(
-    rgb: Tensor, _: Tensor, epoch: Tensor, index: Tensor, __: Tensor, following: Tensor
-) -> TrainBatch:
-    # The first row's: copies in the place of the last rows say what a later batch says.
-    return TrainBatch(rgb, epoch, index, following[0])
+def _shared_batch(batch: loader.Picture) -> TrainBatch:
+    # The first row's cursor: copies in the place of the last rows carry that of a later batch.
+    return TrainBatch(batch.rgb, batch.epoch, batch.index, batch.extras.next_cursor[0])
 
 
 @tf.autograph.experimental.do_not_convert
@@ -261,9 +284,9 @@ def eval_batches(
     image_size: int,
     limit: int | None = None,
     split: str = "val",
-    tally: Tally | None = None,
+    stats: RecordStats | None = None,
 ) -> tf.data.Dataset:
-    """One pass of `EvalBatch`es in the data's own order: the centre square of every picture.
+    """Builds one pass of `EvalBatch`es in the data's own order: the center square of each picture.
 
     Args:
       config: Which pictures.
@@ -271,7 +294,7 @@ def eval_batches(
       image_size: Side S of the square pictures, in pixels.
       limit: Stop after so many pictures.
       split: "val" or "train".
-      tally: Counts what is read and left out.
+      stats: Counts what is read and left out.
 
     Raises:
       ValueError: a setting is out of range, or there is no data; see `train_batches`.
@@ -286,8 +309,8 @@ def eval_batches(
     items = (
         source.records(None).enumerate().map(lambda index, record: loader.Item(record, zero, index))
     )
-    tally = tally or Tally()
+    stats = stats or RecordStats()
     reading = _reading(config, source, image_size, Augment(), 0)
-    pictures = loader.pictures(items, reading, tally)
+    pictures = loader.pictures(items, reading, stats)
     batches = pictures.take(-1 if limit is None else limit).batch(batch_size)
-    return _finished(batches.map(lambda rgb, name, *_: EvalBatch(rgb, name)), tally)
+    return _finished(batches.map(lambda batch: EvalBatch(batch.rgb, batch.name)), stats)

@@ -1,4 +1,12 @@
-"""Loads records in parallel and in order; what does not load is left out, counted and named."""
+"""Loads records in parallel and in order; what does not load is left out, counted and named.
+
+items         Item Item Item ...           a record each, and its place in the stream
+_chunked      (0, chunk) (1, chunk) ... (n, chunk)   position n is the chunk's end
+_load_chunked _Loaded                      in parallel; what is broken vanishes
+scan          (first missing, _Loaded)     the gap before each shows what vanished
+_keeper       counts and names the gaps; drops ends of chunks, and gray pictures if asked to
+pictures      Picture Picture ...
+"""
 
 from __future__ import annotations
 
@@ -9,21 +17,31 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from residual_encoder.data import preprocessing, sources
-from residual_encoder.data.record_stats import Cursor, Tally
+from residual_encoder.data.record_stats import Cursor, RecordStats
 from residual_encoder.utils import errors
 from residual_encoder.utils.typing import Tensor
 
-# Records dealt out together, see `_deal`. Sixteen make its cost too small to measure.
+# Records in a chunk, see `_chunked`. Sixteen make its cost too small to measure.
 CHUNK = 16
 
 
 class Item(NamedTuple):
-    """A record with its place in the stream, and what its picture is to bring along."""
+    """A record with its place in the stream, and what its picture is to carry along."""
 
     record: sources.Record
-    epoch: Tensor
-    index: Tensor
-    luggage: tuple[Tensor, ...] = ()
+    epoch: Tensor  # int64
+    index: Tensor  # int64: in its epoch
+    extras: Any = ()  # tensors, or a (named) tuple of them
+
+
+class Picture(NamedTuple):
+    """A record that was loaded; in a batch every tensor has one more axis in front."""
+
+    rgb: Tensor  # [S, S, 3] uint8
+    name: Tensor  # string
+    epoch: Tensor  # int64
+    index: Tensor  # int64
+    extras: Any  # as its `Item` had them
 
 
 class _Loaded(NamedTuple):
@@ -59,8 +77,8 @@ def _at(chunk: Item, position: Tensor) -> Item:
     return tf.nest.map_structure(lambda column: column[position], chunk)
 
 
-def _deal(items: tf.data.Dataset) -> tf.data.Dataset:
-    """Deals out records in chunks: (position, chunk) for each, then one for the chunk's end.
+def _chunked(items: tf.data.Dataset) -> tf.data.Dataset:
+    """Gives (position, chunk) for each record of a chunk, then one for the chunk's end.
 
     What fails to load vanishes from the stream without a trace. As every survivor carries its
     position and its chunk, the next one shows which records are gone; the end shows the last ones.
@@ -74,10 +92,10 @@ def _deal(items: tf.data.Dataset) -> tf.data.Dataset:
     return items.batch(CHUNK).flat_map(positions)
 
 
-def _load_dealt(reading: Reading) -> Callable[[Tensor, Item], _Loaded]:
+def _load_chunked(reading: Reading) -> Callable[[Tensor, Item], _Loaded]:
     blank = tf.zeros([reading.size, reading.size, 3], tf.uint8)
 
-    def load_dealt(position: Tensor, chunk: Item) -> _Loaded:
+    def load_chunked(position: Tensor, chunk: Item) -> _Loaded:
         rgb, name = tf.cond(
             position < tf.size(chunk.index, out_type=tf.int64),
             lambda: reading.load(_at(chunk, position)),
@@ -86,11 +104,11 @@ def _load_dealt(reading: Reading) -> Callable[[Tensor, Item], _Loaded]:
         gray = preprocessing.is_gray(rgb) if reading.skip_gray else tf.constant(False)
         return _Loaded(position, chunk, rgb, name, gray)
 
-    return load_dealt
+    return load_chunked
 
 
 def _with_first_missing(previous: Tensor, loaded: _Loaded) -> tuple[Tensor, tuple[Tensor, _Loaded]]:
-    """Scan step: adds the position that should have come, which is later when records are gone."""
+    """Adds the position that should have come; where records are gone, a later one came."""
     ended = loaded.position == tf.size(loaded.chunk.index, out_type=tf.int64)
     return tf.where(ended, tf.constant(-1, tf.int64), loaded.position), (previous + 1, loaded)
 
@@ -102,7 +120,7 @@ def _broken_shard(record: sources.Record) -> tuple[str, str] | None:
 
 
 def _fault(item: Item, reading: Reading) -> tuple[str, str] | None:
-    """Name and reason of a record that did not load; None for a shard that ended as it should."""
+    """Returns name and reason of a record that did not load; None for a shard that ended well."""
     if bool(item.record.end):
         return _broken_shard(item.record)
     name = f"{item.record.place.numpy().decode()}@{int(item.record.offset)}"
@@ -114,8 +132,8 @@ def _fault(item: Item, reading: Reading) -> tuple[str, str] | None:
     return name, "failed to load, but not when it was tried again"
 
 
-def _noter(reading: Reading, tally: Tally) -> Callable[..., bool]:
-    """Counts and names missing records, given the columns of their items; says True."""
+def _noter(reading: Reading, stats: RecordStats) -> Callable[..., bool]:
+    """Returns what counts and names missing records, given the columns of their items."""
 
     def note_missing(*columns: Any) -> bool:
         for row in zip(*columns, strict=True):
@@ -123,28 +141,30 @@ def _noter(reading: Reading, tally: Tally) -> Callable[..., bool]:
             item = Item(sources.Record(place, offset, data, end), epoch, index)
             fault = _fault(item, reading)
             if fault:
-                tally.note_bad(*fault, Cursor(int(epoch), int(index)), reading.max_bad_records)
+                stats.add_broken(*fault, Cursor(int(epoch), int(index)), reading.max_bad_records)
         return True
 
     return note_missing
 
 
-def without_ends(items: tf.data.Dataset, reading: Reading, tally: Tally | None) -> tf.data.Dataset:
-    """Records without the ends of shards.
+def without_ends(
+    items: tf.data.Dataset, reading: Reading, stats: RecordStats | None
+) -> tf.data.Dataset:
+    """Leaves out the ends of shards, which are no records.
 
     Args:
       items: A dataset of `Item`.
       reading: How to name a record, and what is too much.
-      tally: Counts and names the shards that could not be read to their end. What it raises is lost
-        where `pictures` follows; it stays in `Tally.error`. None counts nothing.
+      stats: Counts and names the shards that could not be read to their end. What it raises is lost
+        where `pictures` follows; it stays in `RecordStats.error`. None counts nothing.
     """
 
     def is_record(item: Item) -> Tensor:
         def drop() -> Tensor:
-            if tally is None:
+            if stats is None:
                 return tf.constant(False)
             columns = [column[None] for column in tf.nest.flatten(item)]
-            noted = tf.numpy_function(_noter(reading, tally), columns, tf.bool)
+            noted = tf.numpy_function(_noter(reading, stats), columns, tf.bool)
             return tf.logical_not(tf.ensure_shape(noted, []))
 
         return tf.cond(item.record.end, drop, lambda: True)
@@ -152,12 +172,12 @@ def without_ends(items: tf.data.Dataset, reading: Reading, tally: Tally | None) 
     return items.filter(is_record)
 
 
-def _keeper(reading: Reading, tally: Tally) -> Callable[[Tensor, _Loaded], Tensor]:
-    """The filter that keeps pictures, and counts and names what is left out."""
-    note_missing = _noter(reading, tally)
+def _keeper(reading: Reading, stats: RecordStats) -> Callable[[Tensor, _Loaded], Tensor]:
+    """Returns the filter that keeps pictures, and counts and names what is left out."""
+    note_missing = _noter(reading, stats)
 
     def note_gray() -> bool:
-        tally.note_gray()
+        stats.add_gray()
         return False
 
     def keep(first: Tensor, loaded: _Loaded) -> Tensor:
@@ -176,27 +196,27 @@ def _keeper(reading: Reading, tally: Tally) -> Callable[[Tensor, _Loaded], Tenso
     return keep
 
 
-def pictures(items: tf.data.Dataset, reading: Reading, tally: Tally) -> tf.data.Dataset:
-    """Loads records in parallel and gives the pictures in the records' order.
+def pictures(items: tf.data.Dataset, reading: Reading, stats: RecordStats) -> tf.data.Dataset:
+    """Loads records in parallel; their pictures come in the records' order.
 
     Args:
       items: A dataset of `Item`.
       reading: How to load one of them, and what to leave out.
-      tally: Counts and names what is left out.
+      stats: Counts and names what is left out.
 
     Returns:
-      A dataset of rgb uint8 [S, S, 3], name, epoch, index and the luggage. Iterating over it raises
-      a `tf.errors.OpError` when `tally` says that too much is left out.
+      A dataset of `Picture`. Iterating over it raises a `tf.errors.OpError` when by `stats` too
+      much is left out.
     """
-    loaded = _deal(items).map(
-        _load_dealt(reading),
+    loaded = _chunked(items).map(
+        _load_chunked(reading),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
     followed = loaded.ignore_errors().scan(tf.constant(-1, tf.int64), _with_first_missing)
 
-    def picture(_: Tensor, loaded: _Loaded) -> tuple[Tensor, ...]:
+    def picture(_: Tensor, loaded: _Loaded) -> Picture:
         item = _at(loaded.chunk, loaded.position)
-        return loaded.rgb, loaded.name, item.epoch, item.index, *item.luggage
+        return Picture(loaded.rgb, loaded.name, item.epoch, item.index, item.extras)
 
-    return followed.filter(_keeper(reading, tally)).map(picture)
+    return followed.filter(_keeper(reading, stats)).map(picture)

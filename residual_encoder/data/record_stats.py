@@ -19,10 +19,10 @@ class Cursor(NamedTuple):
     """A position in the endless stream: the next record to read."""
 
     epoch: int
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not needed here
 
 
-class Tally:
+class RecordStats:
     """Counts what was read and what was left out. Safe to use from several threads.
 
     Reading runs ahead of training by a few batches, and so do the counts.
@@ -47,12 +47,12 @@ class Tally:
         """Records read so far: kept, bad and gray ones."""
         return self.kept + self.bad + self.gray
 
-    def note_kept(self, count: int) -> None:
+    def add_kept(self, count: int) -> None:
         """Counts pictures that went into a batch."""
         with self._lock:
             self.kept += int(count)
 
-    def note_gray(self) -> None:
+    def add_gray(self) -> None:
         """Counts a picture without color.
 
         Raises:
@@ -65,14 +65,14 @@ class Tally:
                     f"the first {self.gray} pictures have no color; read them with skip_gray off"
                 )
 
-    def note_bad(self, name: str, reason: str, place: Cursor, limit: float) -> None:
+    def add_broken(self, name: str, reason: str, place: Cursor, limit: float) -> None:
         """Counts and names a broken record.
 
         Args:
           name: What to call it.
           reason: What is wrong with it.
           place: Where in the stream it lies.
-          limit: The largest share of broken records that is put up with.
+          limit: The largest share of broken records that is allowed.
 
         Raises:
           ValueError: more than that are broken in this epoch.
@@ -99,8 +99,8 @@ class Tally:
         raise ValueError(self.error)
 
     @contextlib.contextmanager
-    def explained(self) -> Iterator[None]:
-        """Around reading: turns TensorFlow's error into the ValueError that ended it.
+    def reraising(self) -> Iterator[None]:
+        """Surrounds reading: turns TensorFlow's error into the ValueError that ended it.
 
         Raises:
           ValueError: too many records are broken, or none has color.

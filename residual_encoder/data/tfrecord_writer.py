@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from residual_encoder.data import preprocessing, sources
+from residual_encoder.data import image_folder, preprocessing
 from residual_encoder.utils import errors, files
 from residual_encoder.utils.typing import Tensor
 
@@ -248,9 +248,9 @@ def _found(config: ShardsConfig) -> list[str]:
     root = Path(config.images)
     if not root.is_dir():
         raise ValueError(f"images is {config.images}, which is no folder")
-    names = sources.pictures_below(root)
+    names = image_folder.pictures_below(root)
     if not names:
-        kinds = ", ".join(sorted(sources.PICTURE_SUFFIXES))
+        kinds = ", ".join(sorted(image_folder.PICTURE_SUFFIXES))
         raise ValueError(f"{root} holds no pictures ({kinds})")
     return _mixed(names)
 

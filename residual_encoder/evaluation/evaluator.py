@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from residual_encoder.data import input_pipeline
-from residual_encoder.data.input_pipeline import DataConfig, EvalBatch, Tally
+from residual_encoder.data.input_pipeline import DataConfig, EvalBatch, RecordStats
 from residual_encoder.evaluation import metrics
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.utils import files
@@ -70,16 +70,16 @@ def evaluate_model(config: EvaluateConfig, colorizer: Colorizer | None = None) -
     if config.output:
         files.check_free(config.output, config.overwrite)
     colorizer = colorizer or Colorizer(config.model, size=config.size, precision=config.precision)
-    tally = Tally()
+    stats = RecordStats()
     report = metrics.evaluate(
         colorizer.chroma,
-        _batches(config, tally),
+        _batches(config, stats),
         space=colorizer.recipe.space,
         gray=colorizer.recipe.gray,
     )
     report |= {
         "model": _model(colorizer),
-        "data": _data(config, tally, report["n"]),
+        "data": _data(config, stats, report["n"]),
         "image_size": config.image_size,
         "network_size": colorizer.size,
         "precision": colorizer.precision,
@@ -91,14 +91,14 @@ def evaluate_model(config: EvaluateConfig, colorizer: Colorizer | None = None) -
     return report
 
 
-def _batches(config: EvaluateConfig, tally: Tally) -> Iterator[EvalBatch]:
-    with tally.explained(), tqdm(unit="photo", file=sys.stderr, disable=None) as progress:
+def _batches(config: EvaluateConfig, stats: RecordStats) -> Iterator[EvalBatch]:
+    with stats.reraising(), tqdm(unit="photo", file=sys.stderr, disable=None) as progress:
         for batch in input_pipeline.eval_batches(
             config.data,
             batch_size=config.batch_size,
             image_size=config.image_size,
             limit=config.limit,
-            tally=tally,
+            stats=stats,
         ):
             yield batch
             progress.update(len(batch.name))
@@ -115,7 +115,7 @@ def _model(colorizer: Colorizer) -> dict[str, Any]:
     }
 
 
-def _data(config: EvaluateConfig, tally: Tally, n: int) -> dict[str, Any]:
+def _data(config: EvaluateConfig, stats: RecordStats, n: int) -> dict[str, Any]:
     folder = config.data.data_dir
     return {
         "kind": config.data.kind,
@@ -124,6 +124,6 @@ def _data(config: EvaluateConfig, tally: Tally, n: int) -> dict[str, Any]:
         "n": n,
         "limit": config.limit,
         "skip_gray": config.data.skip_gray,
-        "left_out_gray": tally.gray,
-        "left_out_broken": tally.bad,
+        "left_out_gray": stats.gray,
+        "left_out_broken": stats.bad,
     }

@@ -1,42 +1,15 @@
-"""Pictures that may be shown anywhere: scikit-image's photographs, and rendered scenes."""
+"""The sheet of sample images, colored: gray | output | truth."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.data import scenes
+from residual_encoder.data.sample_images import luma_u8, photographs, rendered
 from residual_encoder.evaluation import html_report
-from residual_encoder.imaging import colorspace
 from residual_encoder.inference.colorizer import Colorizer
 
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in color, bundled with scikit-image
-SCENES = 6
-SCENE_SEED = 2  # training and validation scenes have other seeds
-SCENE_SIZE = 192  # pixels a side
 HEIGHT = 160  # of a strip on a sheet, pixels
-
-
-def rendered() -> Iterator[tuple[str, np.ndarray]]:
-    """Names and scenes that are in no split, uint8 [H, W, 3]."""
-    for index in range(SCENES):
-        yield f"scene-{index}", scenes.render(SCENE_SEED, index, SCENE_SIZE)
-
-
-def photographs() -> Iterator[tuple[str, np.ndarray]]:
-    """Names and photographs, uint8 [H, W, 3]."""
-    from skimage import data
-
-    for name in PHOTOGRAPHS:
-        yield name, getattr(data, name)()
-
-
-def luma_u8(rgb_u8: np.ndarray) -> np.ndarray:
-    """The gray picture that is given to color. uint8 [H, W, 3] -> uint8 [H, W]."""
-    luma = colorspace.luma_gray(rgb_u8 / np.float32(255)).numpy()[..., 0]
-    return np.rint(luma * 255).astype(np.uint8)
 
 
 def sheet(colorizer: Colorizer) -> np.ndarray:

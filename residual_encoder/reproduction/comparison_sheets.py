@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.data import input_pipeline
+from residual_encoder.data import input_pipeline, sample_images
 from residual_encoder.data.input_pipeline import DataConfig
-from residual_encoder.evaluation import html_report, showcase
+from residual_encoder.evaluation import html_report
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
 
@@ -43,7 +43,7 @@ def _validation(data: DataConfig, measured: int) -> list[np.ndarray]:
 
 
 def _shown() -> list[np.ndarray]:
-    pictures = [*showcase.photographs(), *showcase.rendered()]
+    pictures = [*sample_images.photographs(), *sample_images.rendered()]
     return [_square(picture) for _, picture in pictures]
 
 
@@ -72,4 +72,4 @@ def sheet(pictures: Sequence[np.ndarray], painted: Mapping[str, np.ndarray]) -> 
 
 
 def _gray(picture: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(showcase.luma_u8(picture)[..., None], picture.shape)
+    return np.broadcast_to(sample_images.luma_u8(picture)[..., None], picture.shape)

@@ -21,7 +21,8 @@ from residual_encoder.reproduction import comparison_sheets, per_image, results
 from residual_encoder.reproduction.experiments import Budget, Run
 from residual_encoder.reproduction.per_image import NotFinite, Recorder
 from residual_encoder.reproduction.results import Result
-from residual_encoder.training.trainer import Diverged, TrainConfig, train
+from residual_encoder.training.run import Diverged, TrainConfig
+from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
 
 LAST = "last.weights.h5"

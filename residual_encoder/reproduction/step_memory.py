@@ -85,13 +85,13 @@ def _step(recipe: Recipe) -> tuple[Callable[[Tensor], Any], float]:
     import tensorflow as tf
 
     from residual_encoder import models
-    from residual_encoder.training import learner as learners
+    from residual_encoder.training.learner import supervised_learner
     from residual_encoder.utils import devices
 
     strategy = devices.strategy("one")
     with strategy.scope():
         model = models.build(recipe.network, train_trunk=recipe.train_trunk)
-        learner = learners.learner(model, recipe, strategy)
+        learner = supervised_learner(model, recipe, strategy)
     any_size = tf.TensorSpec([None, None, None, 3], tf.uint8)
     step = tf.function(learner.step, input_signature=[any_size])
     return step, 4 * sum(variable.shape.num_elements() for variable in learner.variables) / MIB

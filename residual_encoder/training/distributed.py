@@ -1,7 +1,7 @@
-"""Several processes that train together: TF_CONFIG, and what the workers tell each other.
+"""Several processes that train together: TF_CONFIG, and sums and broadcasts between them.
 
 The first worker is the chief: it alone reads and writes the workdir, and the others get what they
-need from it. What a team does together, every worker calls at the same place.
+need from it. Methods that sum or broadcast have to be called by all workers in the same order.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from residual_encoder.utils import errors
 
 JOBS = ("chief", "worker")
 EXAMPLE = (
@@ -37,7 +39,7 @@ class WorkerLost(OSError):
 
 
 def check_tf_config() -> None:
-    """Checks what TF_CONFIG says before TensorFlow reads it.
+    """Checks TF_CONFIG before TensorFlow reads it.
 
     Raises:
       ValueError: it is missing, or does not name a cluster of workers and this one's place in it.
@@ -66,7 +68,8 @@ def join() -> tf.distribute.MultiWorkerMirroredStrategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise OSError(
-            f"Cannot join the workers of TF_CONFIG, {os.environ['TF_CONFIG']}: {_first_line(error)}"
+            f"Cannot join the workers of TF_CONFIG, {os.environ['TF_CONFIG']}: "
+            f"{errors.first_line(error)[:200]}"
         ) from error
 
 
@@ -106,8 +109,8 @@ def _is_address(address: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Team:
-    """The workers that train together; a single process is a team of one.
+class WorkerGroup:
+    """Workers that train together; a single process is a group of one.
 
     Attributes:
       strategy: What the worker trains with.
@@ -120,8 +123,8 @@ class Team:
     count: int = 1
 
     @classmethod
-    def of(cls, strategy: tf.distribute.Strategy) -> Team:
-        """The team that a strategy belongs to."""
+    def of(cls, strategy: tf.distribute.Strategy) -> WorkerGroup:
+        """Returns the group that a strategy belongs to."""
         resolver = strategy.cluster_resolver
         cluster = resolver.cluster_spec().as_dict() if resolver else {}
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -143,15 +146,15 @@ class Team:
         Returns:
           int64 [N].
         """
-        ours = np.asarray(numbers, np.int64)
-        return self._sum(tf.constant(ours)).numpy() if self.count > 1 else ours
+        own = np.asarray(numbers, np.int64)
+        return self._sum(tf.constant(own)).numpy() if self.count > 1 else own
 
     @functools.cached_property
     def _sum(self) -> Callable[[Any], Any]:
         strategy, local = self.strategy, self.strategy.num_replicas_in_sync // self.count
 
         def term(numbers: Any) -> Any:
-            """Of the replicas of a worker, the first speaks for it."""
+            """Counts the first replica of a worker only."""
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
             return tf.where(tf.equal(replica % local, 0), numbers, tf.zeros_like(numbers))
 
@@ -162,16 +165,16 @@ class Team:
 
         return total
 
-    def anyone(self, flag: bool) -> bool:
-        """Whether it is true at any worker."""
+    def any(self, flag: bool) -> bool:
+        """Returns whether it is true at any worker."""
         return bool(self.total([flag])[0])
 
     def wait(self) -> None:
         """Returns when all workers have got here."""
         self.total([0])
 
-    def shared_bytes(self, data: bytes) -> bytes:
-        """The chief's bytes; those of the others do not matter."""
+    def broadcast_bytes(self, data: bytes) -> bytes:
+        """Returns the chief's bytes; those of the others do not matter."""
         if self.count == 1:
             return data
         (size,) = self.total([len(data) if self.chief else 0])
@@ -180,13 +183,13 @@ class Team:
             words.view(np.uint8)[:size] = np.frombuffer(data, np.uint8)
         return self.total(words).tobytes()[:size]
 
-    def shared_json(self, value: Any) -> Any:
-        """The chief's value, which is JSON-able."""
-        return json.loads(self.shared_bytes(json.dumps(value).encode()))
+    def broadcast_json(self, value: Any) -> Any:
+        """Returns the chief's value, which is JSON-able."""
+        return json.loads(self.broadcast_bytes(json.dumps(value).encode()))
 
-    def shared_arrays(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The chief's arrays, to the bit; names, shapes and types are the same everywhere."""
-        data = self.shared_bytes(b"".join(array.tobytes() for array in arrays.values()))
+    def broadcast_arrays(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the chief's arrays, to the bit; names, shapes, types are the same everywhere."""
+        data = self.broadcast_bytes(b"".join(array.tobytes() for array in arrays.values()))
         values, begin = {}, 0
         for name, array in arrays.items():
             value = np.frombuffer(data, array.dtype, array.size, begin)
@@ -195,8 +198,8 @@ class Team:
         return values
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Around everything that needs the others.
+    def errors_as_worker_lost(self) -> Iterator[None]:
+        """Surrounds everything that needs the other workers.
 
         Raises:
           WorkerLost: one of them is gone.
@@ -208,9 +211,5 @@ class Team:
                 raise
             raise WorkerLost(
                 f"Worker {self.index} lost another one of the {self.count}, whose own output says "
-                "why. Start all of them again, or fewer: they go on from the newest checkpoint."
+                "why. Start all of them again, or fewer: they resume from the newest checkpoint."
             ) from error
-
-
-def _first_line(error: tf.errors.OpError) -> str:
-    return (error.message or type(error).__name__).strip().splitlines()[0][:200]

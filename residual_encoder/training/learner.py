@@ -1,4 +1,4 @@
-"""One training step under tf.distribute, and the optimizer it drives."""
+"""One training step under tf.distribute."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ import keras
 import tensorflow as tf
 
 from residual_encoder.imaging import colorspace
-from residual_encoder.models import factory, vgg16
+from residual_encoder.models import factory
 from residual_encoder.recipes import Recipe
 from residual_encoder.training.losses import LOGIT_LOSSES, LOSSES
+from residual_encoder.training.optimizers import make_optimizer
 from residual_encoder.utils.typing import Tensor
-
-OPTIMIZERS = {
-    "sgd": keras.optimizers.SGD,
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "lamb": keras.optimizers.Lamb,
-}
 
 
 class Learner(NamedTuple):
@@ -41,10 +35,10 @@ class Learner(NamedTuple):
     step: Callable[[Tensor], dict[str, Tensor]]
 
 
-def learner(
+def supervised_learner(
     model: keras.Model, recipe: Recipe, strategy: tf.distribute.Strategy, jit: bool = False
 ) -> Learner:
-    """A network that descends its recipe's loss; to be called in the strategy's scope."""
+    """Makes a network learn by its recipe's loss; to be called in the strategy's scope."""
     optimizer = make_optimizer(recipe)
     optimizer.build(model.trainable_variables)
     step = make_step(model, optimizer, recipe, strategy, jit)
@@ -54,7 +48,7 @@ def learner(
 
 @contextlib.contextmanager
 def averaged(one: Learner) -> Iterator[None]:
-    """Inside, the model has the moving average of its weights, where the optimizer keeps one."""
+    """Gives the model the moving average of its weights, where the optimizer keeps one, inside."""
     variables = one.model.trainable_variables
     if not one.optimizer.use_ema or not int(one.optimizer.iterations):
         yield
@@ -76,52 +70,6 @@ def loss_of_recipe(recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:
     return loss
 
 
-def make_optimizer(recipe: Recipe, name: str = "optimizer") -> keras.optimizers.Optimizer:
-    """Builds the recipe's optimizer with its schedule; its variables are named after it."""
-    rate = recipe.learning_rate if recipe.schedule == "constant" else _cosine(recipe)
-    settings: dict[str, Any] = {"learning_rate": rate, "name": name}
-    if recipe.ema:
-        settings |= {"use_ema": True, "ema_momentum": recipe.ema}
-    if recipe.optimizer != "sgd":
-        settings["beta_1"] = recipe.beta1
-    if recipe.optimizer in ("adamw", "lamb"):
-        settings["weight_decay"] = recipe.weight_decay
-    optimizer = _with_trunk_rate(OPTIMIZERS[recipe.optimizer], recipe.trunk_rate)(**settings)
-    if recipe.optimizer in ("adamw", "lamb"):
-        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return optimizer
-
-
-def _with_trunk_rate(kind: type[Any], trunk_rate: float) -> type[Any]:
-    """The same optimizer with steps of the trunk that are `trunk_rate` times as long.
-
-    Weight decay is by the whole rate, for the trunk too.
-    """
-    if trunk_rate == 1:
-        return kind
-
-    class WithTrunkRate(kind):
-        """Scales the learning rate by the variable's place."""
-
-        def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
-            known = self._trainable_variables[self._get_variable_index(variable)]
-            factor = trunk_rate if vgg16.is_trunk(known.path) else 1.0
-            super().update_step(gradient, variable, factor * learning_rate)
-
-    return WithTrunkRate
-
-
-def _cosine(recipe: Recipe) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear warm-up from zero, then half a cosine down to zero at the last step."""
-    warm = min(recipe.warmup_steps, recipe.steps - 1)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0 if warm else recipe.learning_rate,
-        recipe.steps - warm,
-        warmup_target=recipe.learning_rate if warm else None,
-        warmup_steps=warm,
-    )
-
-
 def make_step(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
@@ -129,7 +77,7 @@ def make_step(
     strategy: tf.distribute.Strategy,
     jit: bool = False,
 ) -> Callable[[Tensor], Tensor]:
-    """The training step.
+    """Makes the training step.
 
     Args:
       model: gray -> chroma.
@@ -167,7 +115,7 @@ def descend(
 def on_every_replica(
     replica_step: Callable[[Tensor], Any], strategy: tf.distribute.Strategy
 ) -> Callable[[Tensor], Any]:
-    """Runs a step on every replica's part of a batch, and adds up the losses that they return."""
+    """Runs a step on every replica's share of a batch, and adds up the losses that they return."""
 
     @tf.function
     def step(rgb: Tensor) -> Any:

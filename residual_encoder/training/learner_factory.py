@@ -1,4 +1,4 @@
-"""What a recipe trains: its network, and the plain or the adversarial step."""
+"""Chooses what a recipe trains: its network, and the supervised or the adversarial step."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import tensorflow as tf
 
 from residual_encoder import models
 from residual_encoder.recipes import Recipe
-from residual_encoder.training import adversarial, learner
-from residual_encoder.training.learner import Learner
+from residual_encoder.training.adversarial import adversarial_learner
+from residual_encoder.training.learner import Learner, supervised_learner
 
 
-def make(
+def make_learner(
     recipe: Recipe,
     strategy: tf.distribute.Strategy,
     *,
@@ -41,5 +41,5 @@ def make(
             precision=precision,
         )
         if recipe.adversarial:
-            return adversarial.learner(model, recipe, strategy, precision, jit)
-        return learner.learner(model, recipe, strategy, jit)
+            return adversarial_learner(model, recipe, strategy, precision, jit)
+        return supervised_learner(model, recipe, strategy, jit)

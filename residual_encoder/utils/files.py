@@ -1,4 +1,4 @@
-"""Whole files or none: atomic writes and content hashes."""
+"""Whole files or none: atomic writes, content hashes, and what lies below a folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 # What a disk says that takes no more, or nothing at all.
@@ -109,3 +109,34 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_below(
+    folder: Path,
+    suffixes: Set[str],
+    *,
+    leave_out: Path | None = None,
+    on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[Path]:
+    """Lists the files below a folder, in a fixed order: folder by folder, each sorted by name.
+
+    Args:
+      folder: Where to look; hidden files and folders and links to folders are left out.
+      suffixes: Endings of the files that are wanted, in lower case and with the dot.
+      leave_out: A folder that is not looked into, such as one for the output.
+      on_error: Called for each folder that cannot be read; None skips it.
+
+    Yields:
+      Paths that begin with `folder`; a name may belong to something else than a file, say a pipe.
+    """
+    closed = leave_out and leave_out.resolve()
+    for parent, children, names in os.walk(folder, onerror=on_error):
+        here = Path(parent)
+        children[:] = sorted(
+            child
+            for child in children
+            if not child.startswith(".") and (closed is None or (here / child).resolve() != closed)
+        )
+        for name in sorted(names):
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
+                yield here / name

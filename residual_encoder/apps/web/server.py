@@ -23,7 +23,7 @@ from absl import logging
 
 from residual_encoder.apps.web import preview
 from residual_encoder.apps.web.preview import Proof
-from residual_encoder.evaluation import showcase
+from residual_encoder.data import sample_images
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
 
@@ -403,9 +403,9 @@ def _caption(proof: Proof) -> str:
 def _write_samples(folder: Path) -> list[Path]:
     """Gray pictures that may be shown anywhere."""
     folder.mkdir()
-    pictures = itertools.chain(showcase.photographs(), showcase.rendered())
+    pictures = itertools.chain(sample_images.photographs(), sample_images.rendered())
     paths = []
     for name, rgb in itertools.islice(pictures, SAMPLES):
         paths.append(folder / f"{name}.png")
-        image_io.write(paths[-1], showcase.luma_u8(rgb))
+        image_io.write(paths[-1], sample_images.luma_u8(rgb))
     return paths

@@ -1,0 +1,182 @@
+"""What a training run is given, what it has in hand, and what it returns."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from residual_encoder.data.input_pipeline import Cursor, DataConfig
+from residual_encoder.models import any_size
+from residual_encoder.recipes import Recipe
+from residual_encoder.training.distributed import WorkerGroup
+from residual_encoder.training.learner import Learner
+from residual_encoder.training.meter import Meter
+from residual_encoder.training.workdir import Workdir
+from residual_encoder.utils.typing import Tensor
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+      recipe: What to train, flags applied.
+      data: What to train on.
+      workdir: Where everything goes; a used one is resumed.
+      vgg16_weights: "imagenet", "none" or the path of a VGG16 weight file.
+      init_from: Weights file or workdir to start all weights from, or None.
+      eval_data: What to evaluate on (its validation split); None is `data`.
+      eval_every: Steps between evaluations, and one at the end; 0 is never.
+      eval_limit: Photographs in an evaluation, at most.
+      checkpoint_every: Steps between checkpoints and strip sheets.
+      log_every: Steps between log rows.
+      samples: Pictures on a strip sheet.
+      seed: Of weights, order and augmentation.
+      jit: "auto", "on" or "off": XLA.
+      strategy: "auto", "one", "mirrored" or "multiworker", as in `devices.strategy`. However many
+        share it, the batch is the recipe's, and so is the learning rate: neither is scaled.
+    """
+
+    recipe: Recipe
+    data: DataConfig
+    workdir: str
+    vgg16_weights: str = "imagenet"
+    init_from: str | None = None
+    eval_data: DataConfig | None = None
+    eval_every: int = 5000
+    eval_limit: int = 200
+    checkpoint_every: int = 1000
+    log_every: int = 50
+    samples: int = 8
+    seed: int = 0
+    jit: str = "auto"
+    strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Checks ranges.
+
+        Raises:
+          ValueError: what is wrong with which field.
+        """
+        least = {
+            "checkpoint_every": 1,
+            "log_every": 1,
+            "eval_limit": 1,
+            "samples": 1,
+            "eval_every": 0,
+        }
+        for name, minimum in least.items():
+            if getattr(self, name) < minimum:
+                value = getattr(self, name)
+                raise ValueError(f"{name} must be at least {minimum}. Received {value}.")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+      step: Steps done.
+      interrupted: Whether a signal ended it before the recipe's last step.
+      evaluation: The last evaluation of this process, if there was one; of several workers the
+        chief evaluates.
+    """
+
+    step: int
+    interrupted: bool
+    evaluation: dict[str, Any] | None
+
+
+class Diverged(ValueError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass
+class TrainingRun:
+    """State of a run between two steps.
+
+    Attributes:
+      config: What was asked for.
+      workers: Who trains together.
+      learner: Network, optimizer and step.
+      meter: Losses and time since the last log row, and seconds of training over all processes.
+      step: Steps done.
+      saved: Step of the newest checkpoint.
+      cursor: The next record to read.
+      best: Pooled PSNR gain of the best evaluation, dB.
+      evaluation: The last one of this process.
+    """
+
+    config: TrainConfig
+    workers: WorkerGroup
+    learner: Learner
+    meter: Meter = field(default_factory=Meter)
+    step: int = 0
+    saved: int = 0
+    cursor: Cursor = Cursor(0, 0)
+    best: float = -math.inf
+    evaluation: dict[str, Any] | None = None
+
+    @functools.cached_property
+    def workdir(self) -> Workdir:
+        """Where the chief reads and writes; the other workers must not."""
+        return Workdir(self.config.workdir)
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is trained."""
+        return self.config.recipe
+
+    @property
+    def model(self) -> keras.Model:
+        """The network, gray -> chroma."""
+        return self.learner.model
+
+    @functools.cached_property
+    def predict(self) -> Callable[[Tensor], Tensor]:
+        """Gray [B, H, W, 1] of any size -> chroma, as inference will do it."""
+        network = any_size.with_margin(
+            functools.partial(self.model, training=False), self.recipe.margin
+        )
+        size, multiple = self.recipe.inference_size, self.recipe.multiple
+        return tf.function(lambda gray: any_size.chroma_at(network, gray, size, multiple))
+
+    def is_due(self, every: int) -> bool:
+        """Returns whether something that comes every so many steps, and at the end, comes now."""
+        return self.step % every == 0 or self.step == self.recipe.steps
+
+    def mean_losses(self) -> dict[str, float]:
+        """Returns the mean of every loss over the steps since the last log row.
+
+        Raises:
+          Diverged: one is not finite.
+        """
+        means = self.meter.mean_losses()
+        for name, loss in means.items():
+            if not math.isfinite(loss):
+                raise Diverged(
+                    f"The {name.replace('_', ' ')} is {loss} by step {self.step}; training "
+                    f"stopped. The last good checkpoint is in {self.config.workdir}. "
+                    "Try a lower --learning_rate."
+                )
+        return means
+
+    def state(self) -> dict[str, Any]:
+        """Returns what a checkpoint holds besides the variables. JSON-able."""
+        return {
+            "cursor": [int(part) for part in self.cursor],
+            "seconds": self.meter.seconds,
+            "best": self.best,
+        }
+
+    def resume(self, step: int, state: dict[str, Any]) -> None:
+        """Takes over step and `state` of a checkpoint."""
+        self.step = self.saved = step
+        self.cursor = Cursor(*state["cursor"])
+        self.meter.seconds, self.best = state["seconds"], state["best"]
