@@ -202,7 +202,7 @@ def test_a_network_that_says_nan_is_a_result(tmp_path, monkeypatch):
     chroma = Colorizer.chroma
     monkeypatch.setattr(Colorizer, "chroma", lambda self, gray: chroma(self, gray) * np.nan)
     result = runner.finish(run, Place(tmp_path, TINY, "none"))
-    assert result.failure == "cnn1 says chroma that is not finite"
+    assert result.failure == "cnn1 predicts chroma that is not finite"
     assert result.about["trainable"] == 67_458
 
 

@@ -1,8 +1,8 @@
-"""What training does to a picture beside cropping, so that few photographs go a longer way.
+"""Augments training pictures after cropping, so that fewer photographs are needed.
 
-The amounts are ours. A small turn or stretch leaves a scene what it is; tone curve and grain are
-what old photographs differ by. Both add the same to all three channels, so that the chroma of YUV,
-which is what is learned, stays that of the picture.
+The amounts are chosen here, not published. A small turn or stretch leaves a scene what it is; tone
+curve and grain are what old photographs differ by. Both add the same to all three channels, so that
+the chroma of YUV, which is what is learned, stays that of the picture.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from residual_encoder.utils.typing import Tensor
 
 @dataclass(frozen=True)
 class Augment:
-    """What training does to a picture; nothing by default: the centre square.
+    """Settings of augmentation; by default none: the center square.
 
     Attributes:
       min_crop: Smallest side of the cropped square, as a share of the picture's short side. The
         side is uniform in [min_crop, max_crop] and its place anywhere in the picture. At 1 the
-        square is the centre one.
+        square is the center one.
       flip: Mirror every second picture, left to right.
       max_crop: Largest side, as a share of the short side.
       warp: Most that a turn, stretch and shear changes each number of the identity matrix.
@@ -49,7 +49,7 @@ class Augment:
 
 
 def augmented(rgb: Tensor, augment: Augment, seed: Tensor) -> Tensor:
-    """A cropped picture as training sees it: uint8 [S, S, 3] -> uint8 [S, S, 3].
+    """Augments a cropped picture: uint8 [S, S, 3] -> uint8 [S, S, 3].
 
     Args:
       rgb: The picture.
@@ -70,7 +70,7 @@ def augmented(rgb: Tensor, augment: Augment, seed: Tensor) -> Tensor:
 
 
 def warp(rgb: Tensor, amount: float, seed: Tensor) -> Tensor:
-    """A small random turn, stretch and shear about the center, borders mirrored, bilinear.
+    """Turns, stretches and shears a little about the center; borders mirrored, bilinear.
 
     Args:
       rgb: float32 [S, S, 3].
@@ -93,7 +93,7 @@ def warp(rgb: Tensor, amount: float, seed: Tensor) -> Tensor:
 
 
 def tone(rgb: Tensor, amount: float, seed: Tensor) -> Tensor:
-    """Luma along a random curve: a gamma, with black and white moved inward.
+    """Bends luma along a random curve: a gamma, with black and white moved inward.
 
     Args:
       rgb: float32 [S, S, 3] in [0, 1].
@@ -109,7 +109,7 @@ def tone(rgb: Tensor, amount: float, seed: Tensor) -> Tensor:
 
 
 def grain(rgb: Tensor, amount: float, seed: Tensor) -> Tensor:
-    """White noise of a random strength, at most `amount` in standard deviation, on luma."""
+    """Adds white noise to luma, of a random standard deviation of at most `amount`."""
     strength_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
     strength = tf.random.stateless_uniform([], strength_seed, 0.0, amount)
     shape = tf.concat([tf.shape(rgb)[:2], [1]], 0)

@@ -15,7 +15,7 @@ from residual_encoder.imaging import ab_grid, colorspace
 from residual_encoder.utils import files
 
 BATCH = 64
-# Ours: a quarter of 256, where the paper's classes live; a pixel is the mean color of a place.
+# A quarter of 256, where the paper's classes live; a pixel is the mean color of a place.
 IMAGE_SIZE = 64
 
 

@@ -29,7 +29,7 @@ def _imagenet_tars(manual_dir: str | None, data_dir: Path) -> Path:
 
 
 def _prepared_imagenet(data_dir: Path) -> Path | None:
-    """The folder of the newest version that is prepared as TFRecord files."""
+    """Returns the folder of the newest version that is prepared as TFRecord files."""
     done = (data_dir / IMAGENET).glob("*/dataset_info.json")
     return max((info.parent for info in done), default=None)
 

@@ -63,9 +63,9 @@ def decode(contents: Tensor, window: Window) -> Tensor:
 def square(
     height: Tensor, width: Tensor, min_crop: float, seed: Tensor, max_crop: float = 1.0
 ) -> Tensor:
-    """The square to crop from a picture: int32 [top, left, side, side].
+    """Chooses the square to crop from a picture: int32 [top, left, side, side].
 
-    At `min_crop` 1 it is the centre square. Otherwise its side is uniform in [min_crop, max_crop]
+    At `min_crop` 1 it is the center square. Otherwise its side is uniform in [min_crop, max_crop]
     of the short side, its place anywhere, both decided by `seed`, two integers.
     """
     short = tf.minimum(height, width)
@@ -81,7 +81,7 @@ def square(
 
 
 def resize(rgb: Tensor, size: int) -> Tensor:
-    """A square picture at another size: uint8 [s, s, 3] -> uint8 [size, size, 3].
+    """Resizes a square picture: uint8 [s, s, 3] -> uint8 [size, size, 3].
 
     Bilinear, averaging over the pixels that fall together, rounded; as it is when it fits already.
     """
@@ -95,6 +95,6 @@ def resize(rgb: Tensor, size: int) -> Tensor:
 
 
 def is_gray(rgb: Tensor) -> Tensor:
-    """Whether a picture has no color: uint8 [H, W, 3] -> scalar bool."""
+    """Returns whether a picture has no color: uint8 [H, W, 3] -> scalar bool."""
     wide = tf.cast(rgb, tf.int32)
     return tf.reduce_max(tf.reduce_max(wide, -1) - tf.reduce_min(wide, -1)) <= GRAY_SPREAD

@@ -16,13 +16,13 @@ SCENE_SIZE = 192  # pixels a side
 
 
 def rendered() -> Iterator[tuple[str, np.ndarray]]:
-    """Names and scenes that are in no split, uint8 [H, W, 3]."""
+    """Yields names and scenes that are in no split, uint8 [H, W, 3]."""
     for index in range(SCENES):
         yield f"scene-{index}", scenes.render(SCENE_SEED, index, SCENE_SIZE)
 
 
 def photographs() -> Iterator[tuple[str, np.ndarray]]:
-    """Names and photographs, uint8 [H, W, 3]."""
+    """Yields names and photographs, uint8 [H, W, 3]."""
     from skimage import data
 
     for name in PHOTOGRAPHS:
@@ -30,6 +30,6 @@ def photographs() -> Iterator[tuple[str, np.ndarray]]:
 
 
 def luma_u8(rgb_u8: np.ndarray) -> np.ndarray:
-    """The gray picture that is given to color. uint8 [H, W, 3] -> uint8 [H, W]."""
+    """Computes the gray picture that is given to color. uint8 [H, W, 3] -> uint8 [H, W]."""
     luma = colorspace.luma_gray(rgb_u8 / np.float32(255)).numpy()[..., 0]
     return np.rint(luma * 255).astype(np.uint8)

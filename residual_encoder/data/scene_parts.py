@@ -19,7 +19,7 @@ Random = np.random.Generator
 
 
 def _between(random: Random, count: int, knots: int) -> tuple[Array, Array]:
-    """For linear interpolation at `count` places: the knot before each, and the way to the next."""
+    """Prepares linear interpolation at `count` places: the knot before each, the way onward."""
     phase = random.random(dtype=np.float32)
     place = (np.arange(count, dtype=np.float32) + phase) * np.float32((knots - 1) / (count + 1))
     low = np.minimum(place.astype(int), knots - 2)
@@ -41,7 +41,7 @@ def noise(random: Random, size: int, down: float, across: float) -> Array:
 
 
 def _clouds(random: Random, size: int, bumps: float) -> Array:
-    """Noise of four scales, in [0, 1]."""
+    """Adds up noise of four scales, in [0, 1]."""
     scales = [(0.53, 1), (0.27, 2), (0.13, 4), (0.07, 9)]
     return sum(share * noise(random, size, bumps * k, bumps * k) for share, k in scales)
 
@@ -52,7 +52,7 @@ def rgb(red: float, green: float, blue: float, tone: float = 1.0) -> Array:
 
 
 def _mix(low: Array, high: Array, share: Array) -> Array:
-    """Between two colors, by a plane in [0, 1]: a picture."""
+    """Mixes two colors by a plane in [0, 1] into a picture."""
     return low + share * (high - low)
 
 
@@ -179,7 +179,7 @@ def _denim(random: Random, size: int) -> Array:
 
 
 def _patch(picture: Array, middle: tuple[float, float], reach: float) -> tuple[Array, Array, Array]:
-    """The square around (row, column), in shares of the side, and coordinates in units of reach."""
+    """Cuts out the square around (row, column), with coordinates in units of reach."""
     size = picture.shape[-1]
     spans = [
         slice(max(0, int((at - reach) * size)), min(size, int((at + reach) * size) + 1))
@@ -193,7 +193,7 @@ def _patch(picture: Array, middle: tuple[float, float], reach: float) -> tuple[A
 
 
 def _ball(y: Array, x: Array, sun: float) -> tuple[Array, Array]:
-    """Brightness and gloss of a ball of radius 1, lit from above and from the side of `sun`."""
+    """Shades a ball of radius 1, lit from above and from the side of `sun`: brightness, gloss."""
     depth = np.sqrt(np.maximum(1 - y * y - x * x, 0))
     light = np.clip(-0.55 * y + 0.5 * sun * x + 0.65 * depth, 0, 1)
     return 0.28 + 0.85 * light, np.clip(light, 0, 1) ** 24
@@ -205,7 +205,7 @@ def _shadow(picture: Array, middle: tuple[float, float], reach: float) -> None:
 
 
 def _fruit_skin(kind: str, random: Random, y: Array, x: Array) -> Array:
-    """The colors of a round fruit, [3, h, w], before light."""
+    """Draws the skin of a round fruit, [3, h, w], before light."""
     tone = random.uniform(0.75, 1.15)
     side = max(y.size, x.size)
     if kind == "orange":

@@ -38,7 +38,7 @@ OVERSAMPLING = 2  # drawn twice as large and averaged, which smooths the edges
 
 
 def _ridge(random: Random, size: int, middle: float, height: float, bumps: float) -> Array:
-    """A mask that is 1 below an uneven horizon."""
+    """Draws a mask that is 1 below an uneven horizon."""
     y, _ = grid(size)
     line = middle + height * (noise(random, size, 1, bumps)[0] - 0.5)
     return step(y - line[None, :], 0, 1.5 / size)
@@ -107,7 +107,7 @@ SCENES = (_meadow, _beach, _still_life, _street, _portrait)
 
 
 def _lit(picture: Array, random: Random) -> Array:
-    """Varied light: brighter or darker, warmer or cooler, and falling off to one side."""
+    """Varies the light: brighter or darker, warmer or cooler, falling off to one side."""
     y, x = grid(picture.shape[-1])
     slope = random.uniform(-0.2, 0.2, 2)
     fall = (1 + slope[0] * (y - 0.5) + slope[1] * (x - 0.5)).astype(np.float32)

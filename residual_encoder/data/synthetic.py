@@ -1,4 +1,4 @@
-"""Rendered scenes as data: they need no download and never end."""
+"""Rendered scenes as data, which need no download."""
 
 from __future__ import annotations
 

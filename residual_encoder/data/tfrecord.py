@@ -22,7 +22,7 @@ FRAME_BYTES = 16  # around each record: length 8, its CRC 4, the data's CRC 4
 
 
 def _shard_records(path: Tensor) -> tf.data.Dataset:
-    """The records of one shard, then its end; an unreadable rest is left out.
+    """Reads the records of one shard, then its end; an unreadable rest is left out.
 
     The end carries the number of bytes read, which tells a whole shard from a broken one.
     """

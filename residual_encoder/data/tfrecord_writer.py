@@ -56,7 +56,7 @@ class ShardsConfig:
 
 @dataclass
 class Summary:
-    """What was written, and what was not.
+    """Summary of what was written, and of what was not.
 
     Attributes:
       found: Pictures in the folder.
@@ -64,7 +64,7 @@ class Summary:
       gray: How many pictures have no color, whether written or not.
       skipped: Relative path -> why the picture was left out.
       shards: File name -> records and SHA-256.
-      manifest: The JSON file that says the same.
+      manifest: The JSON file with the same contents.
     """
 
     found: int
@@ -121,7 +121,7 @@ def _read(root: Path, relative: str, resize: int | None) -> _Picture:
 
 
 def _try_read(root: Path, relative: str, resize: int | None) -> _Picture | str:
-    """The picture, or why there is none."""
+    """Reads a picture, or returns why it cannot be read."""
     try:
         return _read(root, relative, resize)
     except (OSError, ValueError, tf.errors.OpError) as error:
@@ -155,12 +155,12 @@ def _example(picture: _Picture) -> bytes:
 
 
 def _mixed(names: list[str]) -> list[str]:
-    """An order without meaning that is the same on every run: by hash of the path."""
+    """Sorts by hash of the path: mixed, but the same on every run."""
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
 
 
 def existing(config: ShardsConfig) -> list[Path]:
-    """Shards of an earlier run.
+    """Lists the shards of an earlier run.
 
     Raises:
       ValueError: there are some, and they are not to be replaced.
@@ -178,7 +178,7 @@ def existing(config: ShardsConfig) -> list[Path]:
 def _read_all(
     pool: ThreadPoolExecutor, config: ShardsConfig, names: list[str]
 ) -> Iterator[tuple[str, _Picture | str]]:
-    """Pictures, or why there is none, in the order of the names; a few are read ahead."""
+    """Yields pictures, or why they cannot be read, in the order of the names, some read ahead."""
     root = Path(config.images)
     for first in range(0, len(names), READ_AHEAD):
         part = names[first : first + READ_AHEAD]
@@ -219,12 +219,12 @@ def write_shard(config: ShardsConfig, path: Path, names: list[str]) -> Summary:
 
 
 def manifest_of(config: ShardsConfig) -> Path:
-    """Where the manifest of a split lies."""
+    """Returns the path of a split's manifest."""
     return Path(config.output) / f"{config.name}-manifest.json"
 
 
 def to_json(config: ShardsConfig, done: Summary) -> str:
-    """The manifest of what became of all pictures, or of those of some shards."""
+    """Writes the manifest, of all shards or of some, as JSON."""
     manifest = {
         "name": config.name,
         "resize": config.resize,
@@ -238,7 +238,7 @@ def to_json(config: ShardsConfig, done: Summary) -> str:
 
 
 def from_json(config: ShardsConfig, text: str) -> Summary:
-    """What `to_json` was given."""
+    """Reads what `to_json` wrote."""
     facts = json.loads(text)
     counts = {key: facts[key] for key in ("found", "written", "gray", "skipped", "shards")}
     return Summary(manifest=manifest_of(config), **counts)
@@ -256,7 +256,7 @@ def _found(config: ShardsConfig) -> list[str]:
 
 
 def plan(config: ShardsConfig) -> dict[Path, list[str]]:
-    """Which pictures go into which shard, in mixed order, the same one on every run.
+    """Deals the pictures out to shards, in mixed order, the same one on every run.
 
     Raises:
       ValueError: no such folder, or no pictures in it.
@@ -287,13 +287,13 @@ def make_shards(config: ShardsConfig) -> Summary:
         for path, names in planned.items():
             parts.append(write_shard(config, path, names))
             bar.update(len(names))
-    done = together(config, parts)
+    done = merged(config, parts)
     finish(config, done, old)
     return done
 
 
-def together(config: ShardsConfig, parts: list[Summary]) -> Summary:
-    """What became of the pictures of all shards."""
+def merged(config: ShardsConfig, parts: list[Summary]) -> Summary:
+    """Adds up what became of the pictures of all shards."""
     done = Summary(sum(part.found for part in parts), manifest_of(config))
     for part in sorted(parts, key=lambda part: list(part.shards)):
         done.written += part.written

@@ -1,1 +1,1 @@
-"""The experiments of the article and of the systems beside it, and what came of their claims."""
+"""Experiments of the article and of the systems compared with it; the verdicts on their claims."""

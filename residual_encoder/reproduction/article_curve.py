@@ -1,4 +1,4 @@
-"""The article's own figure with our runs in it: training loss against seconds."""
+"""The article's own figure with these runs in it: training loss against seconds."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LOSSES = {
 # 936,000 images in about three days.
 ARTICLE_IMAGES_PER_SECOND = 3.6
 # What a gray picture scores under the script's loss, mean of 200 photographs of ImageNet at 224
-# pixels, by our own count.
+# pixels, by this project's count.
 GRAY_LOSS = 0.172
 COLORS = {"residual encoder": "C2", "hypercolumns": "C0"}  # as in the article: green and blue
 
 NOTE = (
-    "Lines are ours, by the lower axis; dots are the article's, by the upper one. Our seconds are "
-    "not its seconds, so the axes are laid upon each other where the residual encoder has seen as "
+    "Lines are from these runs, by the lower axis; dots are the article's, by the upper one. The "
+    "machines differ, so the axes are laid upon each other where the residual encoder has seen as "
     "many images (3.6 a second there, from its 936,000 in three days). What may be compared is the "
     "lead of one network over the other. Sizes of pictures and batches differ, see the budget."
 )
@@ -36,7 +36,7 @@ Log = Sequence[Mapping[str, Any]]
 
 
 def figure(runs: Mapping[str, Sequence[Log]]) -> bytes | None:
-    """The figure.
+    """Draws the figure.
 
     Args:
       runs: For each name in `LOSSES`, the rows of metrics.jsonl of its runs.
@@ -59,7 +59,7 @@ def figure(runs: Mapping[str, Sequence[Log]]) -> bytes | None:
                 *html_report.smooth_points(log, "seconds", "loss"),
                 color=color,
                 alpha=0.7,
-                label=None if index else f"{name}, ours",
+                label=None if index else f"{name}, here",
             )
     axes.axhline(GRAY_LOSS, color="gray", linestyle=":", label="a gray picture at 224 pixels")
     axes.set(xscale="log", xlabel="seconds of training, here", ylabel="loss (tinyclouds_code)")
@@ -71,7 +71,7 @@ def figure(runs: Mapping[str, Sequence[Log]]) -> bytes | None:
 
 
 def _ratio(logs: Sequence[Log]) -> float | None:
-    """The article's seconds in one of ours, by the residual encoder's images a second."""
+    """Returns the article's seconds per second here, by the residual encoder's images a second."""
     speeds = [
         row["images_per_second"] for log in logs for row in log if row.get("images_per_second")
     ]

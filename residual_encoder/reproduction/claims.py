@@ -23,7 +23,7 @@ CLAIMS = (
     ),
     Claim(
         "blurred",
-        "Blurred distances beside the plain one make training converge faster.",
+        "Blurred distances added to the plain one make training converge faster.",
         ARTICLE,
         "residual encoder with blurred_euclidean and euclidean; steps until the RMSE of ab on "
         "validation photographs reaches the level that both reach",
@@ -73,32 +73,32 @@ CLAIMS = (
         "residual encoder with one change each; pooled PSNR over gray, same seeds",
         f"held if none brings more than {decisions.LITTLE:g} dB with any of "
         f"{paired_statistics.SEEDS} seeds; did not hold if one brings more with all of them",
-        decisions.tried,
+        decisions.activation_variants,
     ),
     Claim(
         "gray",
         "With the mean as gray even true chroma does not give the picture back (34.2 dB on 200 "
-        "photographs of ImageNet, by our own count); with luma it does.",
+        "photographs of ImageNet, by this project's count); with luma it does.",
         "the author's script",
         "true chroma merged with either gray; no training is in it",
         "held if the ends of the 95 % intervals do not meet",
-        decisions.ceiling,
+        decisions.gray_ceiling,
     ),
     Claim(
         "upsampling",
         "Half-pixel upsampling, which does not shift the color, is better than that of 2016.",
-        "ours",
+        "this project",
         "residual encoder with either; pooled PSNR over gray, same seeds",
         BY_SEEDS,
-        decisions.better(changed("half_pixel"), BASE),
+        decisions.paired_seeds(changed("half_pixel"), BASE),
     ),
     Claim(
         "formula",
         "The article's formula trains a better network than the loss in its author's script.",
-        "ours: which of the two ran is not known",
+        "this project: which of the two ran is not known",
         "tinyclouds2016 and tinyclouds2016_code; pooled PSNR over gray, same seeds",
         BY_SEEDS,
-        decisions.better(BASE, CODE),
+        decisions.paired_seeds(BASE, CODE),
     ),
     Claim(
         "hsv",
@@ -132,7 +132,7 @@ CLAIMS = (
         ARTICLE + ", future work",
         "modern_five_taps and modern; pooled PSNR, paired by photograph, one seed",
         BY_INTERVAL,
-        decisions.squares("modern_five_taps", MODERN),
+        decisions.paired_psnr("modern_five_taps", MODERN),
     ),
     Claim(
         "fine_tuning",
@@ -140,7 +140,7 @@ CLAIMS = (
         ARTICLE + ", future work",
         "modern and modern_frozen; pooled PSNR, paired by photograph, one seed",
         BY_INTERVAL,
-        decisions.squares(MODERN, "modern_frozen"),
+        decisions.paired_psnr(MODERN, "modern_frozen"),
     ),
     Claim(
         "adversarial",
@@ -148,7 +148,7 @@ CLAIMS = (
         ARTICLE + ", future work",
         "modern_adversarial and modern; colorfulness, one seed",
         "held or not if the 95 % intervals do not meet",
-        decisions.more_color("modern_adversarial", MODERN),
+        decisions.colorfulness_gain("modern_adversarial", MODERN),
     ),
     Claim(
         "classes",
@@ -156,11 +156,11 @@ CLAIMS = (
         "Zhang et al. 2016",
         "modern_classes and modern; colorfulness, one seed",
         "held or not if the 95 % intervals do not meet",
-        decisions.more_color("modern_classes", MODERN),
+        decisions.colorfulness_gain("modern_classes", MODERN),
     ),
 )
 
 
 def findings(evidence: Evidence) -> list[Finding]:
-    """All claims, judged."""
+    """Judges all claims."""
     return [judge(claim, evidence) for claim in CLAIMS]

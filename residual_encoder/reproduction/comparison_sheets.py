@@ -1,7 +1,7 @@
 """The same pictures colored by every system, side by side: columns first, then one sheet of them.
 
 A column holds a system's squares, one below the other; it is written when the system is measured,
-and the sheet only puts columns beside each other.
+and the sheet only puts columns next to each other.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def write(folder: Path, colorizer: Colorizer, data: DataConfig, measured: int) -
 
 
 def sources(data: DataConfig, measured: int) -> dict[str, list[np.ndarray]]:
-    """The squares of the two sheets by the name of their column's file, [SIDE, SIDE, 3] uint8."""
+    """Returns the squares of both sheets by their column's file name, [SIDE, SIDE, 3] uint8."""
     return {VALIDATION: _validation(data, measured), SHOWCASE: _shown()}
 
 
@@ -48,7 +48,7 @@ def _shown() -> list[np.ndarray]:
 
 
 def _square(picture: np.ndarray) -> np.ndarray:
-    """The center square at the sheet's size."""
+    """Crops the center square and resizes it to the sheet's size."""
     height, width = picture.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -57,7 +57,7 @@ def _square(picture: np.ndarray) -> np.ndarray:
 
 
 def sheet(pictures: Sequence[np.ndarray], painted: Mapping[str, np.ndarray]) -> bytes:
-    """Gray, every system, truth; a row a picture, headings above.
+    """Lays out gray, every system, truth; a row for each picture, headings above.
 
     Args:
       pictures: The truth, [SIDE, SIDE, 3] uint8 each.

@@ -1,6 +1,6 @@
-"""How each claim is judged: a pure function of finished runs; its rule stands in `claims`.
+"""Judges each claim by a pure function of finished runs; the rules are in `claims`.
 
-A run that is not there, or broke, leaves the claims that need it undecided.
+A run that is missing, or broke, leaves the claims that need it undecided.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from residual_encoder.evaluation.html_report import Table
 from residual_encoder.reproduction import hue_wrap, paired_statistics
-from residual_encoder.reproduction.evidence import Absent, Evidence, Judgment
+from residual_encoder.reproduction.evidence import Evidence, Judgment, MissingRun
 from residual_encoder.reproduction.experiments import (
     BASE,
     CNN_RATES,
@@ -31,8 +31,8 @@ from residual_encoder.reproduction.paired_statistics import FAILED, HELD, OPEN, 
 from residual_encoder.reproduction.results import Result
 from residual_encoder.reproduction.step_memory import METHOD, StepMemory
 
-GRAYISH = 0.25  # ours: below a quarter of the true colorfulness a picture passes for gray
-LITTLE = 0.1  # dB, ours: what a change must bring to be worth its name
+GRAYISH = 0.25  # below a quarter of the true colorfulness a picture passes for gray
+LITTLE = 0.1  # dB: what a change must bring to be worth its name
 CODE_VALUE = 1.0  # of 255: rounding to 8 bits alone costs up to half of one
 LATE = 0.25  # the last quarter of a stretch of training is its end
 MEMORY_LIMIT, MEMORY_SIZE = 2048, 224  # MiB of the article's graphics card, pixels of its pictures
@@ -46,7 +46,7 @@ def _listed(values: Iterable[float], digits: int = 2) -> str:
 
 
 def pixelwise(evidence: Evidence) -> Judgment:
-    """By colorfulness, of the pixelwise run that trained better."""
+    """Judges by colorfulness, of the pixelwise run that trained better."""
     runs = (evidence.results.get(name) for name in (PIXELWISE, changed(PIXELWISE_ADAM)))
     tried = [run for run in runs if run and not run.failure] or [evidence.get(PIXELWISE)]
     encoder = evidence.get(BASE)
@@ -57,7 +57,7 @@ def pixelwise(evidence: Evidence) -> Judgment:
     if high < grayish and high < encoder.interval("colorfulness")[0]:
         verdict = HELD
     elif low > grayish and pixelwise.interval("psnr_pooled_gain")[1] > 0:
-        verdict = FAILED  # one that is worse than gray has not trained, and says nothing
+        verdict = FAILED  # one that is worse than gray has not trained, and shows nothing
     figures = [
         f"colorfulness {_with_interval(result, 'colorfulness', 1)} {result.name}, "
         f"{gain(result):.2f} dB over gray"
@@ -71,7 +71,7 @@ def _with_interval(result: Result, metric: str, digits: int) -> str:
 
 
 def gain(result: Result) -> float:
-    """Pooled PSNR over gray, dB."""
+    """Returns pooled PSNR over gray, dB."""
     return result.mean("psnr_pooled_gain")
 
 
@@ -81,14 +81,14 @@ WATCHED = "rmse_ab"  # of the validation photographs; neither loss is it
 
 
 def watched(result: Result, metric: str = WATCHED) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and a metric's means, of the measurements during a run."""
+    """Returns steps and a metric's means, of the measurements during a run."""
     rows = [row for row in result.log if "eval" in row]
     steps = np.array([row["step"] for row in rows], np.float64)
     return steps, np.array([row["eval"][metric]["mean"] for row in rows], np.float64)
 
 
 def steps_to(steps: np.ndarray, values: np.ndarray, level: float) -> float:
-    """Where a falling figure first reaches a level, between measurements on a straight line.
+    """Finds where a falling figure first reaches a level, interpolating linearly.
 
     Returns:
       Steps; infinite where it never does.
@@ -105,16 +105,16 @@ def steps_to(steps: np.ndarray, values: np.ndarray, level: float) -> float:
 
 
 def blurred(evidence: Evidence) -> Judgment:
-    """By the steps until both losses reach one level."""
+    """Judges by the steps until both losses reach one level."""
     lines, saved = [["seed", "level, RMSE of ab", "steps, blurred", "steps, plain"]], []
     for blurred, plain in evidence.pairs(BASE, changed(PLAIN)):
         curves = [watched(result) for result in (blurred, plain)]
         if any(not len(steps) for steps, _ in curves):
-            raise Absent("the runs were not measured while they trained")
+            raise MissingRun("the runs were not measured while they trained")
         level = max(values.min() for _, values in curves)
-        ours, theirs = (steps_to(steps, values, level) for steps, values in curves)
-        saved.append(theirs - ours)
-        row = [f"{level:.2f}", f"{ours:.0f}", f"{theirs:.0f}"]
+        system, reference = (steps_to(steps, values, level) for steps, values in curves)
+        saved.append(reference - system)
+        row = [f"{level:.2f}", f"{system:.0f}", f"{reference:.0f}"]
         lines.append([str(blurred.run["seed"]), *row])
     figures = [f"steps that blurring saves, by seed: {_listed(saved, 0)}"]
     return Judgment(paired_statistics.by_seeds(saved), figures, lines)
@@ -124,7 +124,7 @@ def blurred(evidence: Evidence) -> Judgment:
 
 
 def late_loss(log: Sequence[dict[str, Any]], by: str, end: float) -> float:
-    """Mean training loss over the last quarter of a stretch.
+    """Averages training loss over the last quarter of a stretch.
 
     Args:
       log: Rows of metrics.jsonl.
@@ -136,16 +136,16 @@ def late_loss(log: Sequence[dict[str, Any]], by: str, end: float) -> float:
 
 
 def against_hypercolumn(by: str) -> Callable[[Evidence], Judgment]:
-    """By late training loss, at equal "step" or "seconds", seed by seed."""
+    """Judges by late training loss, at equal "step" or "seconds", seed by seed."""
 
     def judged(evidence: Evidence) -> Judgment:
         lines, gains = [["seed", by, "residual encoder", "hypercolumn"]], []
         for encoder, hypercolumn in evidence.pairs(CODE, HYPERCOLUMN_CODE):
             logs = encoder.log, hypercolumn.log
             end = min(max(row[by] for row in log if "loss" in row) for log in logs)
-            ours, theirs = (late_loss(log, by, end) for log in logs)
-            gains.append(theirs - ours)
-            row = [f"{end:.0f}", f"{ours:.4f}", f"{theirs:.4f}"]
+            system, reference = (late_loss(log, by, end) for log in logs)
+            gains.append(reference - system)
+            row = [f"{end:.0f}", f"{system:.4f}", f"{reference:.4f}"]
             lines.append([str(encoder.run["seed"]), *row])
         figures = [f"loss of hypercolumn minus residual encoder, by seed: {_listed(gains, 4)}"]
         return Judgment(paired_statistics.by_seeds(gains), figures, lines)
@@ -160,7 +160,7 @@ MEMORY_BATCHES = {CODE: (1, 6), HYPERCOLUMN_CODE: (1, 2)}
 
 
 def largest_batch(steps: Sequence[StepMemory], limit: int = MEMORY_LIMIT) -> int:
-    """Pictures that fit, if each takes as much as the next; from steps of two batch sizes."""
+    """Estimates the largest batch that fits, from steps of two batch sizes."""
     one, more = steps[0], steps[-1]
     if one.step is None or more.step is None:
         return max((step.batch_size for step in steps if step.fits), default=0)
@@ -169,9 +169,9 @@ def largest_batch(steps: Sequence[StepMemory], limit: int = MEMORY_LIMIT) -> int
 
 
 def memory(evidence: Evidence) -> Judgment:
-    """By the batches that fit."""
+    """Judges by the batches that fit."""
     if not all(evidence.memory.get(name) for name in MEMORY_BATCHES):
-        raise Absent("memory was not measured")
+        raise MissingRun("memory was not measured")
     encoder, hypercolumn = (evidence.memory[name] for name in MEMORY_BATCHES)
     fits = [encoder[-1].fits, not hypercolumn[-1].fits]
     most = largest_batch(encoder), largest_batch(hypercolumn)
@@ -197,7 +197,7 @@ def memory(evidence: Evidence) -> Judgment:
 
 
 def intensity(evidence: Evidence) -> Judgment:
-    """By the luma of outputs against the gray given."""
+    """Judges by the luma of outputs against the gray given."""
     results = [evidence.get(name) for name in (BASE, MODERN)]
     lines = [["recipe", "its gray", "luma of the output off by", "its own gray off by"]]
     for result in results:
@@ -212,7 +212,7 @@ def intensity(evidence: Evidence) -> Judgment:
 
 
 def brings_little(gains: Sequence[float]) -> str:
-    """A change brings little if it is not worth `LITTLE` with any seed."""
+    """Judges that a change brings little if it is not worth `LITTLE` with any seed."""
     if len(gains) < paired_statistics.SEEDS:
         return OPEN
     if max(gains) <= LITTLE:
@@ -220,25 +220,25 @@ def brings_little(gains: Sequence[float]) -> str:
     return FAILED if min(gains) > LITTLE else OPEN
 
 
-def tried(evidence: Evidence) -> Judgment:
-    """By what each change brings, with every seed."""
+def activation_variants(evidence: Evidence) -> Judgment:
+    """Judges by what each change brings, with every seed."""
     lines, found = [["change", "PSNR over ReLU by seed, dB", "brings little"]], []
     for change in ("elu", "leaky_relu", "dropout"):
         pairs = evidence.pairs(changed(change), BASE)
-        gains = [gain(ours) - gain(relu) for ours, relu in pairs]
+        gains = [gain(system) - gain(relu) for system, relu in pairs]
         found.append(brings_little(gains))
         lines.append([change, _listed(gains), found[-1]])
     figures = [f"{line[0]} {line[1]} dB" for line in lines[1:]]
     return Judgment(paired_statistics.all_of(found), figures, lines)
 
 
-def better(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
-    """By pooled PSNR over gray, seed by seed."""
+def paired_seeds(system: str, reference: str) -> Callable[[Evidence], Judgment]:
+    """Judges by pooled PSNR over gray, seed by seed."""
 
     def judged(evidence: Evidence) -> Judgment:
-        pairs = evidence.pairs(ours, theirs)
+        pairs = evidence.pairs(system, reference)
         gains = [gain(one) - gain(other) for one, other in pairs]
-        lines = [["seed", f"{ours}, dB over gray", f"{theirs}, dB over gray", "colorfulness"]]
+        lines = [["seed", f"{system}, dB over gray", f"{reference}, dB over gray", "colorfulness"]]
         for one, other in pairs:
             color = f"{one.mean('colorfulness'):.1f} and {other.mean('colorfulness'):.1f}"
             row = [f"{gain(one):.2f}", f"{gain(other):.2f}", color]
@@ -252,8 +252,8 @@ def better(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
 # --- the ceiling of the gray ----------------------------------------------------------------------
 
 
-def ceiling(evidence: Evidence) -> Judgment:
-    """By the true chroma, merged with either gray."""
+def gray_ceiling(evidence: Evidence) -> Judgment:
+    """Judges by the true chroma, merged with either gray."""
     mean, luma = evidence.get(BASE), evidence.get(MODERN)
     oracles = [result.evaluation["baselines"]["oracle"]["psnr_pooled"] for result in (mean, luma)]
     lines = [["gray", "PSNR of true chroma, pooled, dB", "mean of photographs, dB"]]
@@ -270,9 +270,11 @@ def ceiling(evidence: Evidence) -> Judgment:
 
 
 def hsv(evidence: Evidence) -> Judgment:
-    """The wrap is arithmetic; that it hurts is measured."""
-    ours, theirs = evidence.get(BASE), evidence.get(changed(HSV))
-    worse = paired_statistics.rmse_difference(theirs.values("ab_square"), ours.values("ab_square"))
+    """Judges by RMSE of ab; that hue wraps is arithmetic, that it hurts is measured."""
+    system, reference = evidence.get(BASE), evidence.get(changed(HSV))
+    worse = paired_statistics.rmse_difference(
+        reference.values("ab_square"), system.values("ab_square")
+    )
     steps = hue_wrap.step_losses()
     figures = [
         f"one code of hue off: loss {steps['red']['hsv']:.3f} at red, "
@@ -286,23 +288,23 @@ def hsv(evidence: Evidence) -> Judgment:
 
 
 def _best_rates(evidence: Evidence) -> dict[str, Result]:
-    """Of each CNN, the run with the lowest test loss.
+    """Returns for each CNN the run with the lowest test loss.
 
     Raises:
-      Absent: a net has no run.
+      MissingRun: a net has no run.
     """
     best = {}
     for cnn in CNNS:
         runs = [evidence.results.get(developed(cnn, rate)) for rate in CNN_RATES]
         sound = [run for run in runs if run and not run.failure]
         if not sound:
-            raise Absent(f"{cnn} has no finished run of its author's protocol")
+            raise MissingRun(f"{cnn} has no finished run of its author's protocol")
         best[cnn] = min(sound, key=lambda run: run.values("loss").mean())
     return best
 
 
 def _cnn_table(evidence: Evidence, best: dict[str, Result]) -> Table:
-    """Every net at every rate; the best rate of a net is marked."""
+    """Lists every net at every rate; the best rate of a net is marked."""
     lines = [["network", "parameters", "rate", "train loss", "test loss", "test over train"]]
     for cnn in CNNS:
         for rate in sorted(CNN_RATES):
@@ -316,7 +318,7 @@ def _cnn_table(evidence: Evidence, best: dict[str, Result]) -> Table:
 
 
 def each_later(evidence: Evidence) -> Judgment:
-    """By test loss, each net at its best rate, paired by photograph."""
+    """Judges by test loss, each net at its best rate, paired by photograph."""
     best = _best_rates(evidence)
     steps = [
         paired_statistics.mean_difference(best[earlier].values("loss"), best[later].values("loss"))
@@ -331,7 +333,7 @@ def each_later(evidence: Evidence) -> Judgment:
 
 
 def overfits_less(evidence: Evidence) -> Judgment:
-    """By test minus train loss, each net at its best rate."""
+    """Judges by test minus train loss, each net at its best rate."""
     best = _best_rates(evidence)
     five, six = best["cnn5"], best["cnn6"]
     difference = paired_statistics.gap_difference(
@@ -345,23 +347,23 @@ def overfits_less(evidence: Evidence) -> Judgment:
 # --- beyond 2016 ----------------------------------------------------------------------------------
 
 
-def squares(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
-    """Pooled PSNR, paired by photograph; one seed."""
+def paired_psnr(system: str, reference: str) -> Callable[[Evidence], Judgment]:
+    """Judges by pooled PSNR, paired by photograph; one seed."""
 
     def judged(evidence: Evidence) -> Judgment:
-        one, other = evidence.get(ours), evidence.get(theirs)
+        one, other = evidence.get(system), evidence.get(reference)
         difference = paired_statistics.psnr_difference(one.values("square"), other.values("square"))
-        figures = [f"PSNR of {ours} over {theirs}: {show(difference, 2, 'dB')}"]
+        figures = [f"PSNR of {system} over {reference}: {show(difference, 2, 'dB')}"]
         return Judgment(paired_statistics.by_interval(difference), [*figures, _colors(one, other)])
 
     return judged
 
 
-def more_color(ours: str, theirs: str) -> Callable[[Evidence], Judgment]:
-    """Colorfulness by intervals that do not meet; PSNR beside it."""
+def colorfulness_gain(system: str, reference: str) -> Callable[[Evidence], Judgment]:
+    """Judges by intervals of colorfulness that do not meet; reports PSNR as well."""
 
     def judged(evidence: Evidence) -> Judgment:
-        one, other = evidence.get(ours), evidence.get(theirs)
+        one, other = evidence.get(system), evidence.get(reference)
         (low, high), (floor, roof) = (r.interval("colorfulness") for r in (one, other))
         verdict = HELD if low > roof else FAILED if high < floor else OPEN
         difference = paired_statistics.psnr_difference(one.values("square"), other.values("square"))

@@ -14,13 +14,13 @@ from residual_encoder.reproduction.results import Result, Results
 from residual_encoder.reproduction.step_memory import StepMemory
 
 
-class Absent(LookupError):
-    """A run that a claim needs was not made, or broke."""
+class MissingRun(LookupError):
+    """A run that a claim needs is missing, or broke."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What claims are judged by.
+    """Finished runs and measurements that claims are judged by.
 
     Attributes:
       results: Finished runs by name.
@@ -33,45 +33,45 @@ class Evidence:
     decisive: bool = True
 
     def get(self, name: str) -> Result:
-        """A finished run.
+        """Returns a finished run.
 
         Raises:
-          Absent: it is not there, or broke.
+          MissingRun: it is not there, or broke.
         """
         result = self.results.get(name)
         if result is None:
-            raise Absent(f"{name} is not among the finished runs")
+            raise MissingRun(f"{name} is not among the finished runs")
         if result.failure:
-            raise Absent(f"{name} broke: {result.failure}")
+            raise MissingRun(f"{name} broke: {result.failure}")
         return result
 
-    def pairs(self, ours: str, theirs: str) -> list[tuple[Result, Result]]:
-        """Two systems with the same seed, for all seeds that both have.
+    def pairs(self, system: str, reference: str) -> list[tuple[Result, Result]]:
+        """Pairs two systems with the same seed, for all seeds that both have.
 
         Raises:
-          Absent: there is none.
+          MissingRun: there is none.
         """
         seeds = sorted({result.run["seed"] for result in self.results.values()})
         found = []
         for seed in seeds:
-            names = seeded(ours, seed), seeded(theirs, seed)
+            names = seeded(system, seed), seeded(reference, seed)
             if all(name in self.results and not self.results[name].failure for name in names):
                 found.append((self.results[names[0]], self.results[names[1]]))
         if not found:
-            self.get(ours), self.get(theirs)
-            raise Absent(f"{ours} and {theirs} share no seed")
+            self.get(system), self.get(reference)
+            raise MissingRun(f"{system} and {reference} share no seed")
         return found
 
 
 @dataclass(frozen=True)
 class Judgment:
-    """What came of a claim.
+    """Verdict on a claim, with its figures.
 
     Attributes:
-      verdict: One of `verdicts.HELD`, `FAILED`, `OPEN`.
-      figures: In words, the decisive one first.
+      verdict: One of `paired_statistics.HELD`, `FAILED`, `OPEN`.
+      figures: As sentences, the decisive one first.
       table: Where there is more to show.
-      notes: How the figures came about, where the experiment does not say it.
+      notes: How the figures came about, where the experiment does not describe it.
     """
 
     verdict: str
@@ -90,7 +90,7 @@ class Claim:
       source: By whom.
       experiment: What is run and compared.
       rule: When it held.
-      judge: Evidence -> judgment; raises Absent.
+      judge: Evidence -> judgment; raises MissingRun.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Finding:
     judgment: Judgment
 
     def to_json(self) -> dict[str, Any]:
-        """One row of report.json."""
+        """Returns one row of report.json."""
         claim, judgment = self.claim, self.judgment
         return {
             "name": claim.name,
@@ -128,7 +128,7 @@ def judge(claim: Claim, evidence: Evidence) -> Finding:
     """Judges a claim; one whose runs are missing is undecided."""
     try:
         judgment = claim.judge(evidence)
-    except Absent as missing:
+    except MissingRun as missing:
         judgment = Judgment(OPEN, [str(missing)])
     verdict = judgment.verdict if evidence.decisive else OPEN
     return Finding(claim, dataclasses.replace(judgment, verdict=verdict))

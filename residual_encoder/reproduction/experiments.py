@@ -22,23 +22,23 @@ CNNS = tuple(f"cnn{number}" for number in range(1, 7))
 
 PLAIN, HSV = "plain_loss", "hsv"
 # The script's SGD at 0.1 drives a 1x1 convolution over raw taps into the sigmoid's ends, where it
-# stays; the article does not say what it was trained with. Ours: Adam at Keras's own rate, too.
+# stays; the article does not name the optimizer. Here: Adam at Keras's own rate, too.
 PIXELWISE_ADAM, ADAM_RATE = "pixelwise_adam", 1e-3
 DROPOUT = 0.5  # the share of its first publication (Srivastava et al. 2014); the article names none
-# What the article changed in the residual encoder, and what we do, by the name of the change.
+# Changes to the residual encoder, the article's and another one, by name.
 OPTIONS: dict[str, ResidualEncoderConfig] = {
     "elu": ResidualEncoderConfig(activation="elu"),
     "leaky_relu": ResidualEncoderConfig(activation="leaky_relu"),
     "dropout": ResidualEncoderConfig(dropout=DROPOUT),
     "half_pixel": ResidualEncoderConfig(upsampling="half_pixel"),
 }
-# The six CNNs: "also tried two other rates"; which is not said. Ours: one either side of 1e-3.
+# The six CNNs: "also tried two other rates", without naming them. Here: one either side of 1e-3.
 CNN_RATES = (1e-3, 1e-2, 1e-4)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much of everything.
+    """Extent of a reproduction: pictures, sizes, seeds and what is run.
 
     Attributes:
       name: "smoke", "small" or "full".
@@ -151,23 +151,23 @@ class Run:
         return self.recipe.steps * self.recipe.batch_size
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able; the folder of the data is left out, as it may move."""
+        """Returns all fields, JSON-able; without the folder of the data, as it may move."""
         data = dataclasses.asdict(self.data) | {"data_dir": None, "manual_dir": None}
         return dataclasses.asdict(self) | {"recipe": self.recipe.to_json(), "data": data}
 
 
 def seeded(name: str, seed: int) -> str:
-    """The name of a run with a seed; the first seed's is the plain name."""
+    """Names a run with a seed; the first seed's has the plain name."""
     return f"{name}-seed{seed}" if seed else name
 
 
 def changed(change: str) -> str:
-    """The name of the runs with a change."""
+    """Names the runs with a change."""
     return f"{BASE}-{change}"
 
 
 def developed(cnn: str, rate: float) -> str:
-    """The name of a CNN's run by its author's protocol."""
+    """Names a CNN's run by its author's protocol."""
     return f"{cnn}-development-rate{rate:g}"
 
 
@@ -175,7 +175,7 @@ def developed(cnn: str, rate: float) -> str:
 
 
 def scaled(recipe: Recipe, budget: Budget, images: int | None = None) -> Recipe:
-    """A recipe at a budget's size, batch, precision and number of pictures.
+    """Fits a recipe to a budget's size, batch, precision and number of pictures.
 
     Warm-up is at most a tenth of the steps. pix2pix's encoder gets as many levels as the side can
     be halved; all other networks stay as they are.
@@ -201,12 +201,12 @@ def _fitting(network: Any, size: int) -> Any:
 
 
 def is_fitted(recipe: Recipe) -> bool:
-    """Whether the network of a scaled recipe had to be made smaller than its recipe's."""
+    """Returns whether the network of a scaled recipe is smaller than its recipe's."""
     return recipe.name in RECIPES and recipe.network != RECIPES[recipe.name].network
 
 
 def _with(change: str) -> Recipe:
-    """The residual encoder of 2016, or the pixelwise model, with one change, in its name."""
+    """Returns the residual encoder of 2016, or the pixelwise model, with one change."""
     base = RECIPES[BASE]
     if change == PIXELWISE_ADAM:
         base = RECIPES[PIXELWISE]
@@ -224,18 +224,18 @@ def _with(change: str) -> Recipe:
 
 
 def systems(budget: Budget) -> tuple[str, ...]:
-    """The recipes that a budget compares, in the order of `RECIPES`."""
+    """Lists the recipes that a budget compares, in the order of `RECIPES`."""
     return budget.systems or tuple(RECIPES)
 
 
 def plan(budget: Budget, data: DataConfig) -> list[Run]:
-    """All runs of a budget, each once: the first seeds of everything first."""
+    """Lists all runs of a budget, each once: the first seeds of everything first."""
     runs = [*_systems(budget, data), *_changes(budget, data), *_cnns(budget, data)]
     return sorted(runs, key=lambda run: run.seed)
 
 
 def _systems(budget: Budget, data: DataConfig) -> Iterator[Run]:
-    """Every system once; of those that are compared seed by seed, all seeds."""
+    """Yields every system once; of those that are compared seed by seed, all seeds."""
     for name in systems(budget):
         recipe = scaled(RECIPES[name], budget)
         by_seed = name in (BASE, CODE, HYPERCOLUMN_CODE)
@@ -254,7 +254,7 @@ def _changes(budget: Budget, data: DataConfig) -> Iterator[Run]:
 
 
 def _cnns(budget: Budget, data: DataConfig) -> Iterator[Run]:
-    """The six CNNs as their author developed them: few photographs, several learning rates."""
+    """Yields the six CNNs by their author's protocol: few photographs, several learning rates."""
     few = dataclasses.replace(data, train_limit=budget.cnn_photographs)
     images = budget.cnn_photographs * budget.cnn_epochs
     batch = dataclasses.replace(budget, batch_size=budget.cnn_batch)

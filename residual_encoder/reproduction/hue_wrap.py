@@ -1,4 +1,4 @@
-"""Why the article left HSV: hue wraps, so that two reds lie as far apart as two colors can."""
+"""Shows why the article left HSV: hue wraps, so that two reds can lie farthest apart."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PATCH = 64  # pixels
 
 
 def _flat(hue: float) -> Tensor:
-    """A picture of one color of full saturation and value, [1, 8, 8, 3] in [0, 1]."""
+    """Makes a picture of one color of full saturation and value, [1, 8, 8, 3] in [0, 1]."""
     hsv = tf.constant([[hue % 1.0, 1.0, 1.0]])
     return tf.broadcast_to(tf.image.hsv_to_rgb(hsv), [1, 8, 8, 3])
 
 
 def step_loss(hue: float, space: ColorSpace) -> float:
-    """Mean squared chroma distance of two pictures whose hues lie half a code either side."""
+    """Computes the squared chroma distance of two pictures, their hues half a code either side."""
     below, above = _flat(hue - STEP / 2), _flat(hue + STEP / 2)
     truth = Truth(above, colorspace.value_gray(above), space.chroma(above))
     return float(losses.euclidean(truth, space.chroma(below)))
 
 
 def step_losses() -> dict[str, dict[str, float]]:
-    """By hue, by color space: the loss of one code of hue."""
+    """Computes the loss of one code of hue, by hue, by color space."""
     spaces = (colorspace.HSV, colorspace.YUV)
     return {
         name: {space.name: step_loss(hue, space) for space in spaces} for name, hue in HUES.items()
@@ -38,7 +38,7 @@ def step_losses() -> dict[str, dict[str, float]]:
 
 
 def table() -> Table:
-    """The same as a table."""
+    """Puts `step_losses` into a table."""
     head = ["a picture one code of hue off", "loss in HSV", "loss in YUV"]
     return [head] + [
         [name, f"{found['hsv']:.2e}", f"{found['yuv']:.2e}"]
@@ -47,7 +47,7 @@ def table() -> Table:
 
 
 def picture() -> np.ndarray:
-    """Red below the wrap, red above it, their mean in HSV, their mean in YUV. [H, W, 3] uint8."""
+    """Draws red below the wrap and above it, and their means in HSV and YUV. [H, W, 3] uint8."""
     below, above = _flat(-0.02), _flat(0.02)
     patches = [below, above]
     for space in (colorspace.HSV, colorspace.YUV):

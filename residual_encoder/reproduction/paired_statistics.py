@@ -1,4 +1,4 @@
-"""When a claim held: from intervals, from seeds, and from both."""
+"""Verdicts on claims from intervals and from seeds, and the paired differences they need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Interval = tuple[float, float, float]  # the figure, and the ends of its 95 % in
 
 
 def by_seeds(differences: Sequence[float]) -> str:
-    """A claim that a difference is above zero, judged by its sign with each seed."""
+    """Judges by its sign with each seed whether a difference is above zero."""
     if len(differences) < SEEDS or not np.isfinite(differences).all():
         return OPEN
     if min(differences) > 0:
@@ -27,7 +27,7 @@ def by_seeds(differences: Sequence[float]) -> str:
 
 
 def by_interval(difference: Interval) -> str:
-    """A claim that a difference is above zero, judged by its interval."""
+    """Judges by its interval whether a difference is above zero."""
     _, low, high = difference
     if not (math.isfinite(low) and math.isfinite(high)):
         return OPEN
@@ -35,7 +35,7 @@ def by_interval(difference: Interval) -> str:
 
 
 def all_of(verdicts: Iterable[str]) -> str:
-    """A claim of several parts: it held if all of them did, and did not if one of them did not."""
+    """Judges a claim of several parts: held if all were, and not held if one was not."""
     parts = list(verdicts)
     if FAILED in parts:
         return FAILED
@@ -46,13 +46,13 @@ def all_of(verdicts: Iterable[str]) -> str:
 
 
 def paired(
-    ours: np.ndarray, theirs: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]
+    system: np.ndarray, reference: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]
 ) -> Interval:
-    """A statistic of one system minus that of another on the same photographs.
+    """Subtracts a statistic of a reference from that of a system, on the same photographs.
 
     Args:
-      ours: [n] one number a photograph.
-      theirs: [n] on the same photographs.
+      system: [n] one number a photograph.
+      reference: [n] on the same photographs.
       statistic: Takes means over (resampled) photographs, of any shape.
 
     Returns:
@@ -61,16 +61,18 @@ def paired(
     Raises:
       ValueError: the two are not of as many photographs.
     """
-    if ours.shape != theirs.shape:
-        raise ValueError(f"two systems on {len(ours)} and {len(theirs)} photographs do not compare")
-    table = np.stack([ours, theirs], axis=-1)
+    if system.shape != reference.shape:
+        raise ValueError(
+            f"two systems on {len(system)} and {len(reference)} photographs do not compare"
+        )
+    table = np.stack([system, reference], axis=-1)
     drawn = statistic(metrics.resampled_means(table, seed=0))
     here = statistic(table.mean(axis=0))
     return _interval(here[0] - here[1], drawn[:, 0] - drawn[:, 1])
 
 
 def gap_difference(test: np.ndarray, train: np.ndarray) -> Interval:
-    """Mean of differences on test photographs minus that on training photographs. [n] and [m]."""
+    """Subtracts the mean on training photographs, [m], from that on test photographs, [n]."""
     drawn = [
         metrics.resampled_means(rows[:, None], seed)[:, 0]
         for seed, rows in enumerate((test, train))
@@ -83,22 +85,22 @@ def _interval(figure: float, drawn: np.ndarray) -> Interval:
     return float(figure), float(low), float(high)
 
 
-def psnr_difference(ours: np.ndarray, theirs: np.ndarray) -> Interval:
-    """Pooled PSNR in dB of one system over another, from their squared errors. [n] each."""
-    return paired(ours, theirs, metrics.psnr)
+def psnr_difference(system: np.ndarray, reference: np.ndarray) -> Interval:
+    """Subtracts the reference's pooled PSNR from the system's, dB; of squared errors, [n] each."""
+    return paired(system, reference, metrics.psnr)
 
 
-def rmse_difference(ours: np.ndarray, theirs: np.ndarray) -> Interval:
-    """Root mean square of one system over another's, from their squared errors. [n] each."""
-    return paired(ours, theirs, np.sqrt)
+def rmse_difference(system: np.ndarray, reference: np.ndarray) -> Interval:
+    """Subtracts the reference's root mean square from the system's; of squared errors, [n] each."""
+    return paired(system, reference, np.sqrt)
 
 
-def mean_difference(ours: np.ndarray, theirs: np.ndarray) -> Interval:
-    """Mean of one system over another's. [n] each."""
-    return paired(ours, theirs, lambda means: means)
+def mean_difference(system: np.ndarray, reference: np.ndarray) -> Interval:
+    """Subtracts the reference's mean from the system's. [n] each."""
+    return paired(system, reference, lambda means: means)
 
 
 def show(difference: Interval, digits: int = 2, unit: str = "") -> str:
-    """As text: 0.31 [0.12, 0.50] dB."""
+    """Formats a difference: 0.31 [0.12, 0.50] dB."""
     figure, low, high = (f"{value:.{digits}f}" for value in difference)
     return f"{figure} [{low}, {high}]{unit and ' ' + unit}"

@@ -1,4 +1,4 @@
-"""Numbers of each photograph by itself, so that systems can be compared pair by pair."""
+"""Measures each photograph by itself, so that systems can be compared pair by pair."""
 
 from __future__ import annotations
 
@@ -20,36 +20,40 @@ Rows = dict[str, list[float]]
 
 
 class NotFinite(ValueError):
-    """A network says numbers that are not finite."""
+    """A network predicts numbers that are not finite."""
 
 
 class Recorder(Colorizer):
-    """A colorizer that keeps what it said."""
+    """Colorizer that keeps its predictions.
+
+    Attributes:
+      predictions: Chroma [B, H, W, 2] float32 each, in the order of the calls.
+    """
 
     def __init__(self, model: Any) -> None:
         """Loads the network, see `Colorizer`."""
         super().__init__(model)
-        self.said: list[np.ndarray] = []  # [B, H, W, 2] float32 each, in the order asked
+        self.predictions: list[np.ndarray] = []
 
     def chroma(self, gray: Tensor) -> Tensor:
-        """As `Colorizer.chroma`.
+        """Predicts chroma as `Colorizer.chroma` does, and keeps it.
 
         Raises:
           NotFinite: training has broken the network.
         """
         chroma = super().chroma(gray)
         if not np.isfinite(chroma).all():
-            raise NotFinite(f"{self.recipe.name} says chroma that is not finite")
-        self.said.append(np.asarray(chroma))
+            raise NotFinite(f"{self.recipe.name} predicts chroma that is not finite")
+        self.predictions.append(np.asarray(chroma))
         return chroma
 
 
 def rows(pictures: Iterable[Tensor], chromas: Sequence[np.ndarray], recipe: Recipe) -> Rows:
-    """One number a photograph.
+    """Measures each photograph by itself.
 
     Args:
       pictures: Batches of truth, [B, H, W, 3] uint8.
-      chromas: What a network said of each batch, [B, H, W, 2] float32.
+      chromas: What a network predicted for each batch, [B, H, W, 2] float32.
       recipe: Its color space, gray and loss.
 
     Returns:
@@ -67,7 +71,7 @@ def rows(pictures: Iterable[Tensor], chromas: Sequence[np.ndarray], recipe: Reci
 
 
 def losses(pictures: Iterable[Tensor], colorizer: Colorizer) -> list[float]:
-    """The loss of a colorizer's recipe on each photograph by itself.
+    """Computes the loss of a colorizer's recipe on each photograph by itself.
 
     Args:
       pictures: Batches of truth, [B, H, W, 3] uint8.
@@ -84,7 +88,7 @@ def losses(pictures: Iterable[Tensor], colorizer: Colorizer) -> list[float]:
 
 
 def _distances(output: Tensor, rgb: Tensor, truth: Truth, recipe: Recipe) -> dict[str, Tensor]:
-    """[B] each, of [B, H, W, 3] uint8 pictures."""
+    """Computes distances of [B, H, W, 3] uint8 pictures, [B] each."""
     painted, real = (tf.cast(picture, tf.float32) / 255 for picture in (output, rgb))
     ab = (colorspace.rgb_to_lab(painted) - colorspace.rgb_to_lab(real))[..., 1:]
     grays = {"luma": colorspace.luma_gray(painted), "gray": GRAYS[recipe.gray](painted)}

@@ -43,12 +43,12 @@ BASELINES = {"gray": "gray", "oracle": "true chroma"}
 def write(
     folder: Path, data: DataConfig, budget: Budget, runs: Sequence[Run], evidence: Evidence
 ) -> None:
-    """Writes both, from what is finished.
+    """Writes both files, from what is finished.
 
     Args:
       folder: Where to; columns of the sheets are read from its `runs`.
       data: What was trained and measured on.
-      budget: How much of everything.
+      budget: Extent of the reproduction.
       runs: All that the budget has.
       evidence: What is finished.
     """
@@ -152,7 +152,7 @@ def _claim_section(finding: Finding, evidence: Evidence) -> Section:
 
 
 def _of(evidence: Evidence, name: str) -> list[Result]:
-    """The runs of a system with all seeds, those that broke left out."""
+    """Lists the runs of a system with all seeds, those that broke left out."""
     found = (r for r in evidence.results.values() if r.recipe["name"] == name and not r.failure)
     return sorted(found, key=lambda result: result.run["seed"])
 
@@ -202,7 +202,7 @@ HEADINGS = ["system", "parameters", "of them trained", "GFLOP", "images/s"]
 
 
 def _row(result: Result) -> dict[str, Any]:
-    """One system in report.json."""
+    """Returns one system's row in report.json."""
     means = {k: v for k, v in result.evaluation.items() if isinstance(v, dict) and "mean" in v}
     return {"name": result.name, **result.about, "failure": result.failure, **means}
 
@@ -242,7 +242,7 @@ def _cells(block: dict[str, Any]) -> list[str]:
 
 
 def _baseline_lines(sound: Sequence[Result]) -> Iterator[list[str]]:
-    """Gray and true chroma, for each way to take gray and chroma."""
+    """Yields rows of gray and true chroma, for each way to take gray and chroma."""
     ways = {(r.recipe["gray"], r.recipe["color_space"]): r for r in reversed(sound)}
     for (gray, space), result in ways.items():
         for key, name in BASELINES.items():
@@ -252,7 +252,7 @@ def _baseline_lines(sound: Sequence[Result]) -> Iterator[list[str]]:
 
 
 def _loss_curves(sound: Sequence[Result]) -> Iterator[Figure]:
-    """A chart for each loss; losses of different kinds do not compare."""
+    """Draws a chart for each loss; losses of different kinds do not compare."""
     groups: dict[str, dict[str, Any]] = {}
     for result in sound:
         against = " and a discriminator" if result.recipe.get("adversarial") else ""
@@ -273,7 +273,7 @@ SHEETS = {
 def _sheets(
     folder: Path, data: DataConfig, budget: Budget, compared: Sequence[Result]
 ) -> Iterator[Section]:
-    """Both sheets, also as files beside the report."""
+    """Yields both sheets, and writes them as files next to the report."""
     for name, pictures in comparison_sheets.sources(data, budget.photographs).items():
         places = {r.name: folder / "runs" / r.name / name for r in compared}
         painted = {k: image_io.read(place).rgb for k, place in places.items() if place.is_file()}

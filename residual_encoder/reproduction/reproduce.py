@@ -1,7 +1,7 @@
 """All experiments of a budget in order, and the report of what came of them.
 
-Finished runs are read, an interrupted one goes on, and the report is written from whatever is
-finished, so that the same command can be given until it says that all is done.
+Finished runs are read, an interrupted one is resumed, and the report is written from whatever is
+finished, so that the same command can be given until all runs are done.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from residual_encoder.reproduction.experiments import Budget, Run
 from residual_encoder.reproduction.results import Result
 from residual_encoder.reproduction.runner import Place
 from residual_encoder.reproduction.step_memory import StepMemory
-from residual_encoder.reproduction.time_estimate import Forecast, spoken
+from residual_encoder.reproduction.time_estimate import Forecast, as_clock
 from residual_encoder.utils import files
 
 
 @dataclass(frozen=True)
 class ReproduceConfig:
-    """What to reproduce, on what, and where to.
+    """Settings of `reproduce`.
 
     Attributes:
       data: Photographs.
-      workdir: Folder of everything; a used one is gone on with.
-      budget: How much of everything.
+      workdir: Folder of everything; a used one is resumed.
+      budget: Extent of the reproduction.
       vgg16_weights: "imagenet", "none" or the path of a VGG16 weight file.
     """
 
@@ -56,10 +56,10 @@ class ReproduceConfig:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What is there.
+    """Outcome of `reproduce`.
 
     Attributes:
-      page: report.html; report.json lies beside it.
+      page: report.html; report.json lies next to it.
       unfinished: Names of the runs that a signal kept from being done.
     """
 
@@ -96,7 +96,7 @@ def _leave_room_on_gpus() -> None:
 
 
 def _check_data(config: ReproduceConfig) -> None:
-    """Missing data is better known now than after the first measurement."""
+    """Checks for data: missing data is better known now than after the first measurement."""
     size = config.budget.evaluation_size
     for split in input_pipeline.SPLITS:
         input_pipeline.eval_batches(
@@ -104,7 +104,7 @@ def _check_data(config: ReproduceConfig) -> None:
         )
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
@@ -112,16 +112,16 @@ def _say(line: str) -> None:
 
 
 def _finished(runs: list[Run], place: Place) -> list[Result]:
-    """The results of all runs, or of those before a signal."""
+    """Returns the results of all runs, or of those before a signal."""
     done = [results.read(place.of(run), run.to_json()) for run in runs]
     found = [result for result in done if result]
     todo = [run for run, result in zip(runs, done, strict=True) if not result]
     if not todo:
         return found
     forecast = Forecast(todo)
-    _say(
+    _print_line(
         f"{len(runs)} runs, {len(found)} finished before. Expected for the other {len(todo)}: "
-        f"{spoken(forecast.left())}; the estimate gets better as they go."
+        f"{as_clock(forecast.left())}; the estimate gets better as they go."
     )
     for number, run in enumerate(todo, start=len(found) + 1):
         began = time.perf_counter()
@@ -132,8 +132,8 @@ def _finished(runs: list[Run], place: Place) -> list[Result]:
         taken = time.perf_counter() - began
         forecast.note(run.name, taken)
         failed = f", broke: {result.failure}" if result.failure else ""
-        left = f"{spoken(taken)}{failed}; {spoken(forecast.left())} left"
-        _say(f"[{number}/{len(runs)}] {run.name}: {left}")
+        left = f"{as_clock(taken)}{failed}; {as_clock(forecast.left())} left"
+        _print_line(f"[{number}/{len(runs)}] {run.name}: {left}")
     return found
 
 
@@ -141,11 +141,11 @@ def _finished(runs: list[Run], place: Place) -> list[Result]:
 
 
 def _memory(budget: Budget, path: Path) -> dict[str, list[StepMemory]]:
-    """Memory of one training step by network, measured once."""
+    """Measures the memory of one training step by network, once."""
     if not budget.memory_size:
         return {}
     if not path.is_file():
-        _say("Measuring the memory of a training step")
+        _print_line("Measuring the memory of a training step")
         found = {
             name: [_step(name, batch, budget.memory_size) for batch in batches]
             for name, batches in decisions.MEMORY_BATCHES.items()

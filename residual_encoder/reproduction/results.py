@@ -1,4 +1,4 @@
-"""What a finished run of `reproduce` left behind, written once and read by every claim."""
+"""Results of finished runs of `reproduce`, written once and read by every claim."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from residual_encoder.training.workdir import read_metrics
 from residual_encoder.utils import files
 
-RESULT = "result.json"  # there means: finished
+RESULT = "result.json"  # exists once a run is finished
 EVALUATION = "evaluation.json"
 
 
@@ -28,7 +28,7 @@ class Result:
       about: Of the network: `trainable` and `frozen` parameters, `forward` and `training` FLOP for
         one picture of 224 pixels; of the run: `images_per_second`, `seconds`, `device`.
       evaluation: What `evaluator.evaluate_model` gave; empty after a failure.
-      photographs: Numbers by name, one for each photograph, see `per_photograph.rows`.
+      photographs: Numbers by name, one for each photograph, see `per_image.rows`.
       training_loss: The loss on each training picture, of runs on few pictures; else empty.
       log: Rows of metrics.jsonl.
     """
@@ -52,16 +52,16 @@ class Result:
         return self.run["recipe"]
 
     def mean(self, metric: str) -> float:
-        """The mean of a metric of the evaluation."""
+        """Returns the mean of a metric of the evaluation."""
         return float(self.evaluation[metric]["mean"])
 
     def interval(self, metric: str) -> tuple[float, float]:
-        """The 95 % interval of a metric of the evaluation."""
+        """Returns the 95 % interval of a metric of the evaluation."""
         low, high = self.evaluation[metric]["ci95"]
         return float(low), float(high)
 
     def values(self, name: str) -> np.ndarray:
-        """One number a photograph. [n] float64."""
+        """Returns one number for each photograph. [n] float64."""
         return np.asarray(self.photographs[name], np.float64)
 
 
@@ -79,7 +79,7 @@ def write(place: Path, result: Result) -> None:
 
 
 def read(place: Path, run: dict[str, Any]) -> Result | None:
-    """The result in a run's folder, or None where the run is not finished.
+    """Reads the result in a run's folder, or returns None where the run is not finished.
 
     Args:
       place: The folder.

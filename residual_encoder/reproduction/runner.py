@@ -34,11 +34,11 @@ UNTIMED_ROWS = 1  # the first row lies right after the compiled step
 
 @dataclass(frozen=True)
 class Place:
-    """Where runs go, and what they share.
+    """Folder of the runs, and what they share.
 
     Attributes:
       folder: Of all runs.
-      budget: How much of everything.
+      budget: Extent of the reproduction.
       vgg16_weights: "imagenet", "none" or a file.
     """
 
@@ -47,17 +47,17 @@ class Place:
     vgg16_weights: str = "imagenet"
 
     def of(self, run: Run) -> Path:
-        """The folder of a run."""
+        """Returns the folder of a run."""
         return self.folder / run.name
 
 
 def finish(run: Run, place: Place) -> Result | None:
-    """The result of a run, from its folder or by training and measuring it.
+    """Returns the result of a run, from its folder or by training and measuring it.
 
     A run whose training or network is broken by numbers that are not finite is a result, too.
 
     Returns:
-      The result; None where a signal stopped the training, which goes on when it is called again.
+      The result; None where a signal stopped the training, which a later call resumes.
 
     Raises:
       ValueError: the folder holds another run.
@@ -94,7 +94,7 @@ def _training(run: Run, place: Place) -> TrainConfig:
 
 
 def _forget(folder: Path) -> None:
-    """Frees memory, and the disk of what only a run that goes on would need."""
+    """Frees memory, and the disk of what only an unfinished run needs."""
     keras.backend.clear_session()
     gc.collect()
     for checkpoint in (folder / "checkpoints").glob("step-*.h5"):
@@ -105,7 +105,7 @@ def _forget(folder: Path) -> None:
 
 
 def _measured(run: Run, place: Place) -> Result:
-    """Everything that the claims need of a trained run; the weights are those of the last step."""
+    """Measures everything that the claims need of a trained run, with its last step's weights."""
     folder, budget = place.of(run), place.budget
     colorizer = Recorder(_last_weights(run, folder))
     evaluation = evaluate_model(
@@ -115,7 +115,7 @@ def _measured(run: Run, place: Place) -> Result:
         colorizer,
     )
     truth = _pictures(run.data, budget, "val", budget.photographs)
-    photographs = per_image.rows(truth, colorizer.said, run.recipe)
+    photographs = per_image.rows(truth, colorizer.predictions, run.recipe)
     training_loss = []
     if run.data.train_limit:
         seen = _pictures(run.data, budget, "train", run.data.train_limit)
@@ -127,7 +127,7 @@ def _measured(run: Run, place: Place) -> Result:
 
 
 def _pictures(data: DataConfig, budget: Budget, split: str, limit: int) -> list[np.ndarray]:
-    """Batches of center squares, [B, S, S, 3] uint8."""
+    """Reads batches of center squares, [B, S, S, 3] uint8."""
     batches = input_pipeline.eval_batches(
         data, batch_size=BATCH, image_size=budget.evaluation_size, limit=limit, split=split
     )
@@ -135,7 +135,7 @@ def _pictures(data: DataConfig, budget: Budget, split: str, limit: int) -> list[
 
 
 def _last_weights(run: Run, folder: Path) -> Path:
-    """The weights of the last step; training keeps those of the best evaluation, if it has any.
+    """Returns the last step's weights; training keeps those of the best evaluation, if any.
 
     One that is chosen by the photographs it is measured on would be compared with others that are
     not.
@@ -151,7 +151,7 @@ def _last_weights(run: Run, folder: Path) -> Path:
 
 
 def _about(run: Run, folder: Path) -> dict[str, Any]:
-    """Size, arithmetic and speed of a run."""
+    """Collects size, arithmetic and speed of a run."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     model = models.build(run.recipe.network, train_trunk=run.recipe.train_trunk)
     operations = flops.count(model, COUNTED_SIZE)

@@ -1,4 +1,4 @@
-"""How much memory one training step takes, measured in a process of its own.
+"""Measures how much memory one training step takes, in a process of its own.
 
 On a GPU the process gets a logical device of the memory asked for, and the step fits or does not.
 On a CPU the step's share of the process's peak is taken (Linux only).
@@ -58,7 +58,7 @@ def step_memory(recipe: Recipe, batch_size: int, image_size: int, limit: int) ->
       limit: MiB that it may take.
 
     Raises:
-      OSError: the system does not say what memory a process takes.
+      OSError: the system does not report what memory a process takes.
       concurrent.futures.process.BrokenProcessPool: the process was killed, for memory as a rule.
     """
     fresh = multiprocessing.get_context("spawn")
@@ -81,7 +81,7 @@ def _measure(recipe: Recipe, batch_size: int, image_size: int, limit: int) -> St
 
 
 def _step(recipe: Recipe) -> tuple[Callable[[Tensor], Any], float]:
-    """A traced step that takes any size, and MiB of its variables."""
+    """Makes a traced step that takes any size, and counts MiB of its variables."""
     import tensorflow as tf
 
     from residual_encoder import models
@@ -98,7 +98,7 @@ def _step(recipe: Recipe) -> tuple[Callable[[Tensor], Any], float]:
 
 
 def _pictures(batch_size: int, image_size: int) -> Tensor:
-    """Noise, [B, S, S, 3] uint8."""
+    """Makes noise, [B, S, S, 3] uint8."""
     import tensorflow as tf
 
     shape = [batch_size, image_size, image_size, 3]
@@ -136,7 +136,7 @@ def _forget_peak() -> None:
 
 
 def _resident(field: str) -> float:
-    """A line of /proc/self/status in MiB."""
+    """Reads a line of /proc/self/status, in MiB."""
     found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     if found is None:
         raise OSError(f"/proc/self/status has no {field}; memory can be measured on Linux only.")

@@ -1,4 +1,4 @@
-"""How long runs will take, before and while they run."""
+"""Estimates how long runs will take, before and while they run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROBE_SHARE = 0.5  # of a lone convolution's speed is what whole networks come t
 
 
 class Forecast:
-    """Expected seconds of runs, corrected by those that are done.
+    """Forecast of the seconds of runs, corrected by those that are done.
 
     Args:
       runs: All that is to be done.
@@ -42,23 +42,23 @@ class Forecast:
         return SETUP_SECONDS + run.images * picture
 
     def note(self, name: str, seconds: float) -> None:
-        """A run that is done, and what it took."""
+        """Notes what a finished run took."""
         self._done[name] = seconds
 
     def left(self) -> float:
-        """Seconds that the other runs will take, by the pace so far."""
+        """Estimates the seconds that the other runs will take, by the pace so far."""
         expected = sum(self.expected[name] for name in self._done)
         pace = sum(self._done.values()) / expected if expected else 1.0
         return pace * sum(s for name, s in self.expected.items() if name not in self._done)
 
 
-def spoken(seconds: float) -> str:
-    """As a clock shows it: 1:02:03."""
+def as_clock(seconds: float) -> str:
+    """Formats seconds as a clock does: 1:02:03."""
     return str(datetime.timedelta(seconds=round(seconds)))
 
 
 def _convolution_rate(seconds: float = 0.5) -> float:
-    """Floating-point operations a second of a 3x3 convolution, the least one may expect."""
+    """Measures floating-point operations a second of a 3x3 convolution."""
     x, kernel = tf.ones([4, 64, 64, 64]), tf.ones([3, 3, 64, 64])
     convolve = tf.function(lambda: tf.reduce_sum(tf.nn.conv2d(x, kernel, 1, "SAME")))
     float(convolve())

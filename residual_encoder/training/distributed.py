@@ -81,7 +81,7 @@ def _wanted(fault: str) -> str:
 
 
 def _fault(config: Any) -> str | None:
-    """What is wrong with the JSON of TF_CONFIG, if anything is."""
+    """Returns what is wrong with the JSON of TF_CONFIG, if anything is."""
     cluster = config.get("cluster") if isinstance(config, dict) else None
     task = config.get("task") if isinstance(config, dict) else None
     if not isinstance(cluster, dict) or not isinstance(task, dict) or not cluster:

@@ -19,7 +19,7 @@ from residual_encoder.utils.typing import Tensor
 
 
 class Learner(NamedTuple):
-    """What a run trains.
+    """Network, optimizer and step of a run.
 
     Attributes:
       model: gray -> chroma, which is kept in the end.

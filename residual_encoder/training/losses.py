@@ -20,18 +20,18 @@ from residual_encoder.utils.typing import Tensor
 FWHM = 3.0
 # The article: "a 3 pixel gaussian kernel" and "a 5 pixel gaussian kernel".
 BLUR_SIZES = (3, 5)
-# Ours: half an 8-bit step, below which a distance counts as squared, so that its slope is smooth.
+# Half an 8-bit step, below which a distance counts as squared, so that its slope is smooth.
 TINY = 0.5 / 255
 
 
 def gaussian(size: int) -> np.ndarray:
-    """One axis of the author's Gaussian, not normalized; the kernel is its outer square. [size]."""
+    """Returns one axis of the author's Gaussian, not normalized. [size]."""
     r = np.arange(size) - size // 2
     return np.exp(-4 * math.log(2) * r**2 / FWHM**2)
 
 
 def _filter(x: Tensor, weights: np.ndarray, axis: int) -> Tensor:
-    """Weighted sum of shifted slices along an axis that was padded by len(weights) - 1."""
+    """Adds up weighted, shifted slices along an axis that was padded by len(weights) - 1."""
     length = tf.shape(x)[axis] - (len(weights) - 1)
     slices = []
     for offset, weight in enumerate(weights):
@@ -48,7 +48,7 @@ def _blur(x: Tensor, weights: np.ndarray, mode: str) -> Tensor:
 
 
 def blur(x: Tensor, size: int) -> Tensor:
-    """Gaussian blur, each channel on its own, normalized; borders mirrored, so a constant stays.
+    """Blurs each channel by a normalized Gaussian; borders are mirrored, so a constant stays.
 
     Args:
       x: [B, H, W, C] float32, H and W at least size // 2.
@@ -59,17 +59,17 @@ def blur(x: Tensor, size: int) -> Tensor:
 
 
 def script_blur(x: Tensor, size: int) -> Tensor:
-    """The script's blur: kernel not normalized (sums 6.0996 and 9.3208), zero padding."""
+    """Blurs as the script does: kernel not normalized (sums 6.0996 and 9.3208), zero padding."""
     return _blur(x, gaussian(size), "CONSTANT")
 
 
 def euclidean(truth: Truth, chroma: Tensor) -> Tensor:
-    """Mean squared distance in chroma: the article's starting point, without blur."""
+    """Computes the mean squared distance in chroma: the article's starting point, without blur."""
     return tf.reduce_mean(tf.square(chroma - truth.chroma))
 
 
 def blurred_euclidean(truth: Truth, chroma: Tensor) -> Tensor:
-    """The article's loss: the average of three squared distances in chroma.
+    """Computes the article's loss: the average of three squared distances in chroma.
 
     Between the pictures, between them blurred by a 3-pixel and by a 5-pixel Gaussian. The blur is
     linear, so the difference is blurred once instead of both pictures.
@@ -80,7 +80,7 @@ def blurred_euclidean(truth: Truth, chroma: Tensor) -> Tensor:
 
 
 def blurred_distance(truth: Truth, chroma: Tensor) -> Tensor:
-    """`blurred_euclidean` with distances as they are, not squared: the article read to the letter.
+    """Computes `blurred_euclidean` of distances that are not squared: the article to the letter.
 
     The best answer is then a median instead of a mean: less brown where any color may be. The
     lengths are those of the two chroma channels together, [B, H, W].
@@ -92,13 +92,13 @@ def blurred_distance(truth: Truth, chroma: Tensor) -> Tensor:
 
 
 def rgb_euclidean(truth: Truth, chroma: Tensor) -> Tensor:
-    """Mean squared distance in RGB after merging in YUV: where the article began."""
+    """Computes the mean squared distance in RGB after merging in YUV: where the article began."""
     rgb = colorspace.YUV.merge(truth.gray, chroma)
     return tf.reduce_mean(tf.square(rgb - truth.rgb))
 
 
 def tinyclouds_code(truth: Truth, chroma: Tensor) -> Tensor:
-    """The author's script, term by term, on YUV recipes.
+    """Computes the loss of the author's script, term by term, on YUV recipes.
 
     Mean absolute distance in UV; for the second and third term the RGB pictures (the prediction
     clipped to [0, 1]) are blurred with kernels that are not normalized, then converted to UV, which
@@ -113,21 +113,21 @@ def tinyclouds_code(truth: Truth, chroma: Tensor) -> Tensor:
 
 
 def lab_mse(truth: Truth, chroma: Tensor) -> Tensor:
-    """Mean squared distance in a and b, in their own units, on Lab recipes: chroma is ab / 256."""
+    """Computes the mean squared distance in a and b, in their own units (chroma is ab / 256)."""
     return colorspace.AB_SCALE**2 * euclidean(truth, chroma)
 
 
 def tanh_l1(truth: Truth, chroma: Tensor) -> Tensor:
-    """Mean absolute distance in chroma, in the units of pix2pix's tanh: from -1 to 1."""
+    """Computes the mean absolute distance in chroma, in units of pix2pix's tanh: from -1 to 1."""
     return 2 * tf.reduce_mean(tf.abs(chroma - truth.chroma))
 
 
 def ab_classes(
     truth: Truth, logits: Tensor, rebalancing: float = ab_quantization.REBALANCING
 ) -> Tensor:
-    """Rebalanced cross-entropy over classes of ab (Zhang et al. 2016), for networks of classes.
+    """Computes rebalanced cross-entropy over classes of ab (Zhang et al. 2016).
 
-    It takes logits [B, H / 4, W / 4, Q] instead of chroma; on Lab recipes.
+    For networks of classes on Lab recipes: it takes logits [B, H / 4, W / 4, Q] instead of chroma.
     """
     return ab_quantization.cross_entropy(
         ab_quantization.pooled_ab(truth.chroma), logits, rebalancing

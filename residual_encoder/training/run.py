@@ -1,4 +1,4 @@
-"""What a training run is given, what it has in hand, and what it returns."""
+"""A training run: its settings, its state between two steps, and its result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from residual_encoder.utils.typing import Tensor
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run.
+    """Settings of a training run.
 
     Attributes:
       recipe: What to train, flags applied.
@@ -79,7 +79,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended.
+    """Outcome of a training run.
 
     Attributes:
       step: Steps done.
@@ -103,7 +103,7 @@ class TrainingRun:
 
     Attributes:
       config: What was asked for.
-      workers: Who trains together.
+      workers: The group of workers that share the batches.
       learner: Network, optimizer and step.
       meter: Losses and time since the last log row, and seconds of training over all processes.
       step: Steps done.

@@ -230,7 +230,7 @@ def _batches(run: TrainingRun, stats: RecordStats) -> Iterator[TrainBatch]:
 
 
 def _loop(run: TrainingRun, stopped: Callable[[], bool]) -> None:
-    """Steps, log rows, checkpoints and evaluations, until the last step or a signal."""
+    """Trains, logs, saves and evaluates, until the last step or a signal."""
     stats = RecordStats()
     batches = _batches(run, stats)
     run.meter.start()

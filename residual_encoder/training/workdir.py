@@ -1,4 +1,4 @@
-"""What training leaves behind: config.json, metrics.jsonl, TensorBoard logs and sample strips."""
+"""The folder of a training run: config.json, metrics.jsonl, TensorBoard logs and strips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOCK = ".lock"
 
 
 class Workdir:
-    """A training run's folder.
+    """Folder of a training run.
 
     Args:
       path: The folder; made if need be.
@@ -45,7 +45,7 @@ class Workdir:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Inside, no other process may use the folder; what a killed one left half-written goes.
+        """Keeps all other processes out of the folder; removes what a killed one left half-written.
 
         The kernel opens the lock again when the process ends, however it does.
 
@@ -71,11 +71,11 @@ class Workdir:
         fixed: tuple[str, ...],
         up_to_date: Callable[[dict[str, Any]], dict[str, Any]],
     ) -> None:
-        """Writes config.json, or checks that the one there says the same.
+        """Writes config.json, or checks that the one there has the same values.
 
         Args:
           config: JSON-able.
-          fixed: Keys that must say the same; none in a folder that holds no training yet.
+          fixed: Keys that must be the same; none in a folder that holds no training yet.
           up_to_date: What an earlier version wrote -> what this one would have written.
 
         Raises:
@@ -112,7 +112,7 @@ class Workdir:
 
 
 def _take(lock: IO[str], folder: Path) -> None:
-    """Locks an open file and writes into it who did."""
+    """Locks an open file and writes this process into it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -127,12 +127,12 @@ def _take(lock: IO[str], folder: Path) -> None:
 
 
 def _as_read(config: dict[str, Any]) -> dict[str, Any]:
-    """What reading it back gives: JSON knows no tuples."""
+    """Converts to what reading it back gives: JSON has no tuples."""
     return json.loads(json.dumps(config))
 
 
 def differences(key: str, before: Any, now: Any) -> list[str]:
-    """What a value, or the values of a dictionary, were and are now: a line each, by key."""
+    """Lists what a value, or the values of a dictionary, were and are now: a line each, by key."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = sorted(before.keys() | now.keys())
         return [
@@ -144,7 +144,7 @@ def differences(key: str, before: Any, now: Any) -> list[str]:
 
 
 def _numbers(row: dict[str, Any]) -> list[tuple[str, float]]:
-    """The numbers of a row by name, one by one where it holds several; of metrics the means."""
+    """Lists the numbers of a row by name; of metrics the means."""
     numbers = []
     for name, value in row.items():
         if name == "eval":
@@ -158,7 +158,7 @@ def _numbers(row: dict[str, Any]) -> list[tuple[str, float]]:
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl, without a last line that a kill cut short."""
+    """Reads the rows of metrics.jsonl, without a last line that a kill cut short."""
     path = Path(workdir) / METRICS
     if not path.exists():
         return []

@@ -80,5 +80,5 @@ def _join(parts: tuple[int, Iterable[str]], settings: dict[str, Any]) -> None:
     """Writes the manifest."""
     shards = _shards()
     config = shards.ShardsConfig(**settings)
-    done = shards.together(config, [shards.from_json(config, part) for part in parts[1]])
+    done = shards.merged(config, [shards.from_json(config, part) for part in parts[1]])
     files.write_text(done.manifest, shards.to_json(config, done))
