@@ -143,6 +143,14 @@ def test_readme_shows_a_result_first():
     assert any(re.search(r"!\[.*\]\((?!https?:)", line) for line in lines[:20])
 
 
+def test_versions_agree():
+    pinned = re.search(r"^ruff==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert f"rev: v{pinned[1]}\n" in hooks
+    assert f"\nversion: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"version-{PROJECT['version']}-" in (ROOT / "README.md").read_text()
+
+
 @each_page
 def test_links_resolve(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
