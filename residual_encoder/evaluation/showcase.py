@@ -1,15 +1,16 @@
-"""Pictures that may be shown anywhere: scikit-image's photographs, and rendered scenes."""
+"""Pictures that may be shown anywhere: free photographs, and rendered scenes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from residual_encoder.data import scenes
 from residual_encoder.evaluation import html_report
-from residual_encoder.imaging import colorspace
+from residual_encoder.imaging import colorspace, image_io
 from residual_encoder.inference.colorizer import Colorizer
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in color, bundled with scikit-image
@@ -17,6 +18,10 @@ SCENES = 6
 SCENE_SEED = 2  # training and validation scenes have other seeds
 SCENE_SIZE = 192  # pixels a side
 HEIGHT = 160  # of a strip on a sheet, pixels
+CELL = 220  # side of a photograph in the gallery, pixels
+SEAM = 8  # pixels between the photographs of the gallery, and around them
+LABELS = 42  # pixels of the gallery's left and lower margins, which hold the labels
+BACKGROUND = 104  # neutral gray: readable on a light and on a dark page, and it tints no color
 
 
 def rendered() -> Iterator[tuple[str, np.ndarray]]:
@@ -33,8 +38,39 @@ def photographs() -> Iterator[tuple[str, np.ndarray]]:
         yield name, getattr(data, name)()
 
 
+def gallery_photographs() -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the README's names and photographs, uint8 [H, W, 3]; `camera` is gray, [H, W].
+
+    They come with scikit-image (no copyright), matplotlib (public domain) and scikit-learn
+    (CC BY 2.0, Daniel Buechele and vultilion).
+
+    Raises:
+      ValueError: scikit-learn, which only this needs, is not installed.
+    """
+    try:
+        from sklearn.datasets import load_sample_image
+    except ImportError as error:
+        raise ValueError(
+            "two of the gallery's photographs come with scikit-learn, which is not installed. "
+            'Run: pip install ".[dev]"'
+        ) from error
+    from matplotlib import cbook
+    from skimage import data
+
+    yield from photographs()
+    yield "china", load_sample_image("china.jpg")
+    yield "flower", load_sample_image("flower.jpg")
+    yield (
+        "grace_hopper",
+        image_io.read(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).pixels,
+    )
+    yield "camera", data.camera()
+
+
 def luma_u8(rgb_u8: np.ndarray) -> np.ndarray:
-    """The gray picture that is given to color. uint8 [H, W, 3] -> uint8 [H, W]."""
+    """Returns a photograph's luma: uint8 [H, W, 3], or [H, W] as it is -> uint8 [H, W]."""
+    if rgb_u8.ndim == 2:
+        return rgb_u8
     luma = colorspace.luma_gray(rgb_u8 / np.float32(255)).numpy()[..., 0]
     return np.rint(luma * 255).astype(np.uint8)
 
@@ -56,3 +92,64 @@ def _strip(colorizer: Colorizer, truth: np.ndarray) -> np.ndarray:
     width = round(strip.shape[1] * HEIGHT / strip.shape[0])
     small = tf.image.resize(strip, [HEIGHT, width], antialias=True)
     return np.rint(small).astype(np.uint8)
+
+
+def gallery(
+    colorize: Callable[[np.ndarray], np.ndarray], pictures: Iterable[tuple[str, np.ndarray]]
+) -> np.ndarray:
+    """Draws photographs in gray, one row, and below each the same photograph colored.
+
+    Args:
+      colorize: uint8 [H, W] -> uint8 [H, W, 3].
+      pictures: Names and photographs, uint8 [H, W] or [H, W, 3].
+
+    Returns:
+      uint8 [H, W, 3]: center squares of `CELL` pixels with their names below.
+
+    Raises:
+      ValueError: there is no picture.
+    """
+    named = [(name, luma_u8(picture)) for name, picture in pictures]
+    if not named:
+        raise ValueError("a gallery takes at least one picture. Received none.")
+    step = CELL + SEAM
+    size = 2 * step + SEAM + LABELS, len(named) * step + SEAM + LABELS
+    canvas = np.full((*size, 3), BACKGROUND, np.uint8)
+    for index, (_, gray) in enumerate(named):
+        left = LABELS + SEAM + index * step
+        for row, picture in enumerate((gray[..., None], colorize(gray))):
+            top = SEAM + row * step
+            canvas[top : top + CELL, left : left + CELL] = _cell(picture)
+    names = [name.replace("_", " ") for name, _ in named]
+    return _labeled(canvas, names, ("gray", "colored"))
+
+
+def _cell(picture: np.ndarray) -> np.ndarray:
+    """Cuts out the center square and shrinks it: uint8 [H, W, C] -> uint8 [CELL, CELL, C]."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = picture[top : top + side, left : left + side]
+    small = tf.image.resize(square, [CELL, CELL], antialias=True)
+    return np.rint(np.clip(small, 0, 255)).astype(np.uint8)
+
+
+def _labeled(canvas: np.ndarray, names: list[str], rows: tuple[str, ...]) -> np.ndarray:
+    """Writes names below the columns and labels left of the rows; uint8 [H, W, 3]."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    (height, width), dpi, step = canvas.shape[:2], 100, CELL + SEAM
+    inches = (width + 0.1) / dpi, (height + 0.1) / dpi  # rounded down to whole pixels
+    figure = Figure(figsize=inches, dpi=dpi)
+    figure.figimage(canvas)
+    style: dict[str, Any] = {"color": "white", "fontsize": 18, "ha": "center", "va": "center"}
+    for index, name in enumerate(names):
+        across = LABELS + SEAM + index * step + CELL / 2
+        figure.text(across / width, LABELS / 2 / height, name, **style)
+    for index, row in enumerate(rows):
+        down = SEAM + index * step + CELL / 2
+        figure.text(LABELS / 2 / width, 1 - down / height, row, rotation=90, **style)
+    agg = FigureCanvasAgg(figure)
+    agg.draw()
+    return np.asarray(agg.buffer_rgba())[..., :3].copy()
