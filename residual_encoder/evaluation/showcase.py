@@ -1,6 +1,9 @@
-"""The sheet of sample images, colored: gray | output | truth."""
+"""Sheets of the sample images: gray | output | truth, and a gallery of gray above colored."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +13,10 @@ from residual_encoder.evaluation import html_report
 from residual_encoder.inference.colorizer import Colorizer
 
 HEIGHT = 160  # of a strip on a sheet, pixels
+CELL = 220  # side of a photograph in the gallery, pixels
+SEAM = 8  # pixels between the photographs of the gallery, and around them
+LABELS = 42  # pixels of the gallery's left and lower margins, which hold the labels
+BACKGROUND = 104  # neutral gray: readable on a light and on a dark page, and it tints no color
 
 
 def sheet(colorizer: Colorizer) -> np.ndarray:
@@ -29,3 +36,64 @@ def _strip(colorizer: Colorizer, truth: np.ndarray) -> np.ndarray:
     width = round(strip.shape[1] * HEIGHT / strip.shape[0])
     small = tf.image.resize(strip, [HEIGHT, width], antialias=True)
     return np.rint(small).astype(np.uint8)
+
+
+def gallery(
+    colorize: Callable[[np.ndarray], np.ndarray], pictures: Iterable[tuple[str, np.ndarray]]
+) -> np.ndarray:
+    """Draws photographs in gray, one row, and below each the same photograph colored.
+
+    Args:
+      colorize: uint8 [H, W] -> uint8 [H, W, 3].
+      pictures: Names and photographs, uint8 [H, W] or [H, W, 3].
+
+    Returns:
+      uint8 [H, W, 3]: center squares of `CELL` pixels with their names below.
+
+    Raises:
+      ValueError: there is no picture.
+    """
+    named = [(name, luma_u8(picture)) for name, picture in pictures]
+    if not named:
+        raise ValueError("a gallery takes at least one picture. Received none.")
+    step = CELL + SEAM
+    size = 2 * step + SEAM + LABELS, len(named) * step + SEAM + LABELS
+    canvas = np.full((*size, 3), BACKGROUND, np.uint8)
+    for index, (_, gray) in enumerate(named):
+        left = LABELS + SEAM + index * step
+        for row, picture in enumerate((gray[..., None], colorize(gray))):
+            top = SEAM + row * step
+            canvas[top : top + CELL, left : left + CELL] = _cell(picture)
+    names = [name.replace("_", " ") for name, _ in named]
+    return _labeled(canvas, names, ("gray", "colored"))
+
+
+def _cell(picture: np.ndarray) -> np.ndarray:
+    """Cuts out the center square and shrinks it: uint8 [H, W, C] -> uint8 [CELL, CELL, C]."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = picture[top : top + side, left : left + side]
+    small = tf.image.resize(square, [CELL, CELL], antialias=True)
+    return np.rint(np.clip(small, 0, 255)).astype(np.uint8)
+
+
+def _labeled(canvas: np.ndarray, names: list[str], rows: tuple[str, ...]) -> np.ndarray:
+    """Writes names below the columns and labels left of the rows; uint8 [H, W, 3]."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    (height, width), dpi, step = canvas.shape[:2], 100, CELL + SEAM
+    inches = (width + 0.1) / dpi, (height + 0.1) / dpi  # rounded down to whole pixels
+    figure = Figure(figsize=inches, dpi=dpi)
+    figure.figimage(canvas)
+    style: dict[str, Any] = {"color": "white", "fontsize": 18, "ha": "center", "va": "center"}
+    for index, name in enumerate(names):
+        across = LABELS + SEAM + index * step + CELL / 2
+        figure.text(across / width, LABELS / 2 / height, name, **style)
+    for index, row in enumerate(rows):
+        down = SEAM + index * step + CELL / 2
+        figure.text(LABELS / 2 / width, 1 - down / height, row, rotation=90, **style)
+    agg = FigureCanvasAgg(figure)
+    agg.draw()
+    return np.asarray(agg.buffer_rgba())[..., :3].copy()
