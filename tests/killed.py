@@ -24,7 +24,7 @@ from typing import Any
 
 import conftest  # noqa: F401  finds the package
 
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES
 from residual_encoder.training import snapshots, trainer

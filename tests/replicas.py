@@ -9,7 +9,7 @@ import sys
 import conftest  # noqa: F401  finds the package
 import tensorflow as tf
 
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.recipes import RECIPES, Adversarial
 from residual_encoder.training.run import TrainConfig
 from residual_encoder.training.trainer import train

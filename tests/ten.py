@@ -17,7 +17,8 @@ import numpy as np
 from skimage.color import lab2lch, rgb2lab
 
 from residual_encoder.data import input_pipeline, sample_images
-from residual_encoder.data.input_pipeline import DataConfig, RecordStats
+from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.input_pipeline import RecordStats
 from residual_encoder.evaluation import html_report
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer

@@ -13,7 +13,8 @@ import tensorflow as tf
 from PIL import Image
 from test_datasets import example, jpeg_of, write_shard
 
-from residual_encoder.data.input_pipeline import DataConfig, RecordStats, eval_batches
+from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.input_pipeline import RecordStats, eval_batches
 from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
 

@@ -10,7 +10,7 @@ from conftest import ROOT, SMALL
 
 from residual_encoder.apps import benchmark
 from residual_encoder.apps.benchmark import BenchmarkConfig
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.models.factory import CnnConfig
 from residual_encoder.training.learner_factory import make_learner
 

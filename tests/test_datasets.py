@@ -1,18 +1,21 @@
 """Reading: the same batches on every run, resumed anywhere, with broken records left out."""
 
 import logging
+import subprocess
+import sys
 import time
 from collections import Counter
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import ROOT
 
-from residual_encoder.data import image_folder, preprocessing
+from residual_encoder.data import configs, image_folder, preprocessing, sources
 from residual_encoder.data.augmentation import Augment
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import (
     Cursor,
-    DataConfig,
     RecordStats,
     WorkerShare,
     eval_batches,
@@ -493,3 +496,12 @@ def test_real_photographs_are_whole_and_come_quickly(shared):
     assert (stats.bad, stats.gray) == (0, 0)
     val = list(eval_batches(config, batch_size=64, image_size=96))
     assert sum(len(batch.name) for batch in val) == 500
+
+
+def test_every_kind_has_a_source():
+    assert set(sources.SOURCES) == set(configs.KINDS)
+
+
+def test_kinds_are_known_without_tensorflow():
+    code = "import residual_encoder.data.configs, sys; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from residual_encoder import models
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import evaluator
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.models import weights as weights_files

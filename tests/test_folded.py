@@ -79,9 +79,10 @@ def test_shipped_weights_in_bfloat16(shared):
 
 def _photographs(shared):
     from residual_encoder.data import input_pipeline
+    from residual_encoder.data.configs import DataConfig
     from residual_encoder.imaging import colorspace
 
-    data = input_pipeline.DataConfig("tfrecord", data_dir=str(shared / "data"))
+    data = DataConfig("tfrecord", data_dir=str(shared / "data"))
     for batch in input_pipeline.eval_batches(data, batch_size=4, image_size=96, limit=4):
         yield colorspace.luma_gray(tf.cast(batch.rgb, tf.float32) / 255)
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from conftest import ROOT
 
 from residual_encoder.data import input_pipeline, scenes
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import metrics
 from residual_encoder.export import litert
 from residual_encoder.export.litert import LitertConfig

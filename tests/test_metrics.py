@@ -347,7 +347,8 @@ def test_what_is_wrong_is_said():
 @pytest.mark.slow
 def test_gray_on_imagenet_is_the_published_number():
     """Gray scores 89.1 on ctest10k (Zhang et al. 2016, Table 1); 500 photographs: 89.67 +- 0.6."""
-    from residual_encoder.data.input_pipeline import DataConfig, eval_batches
+    from residual_encoder.data.configs import DataConfig
+    from residual_encoder.data.input_pipeline import eval_batches
 
     if not (SHARED / "data" / "val-00000-of-00002").exists():
         pytest.skip(f"no ImageNet shards in {SHARED / 'data'}")

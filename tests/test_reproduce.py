@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.recipes import RECIPES

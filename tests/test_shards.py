@@ -14,7 +14,8 @@ from conftest import ROOT
 from PIL import Image
 
 from residual_encoder.apps.archive import beam_shards
-from residual_encoder.data.input_pipeline import DataConfig, eval_batches
+from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.input_pipeline import eval_batches
 from residual_encoder.data.tfrecord_writer import ShardsConfig, make_shards
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from test_training import SCENES, small_square
 
 from residual_encoder.data import input_pipeline, sample_images
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.export.saved_model import export_saved_model
 from residual_encoder.imaging import ab_quantization, colorspace, image_io
 from residual_encoder.inference.colorizer import Colorizer

@@ -15,7 +15,7 @@ from conftest import ROOT, SMALL
 
 from residual_encoder import models
 from residual_encoder.data import sample_images
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.imaging import colorspace
 from residual_encoder.models import weights

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder.data.input_pipeline import DataConfig, eval_batches
+from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.input_pipeline import eval_batches
 from residual_encoder.imaging import colorspace
 from residual_encoder.models import vgg16
 

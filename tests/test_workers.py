@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES
 from residual_encoder.training import distributed, trainer

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     """Evaluates and prints the table."""
     size = _bootstrap.network_size(_SIZE.value)
     # after the flags, so that a wrong one is answered at once
-    from residual_encoder.data.input_pipeline import DataConfig
+    from residual_encoder.data.configs import DataConfig
     from residual_encoder.evaluation import html_report
     from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 

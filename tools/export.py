@@ -64,7 +64,7 @@ def _size() -> tuple[int, int] | None:
 
 
 def _export_litert() -> None:
-    from residual_encoder.data.input_pipeline import DataConfig
+    from residual_encoder.data.configs import DataConfig
     from residual_encoder.export import litert
 
     report = litert.export_litert(

@@ -9,7 +9,7 @@ import _bootstrap
 from absl import flags
 
 from residual_encoder.data.color_prior import PriorConfig, measure_prior
-from residual_encoder.data.input_pipeline import KINDS, DataConfig
+from residual_encoder.data.configs import KINDS, DataConfig
 
 _DATA = flags.DEFINE_enum("data", None, KINDS, "Kind of data.", required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Shards, pictures, or TFDS's prepared data sets.")

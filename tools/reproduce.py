@@ -38,7 +38,7 @@ INTERRUPTED = 75  # as tools/train.py
 def main(_: list[str]) -> int:
     """Flags in, a report out."""
     tf.get_logger().setLevel("ERROR")  # it takes the many networks of one process for retracing
-    from residual_encoder.data.input_pipeline import DataConfig
+    from residual_encoder.data.configs import DataConfig
     from residual_encoder.reproduction.experiments import BUDGETS
     from residual_encoder.reproduction.reproduce import ReproduceConfig, reproduce
 

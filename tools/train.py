@@ -17,7 +17,7 @@ import _bootstrap
 from absl import flags
 
 from residual_encoder import recipes
-from residual_encoder.data.input_pipeline import KINDS, DataConfig
+from residual_encoder.data.configs import KINDS, DataConfig
 from residual_encoder.recipes import RECIPES, Recipe
 from residual_encoder.training.losses import LOSSES
 from residual_encoder.training.run import TrainConfig

@@ -15,7 +15,7 @@ from residual_encoder import models
 from residual_encoder.apps import peer_benchmark
 from residual_encoder.apps.peer_benchmark import Peer
 from residual_encoder.data import input_pipeline
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.models import flops
 from residual_encoder.recipes import Recipe
 from residual_encoder.training.learner import Learner

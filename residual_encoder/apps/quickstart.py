@@ -18,7 +18,7 @@ import numpy as np
 
 from residual_encoder import models
 from residual_encoder.data import sample_images
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import html_report
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.evaluation.html_report import Figure, Section

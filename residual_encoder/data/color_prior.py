@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder.data import input_pipeline
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.record_stats import RecordStats
 from residual_encoder.imaging import ab_grid, colorspace
 from residual_encoder.utils import files

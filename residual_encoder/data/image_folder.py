@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from residual_encoder.data.preprocessing import Window, decode
-from residual_encoder.data.sources import Record, Source, existing_folder, listed_records
+from residual_encoder.data.records import Record, Source, existing_folder, listed_records
 from residual_encoder.utils import files
 from residual_encoder.utils.typing import Tensor
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl import logging
 
-from residual_encoder.data.sources import Source
+from residual_encoder.data.records import Source
 from residual_encoder.data.tfrecord import read_shards
 
 IMAGENET = "imagenet2012"

@@ -16,61 +16,19 @@ record is left out, counted and named; its place in the order stays empty.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from residual_encoder.data import (
-    augmentation,
-    image_folder,
-    imagenet,
-    loader,
-    preprocessing,
-    sources,
-    synthetic,
-    tfrecord,
-)
+from residual_encoder.data import augmentation, loader, preprocessing
 from residual_encoder.data.augmentation import Augment
+from residual_encoder.data.configs import SPLITS, DataConfig
 from residual_encoder.data.record_stats import Cursor, RecordStats
+from residual_encoder.data.records import Source
+from residual_encoder.data.sources import make_source
 from residual_encoder.utils.typing import Tensor
 
-KINDS = ("imagenet", "tfrecord", "folder", "synthetic")
-SPLITS = ("train", "val")
 BEGINNING = Cursor(0, 0)
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which pictures to read.
-
-    Attributes:
-      kind: "imagenet", "tfrecord", "folder" or "synthetic".
-      data_dir: The folder with the data; synthetic needs none.
-      manual_dir: For imagenet, where ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar lie.
-      skip_gray: Leave out pictures without color; they are counted.
-      max_bad_records: Share of broken records in an epoch above which reading ends in an error.
-      synthetic_size: How many synthetic scenes a training epoch has.
-      train_limit: How many of the first training pictures are used; None takes all.
-    """
-
-    kind: str
-    data_dir: str | None = None
-    manual_dir: str | None = None
-    skip_gray: bool = False
-    max_bad_records: float = 0.001
-    synthetic_size: int = 2000
-    train_limit: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"data is {self.kind!r}; choose from {', '.join(KINDS)}")
-        if not 0 <= self.max_bad_records <= 1:
-            raise ValueError(f"max_bad_records is {self.max_bad_records}; it is a share, 0 to 1")
-        if self.synthetic_size < 1:
-            raise ValueError(f"synthetic_size is {self.synthetic_size}; at least 1 is needed")
-        if self.train_limit is not None and self.train_limit < 1:
-            raise ValueError(f"train_limit is {self.train_limit}; at least 1 is needed, or None")
 
 
 class WorkerShare(NamedTuple):
@@ -111,7 +69,7 @@ class EvalBatch(NamedTuple):
 
 
 def _load_function(
-    source: sources.Source, size: int, augment: Augment, seed: int
+    source: Source, size: int, augment: Augment, seed: int
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     def load(item: loader.Item) -> tuple[Tensor, Tensor]:
         place = tf.stack([tf.constant(seed, tf.int64), item.epoch])
@@ -130,28 +88,10 @@ def _load_function(
 
 
 def _reading(
-    config: DataConfig, source: sources.Source, size: int, augment: Augment, seed: int
+    config: DataConfig, source: Source, size: int, augment: Augment, seed: int
 ) -> loader.Reading:
     load = _load_function(source, size, augment, seed)
     return loader.Reading(load, source.name, size, config.skip_gray, config.max_bad_records)
-
-
-def _source(config: DataConfig, split: str, size: int) -> sources.Source:
-    every = _whole_source(config, split, size)
-    if split == "train" and config.train_limit is not None:
-        return sources.first(every, config.train_limit)
-    return every
-
-
-def _whole_source(config: DataConfig, split: str, size: int) -> sources.Source:
-    if config.kind == "imagenet":
-        return imagenet.imagenet_source(config.data_dir, config.manual_dir, split)
-    if config.kind == "tfrecord":
-        return tfrecord.tfrecord_source(config.data_dir, split)
-    if config.kind == "folder":
-        return image_folder.image_folder_source(config.data_dir, split)
-    count = config.synthetic_size if split == "train" else synthetic.VALIDATION_SCENES
-    return synthetic.synthetic_source(count, split, size)
 
 
 def _check_sizes(batch_size: int, image_size: int) -> None:
@@ -212,7 +152,7 @@ def train_batches(
     if min(start) < 0:
         raise ValueError(f"start is {start}; neither number may be negative")
     # Scenes are rendered so large that the smallest crop needs no enlargement.
-    source = _source(config, "train", round(image_size / augment.min_crop))
+    source = make_source(config, "train", round(image_size / augment.min_crop))
 
     def epoch_items(epoch: Tensor) -> tf.data.Dataset:
         order = tf.stack([tf.constant(seed, tf.int64), epoch])
@@ -304,7 +244,7 @@ def eval_batches(
         raise ValueError(f"split is {split!r}; choose from {', '.join(SPLITS)}")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; at least 1 is needed, or None for all pictures")
-    source = _source(config, split, image_size)
+    source = make_source(config, split, image_size)
     zero = tf.constant(0, tf.int64)
     items = (
         source.records(None).enumerate().map(lambda index, record: loader.Item(record, zero, index))

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from residual_encoder.data import preprocessing, sources
+from residual_encoder.data import preprocessing
 from residual_encoder.data.record_stats import Cursor, RecordStats
+from residual_encoder.data.records import Record
 from residual_encoder.utils import errors
 from residual_encoder.utils.typing import Tensor
 
@@ -28,7 +29,7 @@ CHUNK = 16
 class Item(NamedTuple):
     """A record with its place in the stream, and what its picture is to carry along."""
 
-    record: sources.Record
+    record: Record
     epoch: Tensor  # int64
     index: Tensor  # int64: in its epoch
     extras: Any = ()  # tensors, or a (named) tuple of them
@@ -67,7 +68,7 @@ class Reading:
     """
 
     load: Callable[[Item], tuple[Tensor, Tensor]]
-    name: Callable[[sources.Record], Tensor]
+    name: Callable[[Record], Tensor]
     size: int
     skip_gray: bool
     max_bad_records: float
@@ -113,7 +114,7 @@ def _with_first_missing(previous: Tensor, loaded: _Loaded) -> tuple[Tensor, tupl
     return tf.where(ended, tf.constant(-1, tf.int64), loaded.position), (previous + 1, loaded)
 
 
-def _broken_shard(record: sources.Record) -> tuple[str, str] | None:
+def _broken_shard(record: Record) -> tuple[str, str] | None:
     path, read = record.place.numpy().decode(), int(record.offset)
     size = tf.io.gfile.stat(path).length if tf.io.gfile.exists(path) else None
     return None if read == size else (path, f"cannot be read beyond byte {read} of {size}")
@@ -138,7 +139,7 @@ def _noter(reading: Reading, stats: RecordStats) -> Callable[..., bool]:
     def note_missing(*columns: Any) -> bool:
         for row in zip(*columns, strict=True):
             place, offset, data, end, epoch, index, *_ = (tf.constant(value) for value in row)
-            item = Item(sources.Record(place, offset, data, end), epoch, index)
+            item = Item(Record(place, offset, data, end), epoch, index)
             fault = _fault(item, reading)
             if fault:
                 stats.add_broken(*fault, Cursor(int(epoch), int(index)), reading.max_bad_records)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from residual_encoder.data import scenes
 from residual_encoder.data.preprocessing import Window
-from residual_encoder.data.sources import Record, Source, listed_records
+from residual_encoder.data.records import Record, Source, listed_records
 from residual_encoder.utils.typing import Tensor
 
 SCENE_SEEDS = {"train": 0, "val": 1}

@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from residual_encoder.data.preprocessing import Window, decode
-from residual_encoder.data.sources import Record, Source, existing_folder, shuffled
+from residual_encoder.data.records import Record, Source, existing_folder, shuffled
 from residual_encoder.utils.typing import Tensor
 
 # Records held back while shuffling. Shards are written in random order, or hold photographs of one

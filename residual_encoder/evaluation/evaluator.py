@@ -14,7 +14,8 @@ from typing import Any
 from tqdm import tqdm
 
 from residual_encoder.data import input_pipeline
-from residual_encoder.data.input_pipeline import DataConfig, EvalBatch, RecordStats
+from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.input_pipeline import EvalBatch, RecordStats
 from residual_encoder.evaluation import metrics
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.utils import files

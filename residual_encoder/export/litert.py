@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder.data import input_pipeline
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import metrics
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.inference.colorizer import Loaded, load_network

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder.data import input_pipeline, sample_images
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import html_report
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.models.factory import Pix2PixConfig, ResidualEncoderConfig
 from residual_encoder.recipes import RECIPES, Recipe
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import html_report
 from residual_encoder.evaluation.html_report import Figure, Section, Table
 from residual_encoder.imaging import image_io

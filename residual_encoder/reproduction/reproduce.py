@@ -18,7 +18,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from residual_encoder.data import input_pipeline
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import SPLITS, DataConfig
 from residual_encoder.recipes import RECIPES
 from residual_encoder.reproduction import (
     decisions,
@@ -98,7 +98,7 @@ def _leave_room_on_gpus() -> None:
 def _check_data(config: ReproduceConfig) -> None:
     """Checks for data: missing data is better known now than after the first measurement."""
     size = config.budget.evaluation_size
-    for split in input_pipeline.SPLITS:
+    for split in SPLITS:
         input_pipeline.eval_batches(
             config.data, batch_size=1, image_size=size, limit=1, split=split
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from residual_encoder import models
 from residual_encoder.data import input_pipeline
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.models import flops
 from residual_encoder.models import weights as weights_files

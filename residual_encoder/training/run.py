@@ -11,7 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from residual_encoder.data.input_pipeline import Cursor, DataConfig
+from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.input_pipeline import Cursor
 from residual_encoder.models import any_size
 from residual_encoder.recipes import Recipe
 from residual_encoder.training.distributed import WorkerGroup

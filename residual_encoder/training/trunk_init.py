@@ -8,7 +8,7 @@ import tensorflow as tf
 from residual_encoder import models
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.augmentation import Augment
-from residual_encoder.data.input_pipeline import DataConfig
+from residual_encoder.data.configs import DataConfig
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.models import low_rank, vgg16
 from residual_encoder.recipes import Recipe
