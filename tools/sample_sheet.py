@@ -1,28 +1,8 @@
-"""Colors photographs and scenes into one sheet, gray | output | truth: tools/sample_sheet.py."""
+"""Colors sample images into one sheet; its flags: apps/sample_sheet_cli.py."""
 
-from __future__ import annotations
+import _bootstrap  # noqa: F401  finds the package
 
-import _bootstrap
-from absl import flags
-
-_MODEL = flags.DEFINE_string(
-    "model", None, "Training workdir, weights file or SavedModel; default: shipped weights."
-)
-_OUTPUT = flags.DEFINE_string("output", None, "Picture to write.", required=True)
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier file.")
-
-
-def main(_: list[str]) -> None:
-    """Writes the sheet."""
-    from residual_encoder.evaluation import showcase
-    from residual_encoder.imaging import image_io
-    from residual_encoder.inference.colorizer import Colorizer
-    from residual_encoder.utils import files
-
-    files.check_free(_OUTPUT.value, _OVERWRITE.value)
-    image_io.write(_OUTPUT.value, showcase.sheet(Colorizer(_MODEL.value)))
-    print(_OUTPUT.value)
-
+from residual_encoder.apps import sample_sheet_cli
 
 if __name__ == "__main__":
-    _bootstrap.run(main)
+    sample_sheet_cli.run()

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from residual_encoder import models
 from residual_encoder.apps import peer_benchmark
-from residual_encoder.apps.peer_benchmark import Peer
+from residual_encoder.apps.peer_benchmark import PeerBenchmark
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.input_pipeline import DataConfig
 from residual_encoder.models import flops
@@ -44,7 +44,7 @@ class BenchmarkConfig:
       warmup: Batches before, which compile and fill buffers.
       jit: "auto", "on" or "off": XLA.
       peer: Interpreter and script of another implementation, run in turns with ours in the modes
-        it knows; see `peer_benchmark.Peer`.
+        it knows; see `peer_benchmark.PeerBenchmark`.
     """
 
     recipe: Recipe
@@ -77,7 +77,7 @@ def benchmark(config: BenchmarkConfig) -> Iterator[dict[str, Any]]:
       (None where the peak is not known), `input_wait_fraction` (None where nothing is read),
       `peak_memory_bytes` (of the GPU; without one of the whole process, so far) and `times_peer`
       (of the better of the peer's two ways; None without a peer). The peer's rows come behind, with
-      what `Peer.rows` has and the work's batch, size and precision.
+      what `PeerBenchmark.rows` has and the work's batch, size and precision.
 
     Raises:
       ValueError: a setting the device cannot do, or the peer failed.
@@ -95,17 +95,17 @@ def benchmark(config: BenchmarkConfig) -> Iterator[dict[str, Any]]:
             yield {name: row[name] for name in SAME_WORK} | answer
 
 
-def _peer(config: BenchmarkConfig, mode: str) -> Peer | None:
+def _peer(config: BenchmarkConfig, mode: str) -> PeerBenchmark | None:
     if not config.peer or mode not in peer_benchmark.MODES:
         return None
     precision = devices.precision(config.recipe.precision)
-    return Peer(config.peer, mode, config.recipe, precision, config.steps)
+    return PeerBenchmark(config.peer, mode, config.recipe, precision, config.steps)
 
 
 class _Clock:
     """Times batches: warm-up first, then repeats, in turns with the peer where there is one."""
 
-    def __init__(self, config: BenchmarkConfig, rival: Peer | None = None) -> None:
+    def __init__(self, config: BenchmarkConfig, rival: PeerBenchmark | None = None) -> None:
         self.config, self.rival = config, rival
         self.batches = 0  # with the warm-up
         self.waited = 0.0  # seconds of all repeats spent waiting for input

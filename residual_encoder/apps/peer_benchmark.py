@@ -14,7 +14,7 @@ from residual_encoder.recipes import Recipe
 MODES = ("train", "infer")
 
 
-class Peer:
+class PeerBenchmark:
     """Both ways of one script, as it is written and compiled, timed in turns.
 
     The script is called with a mode and --batch, --size, --steps, --bf16, --compile and

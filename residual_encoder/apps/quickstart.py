@@ -57,7 +57,7 @@ for source, target in zip(sys.argv[2::2], sys.argv[3::2]):
 
 
 @dataclass(frozen=True)
-class TourConfig:
+class QuickstartConfig:
     """Where the tour goes.
 
     Attributes:
@@ -69,7 +69,7 @@ class TourConfig:
     steps: int | None = None
 
 
-def tour(config: TourConfig) -> Path | None:
+def quickstart(config: QuickstartConfig) -> Path | None:
     """Trains, evaluates, exports and colors.
 
     Returns:

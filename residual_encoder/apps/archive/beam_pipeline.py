@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from residual_encoder.apps.archive import beam_runner, tasks
-from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
+from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.utils import files
 
 MANIFEST, ERRORS = "manifest.jsonl", "errors.jsonl"  # in the output folder
@@ -22,7 +22,7 @@ _OLD_ERROR, _THERE, _OLD, _NEW = range(4)
 _Row = tuple[bytes, tuple[int, str]]  # input -> rank, a line of JSON
 
 
-class Summary(NamedTuple):
+class CollectionSummary(NamedTuple):
     """What became of the inputs."""
 
     colored: int
@@ -30,7 +30,7 @@ class Summary(NamedTuple):
     failed: int
 
 
-def colorize_archive(config: ArchiveConfig, flags: Sequence[str] = ()) -> Summary:
+def colorize_archive(config: CollectionConfig, flags: Sequence[str] = ()) -> CollectionSummary:
     """Colors pictures and films on any of Beam's runners.
 
     `MANIFEST` has one JSON object a line and colored file: `file`, `output`, `width` and `height`
@@ -49,17 +49,17 @@ def colorize_archive(config: ArchiveConfig, flags: Sequence[str] = ()) -> Summar
       RuntimeError: the pipeline failed.
     """
     chosen = beam_runner.options(flags)
-    _archivist().check(config)
-    painter = _Painter(config)
-    painter.colorizer()  # a wrong model is answered at once
+    _worker().check(config)
+    colorer = _TaskColorizer(config)
+    colorer.colorizer()  # a wrong model is answered at once
     output = Path(config.output)
     files.make_folder(output)
     _check_manifests(output)
-    counts = beam_runner.run(chosen, lambda root: _build(root, config, painter))
-    return Summary(*(counts.get(name, 0) for name in Summary._fields))
+    counts = beam_runner.run(chosen, lambda root: _build(root, config, colorer))
+    return CollectionSummary(*(counts.get(name, 0) for name in CollectionSummary._fields))
 
 
-def _archivist() -> Any:
+def _worker() -> Any:
     """The module that brings TensorFlow; Beam's workers are to import it when they need it."""
     beam_runner.quiet_tensorflow()
     from residual_encoder.apps.archive import worker
@@ -67,7 +67,7 @@ def _archivist() -> Any:
     return worker
 
 
-def _build(root: Any, config: ArchiveConfig, painter: _Painter) -> None:
+def _build(root: Any, config: CollectionConfig, colorer: _TaskColorizer) -> None:
     """Find, claim outputs, color, merge with earlier rows, write both manifests."""
     import apache_beam as beam
 
@@ -75,13 +75,13 @@ def _build(root: Any, config: ArchiveConfig, painter: _Painter) -> None:
     found = start | "find" >> beam.FlatMap(_find)
     if config.records:
         found = found | beam.Reshuffle() | "open" >> beam.FlatMap(_open, config)
-    places = found | "places" >> beam.FlatMap(tasks.places) | "by place" >> beam.GroupByKey()
-    claimed = places | "claim" >> beam.FlatMap(tasks.claim)
+    places = found | "places" >> beam.FlatMap(tasks.output_keys) | "by place" >> beam.GroupByKey()
+    claimed = places | "claim" >> beam.FlatMap(tasks.resolve_conflicts)
     if config.records:
         groups = claimed | "neighbors" >> beam.GroupBy(tasks.group)
-        news = groups | "color" >> beam.FlatMap(painter.color_neighbors)
+        news = groups | "color" >> beam.FlatMap(colorer.colorize_records)
     else:
-        news = claimed | "color" >> beam.Map(painter.color)
+        news = claimed | "color" >> beam.Map(colorer.color)
     old = start | "earlier" >> beam.FlatMap(_earlier)
     rows = (news, old) | "rows" >> beam.Flatten() | "by input" >> beam.GroupByKey()
     lines = rows | "latest" >> beam.Map(_latest)
@@ -90,37 +90,37 @@ def _build(root: Any, config: ArchiveConfig, painter: _Painter) -> None:
     by_file | "write" >> beam.Map(_write, config.output)
 
 
-def _find(config: ArchiveConfig) -> Iterator[Task | str]:
+def _find(config: CollectionConfig) -> Iterator[Task | str]:
     """Tasks, or the shards that they lie in."""
-    work = _archivist()
+    work = _worker()
     yield from work.shards(config.inputs) if config.records else work.file_tasks(config)
 
 
-def _open(shard: str, config: ArchiveConfig) -> Iterator[Task]:
-    yield from _archivist().record_tasks(shard, config)
+def _open(shard: str, config: CollectionConfig) -> Iterator[Task]:
+    yield from _worker().record_tasks(shard, config)
 
 
-class _Painter:
+class _TaskColorizer:
     """Colors tasks; the network is loaded once a process, whatever its threads."""
 
-    def __init__(self, config: ArchiveConfig) -> None:
+    def __init__(self, config: CollectionConfig) -> None:
         from apache_beam.utils import shared
 
         self.config, self.handle = config, shared.Shared()
 
     def colorizer(self) -> Any:
         """This process's `Colorizer`."""
-        return self.handle.acquire(lambda: _archivist().load(self.config))
+        return self.handle.acquire(lambda: _worker().load(self.config))
 
     def color(self, task: Task) -> _Row:
         """What became of a file."""
         colorizer = self.colorizer()
-        return _row(task.source, _archivist().color(colorizer, task))
+        return _row(task.source, _worker().color(colorizer, task))
 
-    def color_neighbors(self, group: tuple[tuple[bytes, int], Iterable[Task]]) -> Iterator[_Row]:
+    def colorize_records(self, group: tuple[tuple[bytes, int], Iterable[Task]]) -> Iterator[_Row]:
         """What became of records of one shard."""
-        work = _archivist()
-        for task, line in work.color_neighbors(self.colorizer(), group[1]):
+        work = _worker()
+        for task, line in work.colorize_records(self.colorizer(), group[1]):
             yield _row(task.source, line)
 
 
@@ -133,7 +133,7 @@ def _row(source: str, line: str) -> _Row:
     return os.fsencode(source), (rank, line)
 
 
-def _earlier(config: ArchiveConfig) -> Iterator[_Row]:
+def _earlier(config: CollectionConfig) -> Iterator[_Row]:
     """Rows of earlier runs."""
     for name, rank in ((MANIFEST, _OLD), (ERRORS, _OLD_ERROR)):
         path = Path(config.output) / name
@@ -147,7 +147,7 @@ def _latest(rows: tuple[bytes, Iterable[tuple[int, str]]]) -> tuple[str, str]:
     return (ERRORS if "error" in json.loads(line) else MANIFEST), line
 
 
-def _both(_: ArchiveConfig) -> Iterator[tuple[str, str]]:
+def _both(_: CollectionConfig) -> Iterator[tuple[str, str]]:
     """No line for either file, so that both are written."""
     yield from ((MANIFEST, ""), (ERRORS, ""))
 

@@ -36,7 +36,7 @@ def options(flags: Sequence[str]) -> Any:
     """
     if importlib.util.find_spec("apache_beam") is None:
         raise ValueError(
-            "Apache Beam is not installed: pip install -r requirements.txt -r requirements-beam.txt"
+            'Apache Beam is not installed; in the project\'s folder: pip install ".[beam]"'
         )
     with _calm():
         from apache_beam.options.pipeline_options import PipelineOptions

@@ -15,7 +15,7 @@ GROUP = 64
 
 
 @dataclass(frozen=True)
-class ArchiveConfig:
+class CollectionConfig:
     """What to color and where to put it. Paths are those of the workers: local or mounted.
 
     Attributes:
@@ -66,7 +66,7 @@ class Task:
     error: str = ""
 
 
-def places(task: Task) -> Iterator[tuple[bytes, Task | None]]:
+def output_keys(task: Task) -> Iterator[tuple[bytes, Task | None]]:
     """Real path -> the task that writes it; and the real path of an input -> None."""
     if task.error:
         yield os.fsencode(task.source), task
@@ -76,7 +76,7 @@ def places(task: Task) -> Iterator[tuple[bytes, Task | None]]:
         yield os.fsencode(os.path.realpath(task.source)), None
 
 
-def claim(place: tuple[bytes, Iterable[Task | None]]) -> Iterator[Task]:
+def resolve_conflicts(place: tuple[bytes, Iterable[Task | None]]) -> Iterator[Task]:
     """The tasks of one place: the first may write there, unless it is an input."""
     found = list(place[1])
     tasks = sorted((task for task in found if task), key=lambda task: (task.shard, task.number))

@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from residual_encoder.apps.archive import beam_runner
-from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
+from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import file_discovery, painting
 from residual_encoder.inference.colorizer import Colorizer
@@ -20,7 +20,7 @@ from residual_encoder.utils import errors
 # --- finding --------------------------------------------------------------------------------------
 
 
-def check(config: ArchiveConfig) -> None:
+def check(config: CollectionConfig) -> None:
     """Looks whether there is anything to do.
 
     Raises:
@@ -49,7 +49,7 @@ def shards(patterns: tuple[str, ...]) -> list[str]:
     return list(found)
 
 
-def file_tasks(config: ArchiveConfig) -> Iterator[Task]:
+def file_tasks(config: CollectionConfig) -> Iterator[Task]:
     """A task for each file; what cannot be looked into is one with an error."""
     jobs, closed = file_discovery.find(config.inputs, Path(config.output), config.format)
     for number, job in enumerate(jobs):
@@ -59,7 +59,7 @@ def file_tasks(config: ArchiveConfig) -> Iterator[Task]:
         yield Task(str(path), error=why)
 
 
-def record_tasks(shard: str, config: ArchiveConfig) -> Iterator[Task]:
+def record_tasks(shard: str, config: CollectionConfig) -> Iterator[Task]:
     """A task for each record; where the shard is broken, one with an error, and no more."""
     number = -1
     try:
@@ -70,7 +70,7 @@ def record_tasks(shard: str, config: ArchiveConfig) -> Iterator[Task]:
         yield Task(shard, error=why)
 
 
-def _record_task(shard: str, number: int, record: bytes, config: ArchiveConfig) -> Task:
+def _record_task(shard: str, number: int, record: bytes, config: CollectionConfig) -> Task:
     task = Task(f"{shard}@{number}", shard=shard, number=number)
     try:
         data, name = _contents(record)
@@ -103,7 +103,7 @@ def _contents(record: bytes) -> tuple[bytes, str]:
 # --- coloring -------------------------------------------------------------------------------------
 
 
-def load(config: ArchiveConfig) -> Colorizer:
+def load(config: CollectionConfig) -> Colorizer:
     """The network with its settings."""
     return Colorizer(
         config.model,
@@ -133,7 +133,7 @@ def color(colorizer: Colorizer, task: Task, record: bytes | None = None) -> str:
     return _line(task, output=task.target, **facts, model=colorizer.sha256)
 
 
-def color_neighbors(colorizer: Colorizer, tasks: Iterable[Task]) -> Iterator[tuple[Task, str]]:
+def colorize_records(colorizer: Colorizer, tasks: Iterable[Task]) -> Iterator[tuple[Task, str]]:
     """Colors records of one shard, which is read only where there is something to do.
 
     Yields:
