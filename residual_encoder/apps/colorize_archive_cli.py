@@ -1,7 +1,7 @@
 """Colors collections with Apache Beam: INPUT... --output=DIR [BEAM'S FLAGS].
 
 INPUTs are files, folders and quoted globs, as colorize takes them, or with --records TFRecord
-files. What is colored already is skipped. On four processes of this machine:
+files. Files that are there already are skipped. On four processes of this machine:
 --direct_num_workers=4 --direct_running_mode=multi_processing; elsewhere: --runner=FlinkRunner ...
 """
 

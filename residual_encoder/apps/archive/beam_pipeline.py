@@ -1,4 +1,4 @@
-"""Colors archives on Apache Beam: what is done is skipped, what is bad is named.
+"""Colors collections on Apache Beam; skips what is done, lists what fails.
 
 Beam moves names only; pictures are read and written by the worker that colors them.
 """
@@ -23,7 +23,7 @@ _Row = tuple[bytes, tuple[int, str]]  # input -> rank, a line of JSON
 
 
 class CollectionSummary(NamedTuple):
-    """What became of the inputs."""
+    """Counts the inputs by their outcome."""
 
     colored: int
     skipped: int  # colored earlier
@@ -60,7 +60,7 @@ def colorize_archive(config: CollectionConfig, flags: Sequence[str] = ()) -> Col
 
 
 def _worker() -> Any:
-    """The module that brings TensorFlow; Beam's workers are to import it when they need it."""
+    """Returns the module that imports TensorFlow, imported by Beam's workers when needed."""
     beam_runner.quiet_tensorflow()
     from residual_encoder.apps.archive import worker
 
@@ -68,20 +68,21 @@ def _worker() -> Any:
 
 
 def _build(root: Any, config: CollectionConfig, colorer: _TaskColorizer) -> None:
-    """Find, claim outputs, color, merge with earlier rows, write both manifests."""
+    """Finds tasks, resolves conflicts, colors, merges earlier rows, writes both manifests."""
     import apache_beam as beam
 
     start = root | beam.Create([config])
     found = start | "find" >> beam.FlatMap(_find)
     if config.records:
         found = found | beam.Reshuffle() | "open" >> beam.FlatMap(_open, config)
-    places = found | "places" >> beam.FlatMap(tasks.output_keys) | "by place" >> beam.GroupByKey()
-    claimed = places | "claim" >> beam.FlatMap(tasks.resolve_conflicts)
+    keyed = found | "output keys" >> beam.FlatMap(tasks.output_keys)
+    writers = keyed | "by output" >> beam.GroupByKey()
+    resolved = writers | "resolve conflicts" >> beam.FlatMap(tasks.resolve_conflicts)
     if config.records:
-        groups = claimed | "neighbors" >> beam.GroupBy(tasks.group)
+        groups = resolved | "neighbors" >> beam.GroupBy(tasks.group)
         news = groups | "color" >> beam.FlatMap(colorer.colorize_records)
     else:
-        news = claimed | "color" >> beam.Map(colorer.color)
+        news = resolved | "color" >> beam.Map(colorer.color)
     old = start | "earlier" >> beam.FlatMap(_earlier)
     rows = (news, old) | "rows" >> beam.Flatten() | "by input" >> beam.GroupByKey()
     lines = rows | "latest" >> beam.Map(_latest)
@@ -91,7 +92,7 @@ def _build(root: Any, config: CollectionConfig, colorer: _TaskColorizer) -> None
 
 
 def _find(config: CollectionConfig) -> Iterator[Task | str]:
-    """Tasks, or the shards that they lie in."""
+    """Yields tasks, or the shards that they lie in."""
     work = _worker()
     yield from work.shards(config.inputs) if config.records else work.file_tasks(config)
 
@@ -109,16 +110,16 @@ class _TaskColorizer:
         self.config, self.handle = config, shared.Shared()
 
     def colorizer(self) -> Any:
-        """This process's `Colorizer`."""
+        """Returns this process's `Colorizer`."""
         return self.handle.acquire(lambda: _worker().load(self.config))
 
     def color(self, task: Task) -> _Row:
-        """What became of a file."""
+        """Colors a file and returns its row."""
         colorizer = self.colorizer()
         return _row(task.source, _worker().color(colorizer, task))
 
     def colorize_records(self, group: tuple[tuple[bytes, int], Iterable[Task]]) -> Iterator[_Row]:
-        """What became of records of one shard."""
+        """Colors records of one shard and yields their rows."""
         work = _worker()
         for task, line in work.colorize_records(self.colorizer(), group[1]):
             yield _row(task.source, line)
@@ -134,7 +135,7 @@ def _row(source: str, line: str) -> _Row:
 
 
 def _earlier(config: CollectionConfig) -> Iterator[_Row]:
-    """Rows of earlier runs."""
+    """Yields the rows of earlier runs."""
     for name, rank in ((MANIFEST, _OLD), (ERRORS, _OLD_ERROR)):
         path = Path(config.output) / name
         for line in path.read_text().splitlines() if path.exists() else ():
@@ -142,13 +143,13 @@ def _earlier(config: CollectionConfig) -> Iterator[_Row]:
 
 
 def _latest(rows: tuple[bytes, Iterable[tuple[int, str]]]) -> tuple[str, str]:
-    """The row that stays of one input, with the file that it goes into."""
+    """Returns the row that stays of one input, with the file that it goes into."""
     line = max(rows[1])[1]
     return (ERRORS if "error" in json.loads(line) else MANIFEST), line
 
 
 def _both(_: CollectionConfig) -> Iterator[tuple[str, str]]:
-    """No line for either file, so that both are written."""
+    """Yields an empty line for either file, so that both are written."""
     yield from ((MANIFEST, ""), (ERRORS, ""))
 
 
@@ -161,7 +162,7 @@ def _write(lines: tuple[str, Iterable[str]], output: str) -> None:
 
 
 def _check_manifests(output: Path) -> None:
-    """Refuses to replace files of these names that are not ours."""
+    """Refuses to replace files of these names that another program wrote."""
     for path in (output / MANIFEST, output / ERRORS):
         try:
             with path.open() as file:

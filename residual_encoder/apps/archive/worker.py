@@ -1,4 +1,4 @@
-"""A worker's part of coloring an archive: it finds what there is to do, and does it."""
+"""Finds and colors the tasks of a collection, in a worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from residual_encoder.utils import errors
 
 
 def check(config: CollectionConfig) -> None:
-    """Looks whether there is anything to do.
+    """Checks that there is anything to do.
 
     Raises:
       FileNotFoundError: an input does not exist.
@@ -35,7 +35,7 @@ def check(config: CollectionConfig) -> None:
 
 
 def shards(patterns: tuple[str, ...]) -> list[str]:
-    """The TFRecord files that are named, each once.
+    """Returns the TFRecord files that are named, each once.
 
     Raises:
       FileNotFoundError: a pattern fits no file.
@@ -50,7 +50,7 @@ def shards(patterns: tuple[str, ...]) -> list[str]:
 
 
 def file_tasks(config: CollectionConfig) -> Iterator[Task]:
-    """A task for each file; what cannot be looked into is one with an error."""
+    """Yields a task for each file; one with an error for what cannot be read."""
     jobs, closed = file_discovery.find(config.inputs, Path(config.output), config.format)
     for number, job in enumerate(jobs):
         source = str(job.source)
@@ -60,7 +60,7 @@ def file_tasks(config: CollectionConfig) -> Iterator[Task]:
 
 
 def record_tasks(shard: str, config: CollectionConfig) -> Iterator[Task]:
-    """A task for each record; where the shard is broken, one with an error, and no more."""
+    """Yields a task for each record; one with an error, the last, where the shard is broken."""
     number = -1
     try:
         for number, record in enumerate(tf.data.TFRecordDataset(shard).as_numpy_iterator()):
@@ -85,7 +85,7 @@ def _record_task(shard: str, number: int, record: bytes, config: CollectionConfi
 
 
 def _contents(record: bytes) -> tuple[bytes, str]:
-    """The picture's bytes and its name; both may be empty.
+    """Returns the picture's bytes and its name; both may be empty.
 
     Raises:
       ValueError: the record is no `tf.train.Example`.
@@ -104,7 +104,7 @@ def _contents(record: bytes) -> tuple[bytes, str]:
 
 
 def load(config: CollectionConfig) -> Colorizer:
-    """The network with its settings."""
+    """Loads the network with its settings."""
     return Colorizer(
         config.model,
         size=config.size,
@@ -117,7 +117,7 @@ def color(colorizer: Colorizer, task: Task, record: bytes | None = None) -> str:
     """Colors a file, or a record's picture, and counts it as colored, skipped or failed.
 
     Returns:
-      A line of JSON: `file`, and `error`, or `output` and what is known of it.
+      A line of JSON: `file`, and `error`, or `output` and its facts.
     """
     try:
         if task.error:

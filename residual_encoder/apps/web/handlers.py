@@ -69,7 +69,9 @@ def guarded(handler: Callable[..., tuple[Any, ...]], outputs: int) -> Callable[.
             reason = "The picture is too large for the memory of this computer."
         except Exception:
             logging.exception("A handler of the page failed; the page stays up.")
-            reason = "That went wrong, and not because of the picture; the server's log says how."
+            reason = (
+                "That went wrong, and not because of the picture; the server's log has the error."
+            )
         message = f'<span class="error" role="alert">{html.escape(reason)}</span>'
         return (message, *[gr.skip()] * (outputs - 1))
 

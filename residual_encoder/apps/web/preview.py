@@ -1,4 +1,4 @@
-"""A small copy of a picture, quick to color again, and its file at full size."""
+"""Makes a small copy of a picture that is quick to color again, and its file at full size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Preview(NamedTuple):
 
     source: Path  # the picture's file
     picture: Picture  # 8 bits, no side longer than `SIDE`
-    gray: np.ndarray  # [h, w, 1] float32 in [0, 1], what the network sees of the whole picture
+    gray: np.ndarray  # [h, w, 1] float32 in [0, 1], the network's input, of the whole picture
     chroma: np.ndarray  # [h, w, 2] float32 in [0, 1], what it predicts
     height: int  # of the file's picture, pixels
     width: int
@@ -79,20 +79,20 @@ def render_full_size(colorizer: Colorizer, shown: Preview, saturation: float, fo
 
 
 def _at(colorizer: Colorizer, saturation: float) -> Colorizer:
-    """The same network at another saturation; the one given stays as it is for other threads."""
+    """Returns the same network at another saturation; other threads keep theirs."""
     twin = copy.copy(colorizer)
     twin.saturation = float(saturation)
     return twin
 
 
 def _reduced(picture: Picture) -> Picture:
-    """8 bits and at most `SIDE` pixels a side."""
+    """Reduces a picture to 8 bits and at most `SIDE` pixels a side."""
     alpha = None if picture.alpha is None else _small_u8(picture.alpha)
     return Picture(_small_u8(picture.pixels), alpha)
 
 
 def _small_u8(pixels: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 [H, W] or [H, W, 3] -> uint8 with no side longer than `SIDE`."""
+    """Converts uint8 or uint16 [H, W] or [H, W, 3] -> uint8 with no side longer than `SIDE`."""
     from PIL import Image
 
     small = Image.fromarray(pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8))
