@@ -1,42 +1,64 @@
-# Set-up is part of every target: .venv is made, and made again when requirements.txt changes.
+# Set-up is part of every target: .venv is made, and made again when what it holds is changed.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= runs/demo
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+.DEFAULT_GOAL := help
 
-.PHONY: demo page test test-slow check figure clean
+.PHONY: help quickstart demo web page test test-fast test-slow check format format-check lint types figure clean
 
-.venv/ready: requirements.txt
+help:  ## print this list
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) -r requirements.txt --editable ".[dev]"
 	touch $@
 
-demo: .venv/ready  ## train, evaluate, export and color on this machine, in minutes
+.venv/web: .venv/ready
+	$(INSTALL) --editable ".[dev,web]"
+	touch $@
+
+.venv/optional: .venv/ready
+	$(INSTALL) --editable ".[dev,web,beam,litert,serving]"
+	touch $@
+
+quickstart: .venv/ready  ## train, evaluate, export and color on this machine, in minutes
 	$(BIN)/python tools/quickstart.py --workdir=$(DEMO)
 
-.venv/page: .venv/ready requirements-page.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-page.txt
-	touch $@
+demo: quickstart  ## the same as quickstart
 
-.venv/optional: .venv/page requirements-*.txt  ## what single tools need: page, archives, servers, phones
-	$(BIN)/pip install --quiet --disable-pip-version-check $(patsubst %,-r %,$(sort $(wildcard requirements*.txt)))
-	touch $@
-
-page: .venv/page  ## serve the page that colors pictures, with the shipped weights
+web: .venv/web  ## serve the web page that colors pictures, with the shipped weights
 	$(BIN)/python tools/demo.py
 
-test: .venv/ready  ## everything that needs neither network nor GPU
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+page: web  ## the same as web
 
-test-slow: .venv/ready
-	$(BIN)/python -m pytest -m slow
+check: format-check lint types  ## format, lint and types, without changing a file
 
-check: .venv/ready  ## format, lint, types
+format: .venv/ready  ## format the code
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/ruff format .
+
+format-check: .venv/ready
 	$(BIN)/ruff format --check .
+
+lint: .venv/ready  ## look for mistakes
 	$(BIN)/ruff check .
+
+types: .venv/ready  ## check types
 	$(BIN)/mypy
 
-figure: .venv/ready  ## the drawing of the network in the README
+test: .venv/ready  ## run all tests but those that need minutes, the network or a GPU
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: .venv/ready  ## run the quick tests, below two minutes on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not network and not gpu and not long'
+
+test-slow: .venv/ready  ## run the tests that need minutes each
+	$(BIN)/python -m pytest -m slow
+
+figure: .venv/ready  ## draw the network of the README
 	$(BIN)/python tools/draw_model.py --output=docs/residual_encoder.svg --overwrite
 
-clean:
+clean:  ## remove what was built and installed
 	rm -rf .venv build dist *.egg-info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-import _bootstrap  # noqa: E402, F401  imports TensorFlow quietly
+from residual_encoder.apps import cli  # noqa: E402
+
+cli.quiet_tensorflow()
+
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -28,6 +32,30 @@ SMALL = dataclasses.replace(RECIPES["tinyclouds2016"], image_size=32)
 # TF32 would round float32 products to 10 bits on a GPU; tolerances here mean float32.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 keras.config.disable_traceback_filtering()
+
+
+# Set where everything can be installed: a test that lacks a program or a package fails there.
+REQUIRE_ALL = bool(os.environ.get("RESIDUAL_ENCODER_REQUIRE_ALL"))
+LACKING = re.compile(r"not installed|no ffmpeg|could not import")
+
+
+def _fail_if_lacking(report):
+    """Turns a skip for want of a program or a package into a failure, under `REQUIRE_ALL`."""
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[-1])
+        if LACKING.search(reason):
+            report.outcome, report.longrepr = "failed", f"{reason}; all is required here"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    return _fail_if_lacking((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return _fail_if_lacking((yield))
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from conftest import ROOT
 
 from residual_encoder.apps.archive import beam_pipeline, beam_runner, tasks, worker
 from residual_encoder.apps.archive.beam_pipeline import ERRORS, MANIFEST
-from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
+from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.data import sample_images
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import batch
@@ -29,13 +29,12 @@ from residual_encoder.inference.batch import AlbumConfig
 from residual_encoder.inference.colorizer import Colorizer
 
 TOOLS = ROOT / "tools"
+COMMANDS = ("colorize_archive", "make_shards")
 
 
 @pytest.fixture
 def beam() -> object:
-    return pytest.importorskip(
-        "apache_beam", reason="Apache Beam is not installed: see requirements-beam.txt"
-    )
+    return pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -98,9 +97,9 @@ def claims(found: list[Task]) -> list[Task]:
     """What Beam's grouping does, on one machine."""
     by_place: dict[bytes, list[Task | None]] = {}
     for task in found:
-        for place, claimant in tasks.places(task):
+        for place, claimant in tasks.output_keys(task):
             by_place.setdefault(place, []).append(claimant)
-    return [task for place in by_place.items() for task in tasks.claim(place)]
+    return [task for place in by_place.items() for task in tasks.resolve_conflicts(place)]
 
 
 def test_each_output_is_one_inputs(tmp_path: Path) -> None:
@@ -155,7 +154,7 @@ def test_records_are_named_and_stay_below_the_output(tmp_path: Path) -> None:
     jpeg = image_io.encode(crop(0), ".jpg")
     names = ("cat/a.JPEG", None, "b.gif", "../c.jpg", "/etc/d.jpg", "x\0y.jpg")
     path = shard(tmp_path / "train-0", *((name, jpeg) for name in names))
-    found = list(worker.record_tasks(path, ArchiveConfig((path,), "out", records=True)))
+    found = list(worker.record_tasks(path, CollectionConfig((path,), "out", records=True)))
     assert [task.source for task in found] == [f"{path}@{number}" for number in range(6)]
     targets = ["out/cat/a.JPEG", "out/train-0@1.jpg", "out/b.gif.png", "", "", ""]
     assert [task.target for task in found] == targets
@@ -167,7 +166,7 @@ def test_a_broken_shard_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     jpeg = image_io.encode(crop(0), ".jpg")
     path = Path(shard(tmp_path / "train-0", ("a.jpg", jpeg), ("b.jpg", jpeg)))
     path.write_bytes(path.read_bytes()[:-5])
-    found = list(worker.record_tasks(str(path), ArchiveConfig((str(path),), "out", True)))
+    found = list(worker.record_tasks(str(path), CollectionConfig((str(path),), "out", True)))
     assert [task.error for task in found[:1]] == [""] and len(found) == 2
     assert f"{path} is broken after 1 records" in found[1].error
 
@@ -178,7 +177,7 @@ def test_records_become_what_files_become(tmp_path: Path, soft_weights: Path) ->
     path = shard(
         tmp_path / "t", *((f"{n}.jpg", data) for n, data in enumerate(jpegs)), ("bad.jpg", b"Dear")
     )
-    config = ArchiveConfig((path,), str(tmp_path / "out"), records=True, model=str(soft_weights))
+    config = CollectionConfig((path,), str(tmp_path / "out"), records=True, model=str(soft_weights))
     found = list(worker.record_tasks(path, config))
     assert [task.number for task in found] == [0, 1, 2, 3, 4]
     (tmp_path / "out").mkdir()
@@ -187,7 +186,7 @@ def test_records_become_what_files_become(tmp_path: Path, soft_weights: Path) ->
     counted: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(beam_runner, "count", counted.append)
-        lines = dict(worker.color_neighbors(colorizer, found[::-1][:4]))  # not the first
+        lines = dict(worker.colorize_records(colorizer, found[::-1][:4]))  # not the first
     assert sorted(counted) == ["colored", "colored", "failed", "skipped"]
     assert sorted(contents(tmp_path / "out")) == ["1.jpg", "2.jpg", "3.jpg"]
     assert (tmp_path / "out" / "2.jpg").read_text() == "done"
@@ -204,7 +203,7 @@ def test_records_become_what_files_become(tmp_path: Path, soft_weights: Path) ->
 def test_bytes_that_are_no_example(tmp_path: Path) -> None:
     with tf.io.TFRecordWriter(str(tmp_path / "t")) as writer:
         writer.write(b"\xff\xff\xff")
-    (found,) = worker.record_tasks(str(tmp_path / "t"), ArchiveConfig(("t",), "out", True))
+    (found,) = worker.record_tasks(str(tmp_path / "t"), CollectionConfig(("t",), "out", True))
     assert "is no tf.train.Example" in found.error and "\n" not in found.error
 
 
@@ -241,13 +240,13 @@ def test_foreign_files_are_not_replaced(tmp_path: Path) -> None:
 
 def test_without_beam_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    with pytest.raises(ValueError, match="pip install -r requirements.txt -r requirements-beam"):
-        beam_pipeline.colorize_archive(ArchiveConfig(("a",), "out"))
+    with pytest.raises(ValueError, match=r"pip install .\.\[beam\]"):
+        beam_pipeline.colorize_archive(CollectionConfig(("a",), "out"))
 
 
 def test_standard_input_is_no_archive() -> None:
     with pytest.raises(ValueError, match="use tools/colorize.py"):
-        ArchiveConfig(("-",), "out")
+        CollectionConfig(("-",), "out")
 
 
 # --- on Beam --------------------------------------------------------------------------------------
@@ -257,10 +256,8 @@ def test_standard_input_is_no_archive() -> None:
 def test_names_of_flags_do_not_meet(beam: object) -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    source = "".join(
-        (TOOLS / name).read_text() for name in ("colorize_archive.py", "make_shards.py")
-    )
-    ours = set(re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source))
+    listed = "".join(tool(f"{name}.py", "--help").stdout for name in COMMANDS)
+    ours = set(re.findall(r"^ +--(?:\[no\])?(\w+)", listed, re.MULTILINE))
     assert {"output", "records", "beam", "shards"} < ours
     assert not ours & set(PipelineOptions([]).get_all_options())
 
@@ -287,7 +284,7 @@ def test_a_small_archive(beam: object, tmp_path: Path, soft_weights: Path) -> No
     with pytest.MonkeyPatch.context() as patch:
         load = worker.load
         patch.setattr(worker, "load", lambda config: loads.append(config) or load(config))
-        config = ArchiveConfig((str(photographs),), str(output), model=model)
+        config = CollectionConfig((str(photographs),), str(output), model=model)
         assert beam_pipeline.colorize_archive(config) == (5, 0, 1)
     assert len(loads) == 1
     summary = batch.colorize_files(AlbumConfig((str(photographs),), str(plain), model=model))
@@ -309,7 +306,7 @@ def test_a_mended_picture_leaves_the_errors(
 ) -> None:
     photographs = write_photographs(tmp_path / "in", 2, 1)
     output = tmp_path / "out"
-    config = ArchiveConfig((str(photographs),), str(output), model=str(soft_weights))
+    config = CollectionConfig((str(photographs),), str(output), model=str(soft_weights))
     assert beam_pipeline.colorize_archive(config) == (1, 0, 1)
     before = rows(output / MANIFEST)
     image_io.write(photographs / "broken 0.png", crop(9))
@@ -328,7 +325,7 @@ def test_records_on_beam(beam: object, tmp_path: Path, soft_weights: Path) -> No
         pair = zip(("both.jpg", f"{number}.jpg"), jpegs[2 * number :][:2], strict=True)
         shard(tmp_path / f"train-{number}", *pair)
     output = tmp_path / "out"
-    config = ArchiveConfig((str(tmp_path / "train-*"),), str(output), True, str(soft_weights))
+    config = CollectionConfig((str(tmp_path / "train-*"),), str(output), True, str(soft_weights))
     assert beam_pipeline.colorize_archive(config) == (3, 0, 1)
     colorizer = Colorizer(soft_weights)
     for name, data in (("both.jpg", jpegs[0]), ("0.jpg", jpegs[1]), ("1.jpg", jpegs[3])):

@@ -111,10 +111,27 @@ def test_refuses_what_it_cannot_time():
         config("train", steps=0)
 
 
+TOOL = [sys.executable, "tools/benchmark.py", "--recipe=cnn1", "--image_size=16", "--batch_size=2",
+        "--steps=2", "--repeats=2", "--precision=float32"]  # fmt: skip
+
+
+def test_tool_times_several_modes_in_one_call(tmp_path):
+    command = [*TOOL, "train", "infer", "train", f"--json={tmp_path / 'rows'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "rows").read_text().splitlines()]
+    assert [row["mode"] for row in rows] == ["train", "infer"]  # each once, in the order given
+
+
+def test_tool_names_the_modes_it_does_not_know():
+    done = subprocess.run([*TOOL, "train", "sleep"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "train, infer, input, end_to_end and all" in line and "['sleep']" in line
+
+
 def test_tool_writes_rows(tmp_path):
-    command = [sys.executable, "tools/benchmark.py", "infer", f"--json={tmp_path / 'rows'}",
-               "--recipe=cnn1", "--image_size=16", "--batch_size=2", "--steps=2", "--repeats=2",
-               "--precision=float32"]  # fmt: skip
+    command = [*TOOL, "infer", f"--json={tmp_path / 'rows'}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "rows").read_text() == done.stdout

@@ -213,7 +213,7 @@ def test_without_litert_a_line_says_what_to_install(
     soft_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "litert_quantizer", None)
-    with pytest.raises(ValueError, match="pip install -r requirements-litert.txt"):
+    with pytest.raises(ValueError, match=r"pip install .\.\[litert\]"):
         litert.export_litert(LitertConfig(str(soft_weights), str(tmp_path / "phone.tflite")))
 
 

@@ -73,7 +73,7 @@ def command_line(photos, soft_weights: Path, tmp_path_factory: pytest.TempPathFa
     return output
 
 
-# --- proofs, without Gradio -----------------------------------------------------------------------
+# --- previews, without Gradio ---------------------------------------------------------------------
 
 
 def test_the_network_runs_once(colorizer, photos, monkeypatch) -> None:
@@ -82,8 +82,10 @@ def test_the_network_runs_once(colorizer, photos, monkeypatch) -> None:
     monkeypatch.setattr(
         colorizer, "small_chroma", lambda gray: calls.append(gray.shape) or small_chroma(gray)
     )
-    proof = preview.pull(colorizer, photos.deep)
-    none, some, more = (preview.paint(colorizer, proof, saturation) for saturation in (0, 1, 2))
+    shown = preview.make_preview(colorizer, photos.deep)
+    none, some, more = (
+        preview.render_preview(colorizer, shown, saturation) for saturation in (0, 1, 2)
+    )
     assert len(calls) == 1
     assert np.ptp(none, axis=-1).max() <= 1
     assert np.ptp(some, axis=-1).mean() > 1
@@ -91,23 +93,23 @@ def test_the_network_runs_once(colorizer, photos, monkeypatch) -> None:
     assert colorizer.saturation == 1  # other visitors' is not touched
 
 
-def test_a_small_picture_is_its_own_proof(colorizer, photos) -> None:
-    proof = preview.pull(colorizer, photos.jpeg)
-    painted = preview.paint(colorizer, proof, 1.0)
+def test_a_small_picture_is_its_own_preview(colorizer, photos) -> None:
+    shown = preview.make_preview(colorizer, photos.jpeg)
+    painted = preview.render_preview(colorizer, shown, 1.0)
     np.testing.assert_array_equal(painted, colorizer.colorize(photos.jpeg))
 
 
 def test_a_large_picture_is_made_smaller(colorizer, tmp_path) -> None:
     image_io.write(tmp_path / "wide.png", np.full((400, 4000), 40_000, np.uint16))
-    proof = preview.pull(colorizer, tmp_path / "wide.png")
-    assert (proof.height, proof.width) == (400, 4000)
-    assert proof.picture.pixels.shape == (160, 1600)
-    assert np.unique(proof.picture.pixels) == [40_000 >> 8]
+    shown = preview.make_preview(colorizer, tmp_path / "wide.png")
+    assert (shown.height, shown.width) == (400, 4000)
+    assert shown.picture.pixels.shape == (160, 1600)
+    assert np.unique(shown.picture.pixels) == [40_000 >> 8]
 
 
 def test_what_is_clear_is_shown_on_white(colorizer, photos) -> None:
-    proof = preview.pull(colorizer, photos.clear)
-    painted = preview.paint(colorizer, proof, 0.0)
+    shown = preview.make_preview(colorizer, photos.clear)
+    painted = preview.render_preview(colorizer, shown, 0.0)
     gray = image_io.read(photos.clear).pixels.astype(float)
     opacity = photos.alpha / 255
     assert np.abs(painted - (opacity * gray + (1 - opacity) * 255)[..., None]).max() <= 2
@@ -117,13 +119,15 @@ def test_the_file_is_what_the_command_line_writes(
     colorizer, photos, command_line, tmp_path
 ) -> None:
     for source in (photos.jpeg, photos.deep, photos.clear):
-        made = preview.develop(colorizer, preview.pull(colorizer, source), VIVID, tmp_path)
+        made = preview.render_full_size(
+            colorizer, preview.make_preview(colorizer, source), VIVID, tmp_path
+        )
         assert made.read_bytes() == (command_line / source.name).read_bytes()
 
 
 def test_a_bad_file_is_named_without_its_folder(colorizer, photos) -> None:
     with pytest.raises(ValueError, match="^broken.jpg is a truncated JPEG"):
-        preview.pull(colorizer, photos.broken)
+        preview.make_preview(colorizer, photos.broken)
 
 
 # --- what is said before the page opens -----------------------------------------------------------
@@ -141,7 +145,7 @@ def test_without_gradio(monkeypatch, tmp_path) -> None:
     for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
         monkeypatch.setenv(name, "")  # so that it is put back
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(OSError, match="pip install -r requirements-page.txt"):
+    with pytest.raises(OSError, match=r"pip install .\.\[web\]"):
         server_module.serve(server_module.PageConfig(model=str(tmp_path)))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from residual_encoder.apps.web import interface
 from residual_encoder.apps.web import server as server_module
 from residual_encoder.imaging import image_io
 
@@ -25,7 +26,7 @@ httpx = pytest.importorskip("httpx", reason="httpx comes with Gradio, which is n
 pytest.importorskip("gradio", reason="Gradio is not installed")
 
 AT_ONCE = 32
-GROWTH = 48  # MiB over rounds of `AT_ONCE`, ours: a proof is kept a tab, and all tabs are few
+GROWTH = 48  # MiB over rounds of `AT_ONCE`, a preview is kept a tab, and all tabs are few
 
 
 class Server(NamedTuple):
@@ -153,9 +154,6 @@ def test_32_at_once_are_served_or_refused_and_memory_stays(server: Server, pictu
         seen.append(round(resident(server.pid), 1))
     counts = {end: ends.count(end) for end in set(ends)}
     print(f"page: {counts}, MiB after each {AT_ONCE}: {seen}")
-    assert (
-        set(counts) <= {"colored", "refused"}
-        and counts["colored"] >= 4 * server_module.WAITING // 2
-    )
+    assert set(counts) <= {"colored", "refused"} and counts["colored"] >= 4 * interface.WAITING // 2
     assert seen[-1] - seen[0] < GROWTH
     assert visit(server, number, picture) == "colored"  # and it goes on

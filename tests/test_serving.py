@@ -103,7 +103,7 @@ def test_without_the_servers_messages_a_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)  # as if it were not there
-    with pytest.raises(ValueError, match="pip install -r requirements-serving.txt"):
+    with pytest.raises(ValueError, match=r"pip install .\.\[serving\]"):
         tf_serving.write_warmup(tmp_path, "colorizer", 32)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,10 +1,8 @@
-"""Colors photographs and films: tools/colorize.py INPUT... --output=DIR."""
+"""Colors photographs and films; its flags: apps/colorize_cli.py."""
 
-from __future__ import annotations
-
-import _bootstrap
+import _bootstrap  # noqa: F401  finds the package
 
 from residual_encoder.apps import colorize_cli
 
 if __name__ == "__main__":
-    _bootstrap.run(colorize_cli.main, positional=True)
+    colorize_cli.run()

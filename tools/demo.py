@@ -1,42 +1,8 @@
-"""Serves a page that colors pictures: tools/demo.py, then open the address that it prints."""
+"""Serves the web page; its flags: apps/demo_cli.py."""
 
-from __future__ import annotations
+import _bootstrap  # noqa: F401  finds the package
 
-import _bootstrap
-from absl import flags
-
-_PORT = flags.DEFINE_integer(
-    "port", None, "Port to listen at, 0 for any; default: the first free one from 7860 on."
-)
-_HOST = flags.DEFINE_string(
-    "host",
-    "127.0.0.1",
-    "Address to listen at. The default serves this computer alone; 0.0.0.0 serves whoever reaches "
-    "it, without a password.",
-)
-_MODEL = flags.DEFINE_string(
-    "model",
-    None,
-    "Training workdir, weights file or exported SavedModel; default: shipped weights.",
-)
-_MAX_MEGABYTES = flags.DEFINE_integer(
-    "max_megabytes", 50, "Largest picture file that is taken, in megabytes.", lower_bound=1
-)
-
-
-def main(_: list[str]) -> None:
-    """Serves until it is interrupted."""
-    from residual_encoder.apps.web import server
-
-    server.serve(
-        server.PageConfig(
-            model=_MODEL.value,
-            host=_HOST.value,
-            port=_PORT.value,
-            max_megabytes=_MAX_MEGABYTES.value,
-        )
-    )
-
+from residual_encoder.apps import demo_cli
 
 if __name__ == "__main__":
-    _bootstrap.run(main)
+    demo_cli.run()

@@ -1,7 +1,5 @@
-"""The former name of tools/draw_model.py."""
+"""Runs tools/draw_model.py, which was called figure.py."""
 
-import _bootstrap
-import draw_model
+import runpy
 
-if __name__ == "__main__":
-    _bootstrap.run(draw_model.main)
+runpy.run_path(__file__.replace("figure.py", "draw_model.py"), run_name="__main__")

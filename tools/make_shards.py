@@ -1,52 +1,8 @@
-"""Writes a folder of pictures as TFRecord shards for --data=tfrecord.
+"""Writes TFRecord shards; its flags: apps/make_shards_cli.py."""
 
-With --beam the shards are written side by side by Apache Beam, whose flags may follow:
---direct_num_workers=4 --direct_running_mode=multi_processing, or --runner=FlinkRunner ...
-"""
+import _bootstrap  # noqa: F401  finds the package
 
-from __future__ import annotations
-
-import _bootstrap
-from absl import flags
-
-_IMAGES = flags.DEFINE_string(
-    "images", None, "Folder of pictures, with any subfolders.", required=True
-)
-_OUTPUT = flags.DEFINE_string("output", None, "Folder to write the shards to.", required=True)
-_NAME = flags.DEFINE_string("name", None, "The split: train or val.", required=True)
-_SHARDS = flags.DEFINE_integer("shards", None, "How many files; default: one per 1,024 pictures.")
-_RESIZE = flags.DEFINE_integer("resize", None, "Make the short side at most so many pixels.")
-_SKIP_GRAY = flags.DEFINE_bool("skip_gray", False, "Leave out pictures without color.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace shards of this name.")
-_BEAM = flags.DEFINE_bool("beam", False, "Write many shards at a time with Apache Beam.")
-
-
-def main(arguments: list[str]) -> None:
-    """Writes the shards and says what became of the pictures."""
-    from residual_encoder.apps.archive import beam_runner, beam_shards
-    from residual_encoder.data import tfrecord_writer
-
-    inputs, beam = beam_runner.split(arguments)
-    if inputs or (beam and not _BEAM.value):
-        raise ValueError(f"takes flags only, and Beam's after --beam; received {arguments}")
-    config = tfrecord_writer.ShardsConfig(
-        images=_IMAGES.value,
-        output=_OUTPUT.value,
-        name=_NAME.value,
-        shards=_SHARDS.value,
-        resize=_RESIZE.value,
-        skip_gray=_SKIP_GRAY.value,
-        overwrite=_OVERWRITE.value,
-    )
-    done = (
-        beam_shards.make_shards(config, beam)
-        if _BEAM.value
-        else tfrecord_writer.make_shards(config)
-    )
-    print(f"{done.written} of {done.found} pictures in {len(done.shards)} shards")
-    if done.skipped:
-        print(f"{len(done.skipped)} left out, named in {done.manifest}")
-
+from residual_encoder.apps import make_shards_cli
 
 if __name__ == "__main__":
-    _bootstrap.run(main, positional=True, foreign=True)
+    make_shards_cli.run()

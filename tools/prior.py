@@ -1,7 +1,5 @@
-"""The former name of tools/measure_color_prior.py."""
+"""Runs tools/measure_color_prior.py, which was called prior.py."""
 
-import _bootstrap
-import measure_color_prior
+import runpy
 
-if __name__ == "__main__":
-    _bootstrap.run(measure_color_prior.main)
+runpy.run_path(__file__.replace("prior.py", "measure_color_prior.py"), run_name="__main__")

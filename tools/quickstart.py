@@ -1,30 +1,8 @@
-"""Trains, evaluates, exports and colors in minutes, and writes one page: tools/quickstart.py."""
+"""Trains, evaluates, exports and colors in minutes; its flags: apps/quickstart_cli.py."""
 
-from __future__ import annotations
+import _bootstrap  # noqa: F401  finds the package
 
-import sys
-
-import _bootstrap
-from absl import flags
-
-_WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder for everything it makes.")
-_STEPS = flags.DEFINE_integer("steps", None, "Training steps; default: about three minutes' worth.")
-INTERRUPTED = 75  # as tools/train.py
-
-
-def main(_: list[str]) -> int:
-    """The whole way, and where to look."""
-    from residual_encoder.apps.quickstart import TourConfig, tour
-
-    page = tour(TourConfig(_WORKDIR.value, _STEPS.value))
-    if page is None:
-        print("Stopped and saved. Run again to go on.", file=sys.stderr)
-        return INTERRUPTED
-    folder = page.resolve().parent
-    print(f"Report:   {page.resolve()}")
-    print(f"Pictures: {folder / 'color'}; by the shipped weights: {folder / 'shipped'}")
-    return 0
-
+from residual_encoder.apps import quickstart_cli
 
 if __name__ == "__main__":
-    _bootstrap.run(main)
+    quickstart_cli.run()

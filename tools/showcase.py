@@ -1,7 +1,5 @@
-"""The former name of tools/sample_sheet.py."""
+"""Runs tools/sample_sheet.py, which was called showcase.py."""
 
-import _bootstrap
-import sample_sheet
+import runpy
 
-if __name__ == "__main__":
-    _bootstrap.run(sample_sheet.main)
+runpy.run_path(__file__.replace("showcase.py", "sample_sheet.py"), run_name="__main__")

@@ -1,7 +1,5 @@
-"""The former name of tools/quickstart.py."""
+"""Runs tools/quickstart.py, which was called tour.py."""
 
-import _bootstrap
-import quickstart
+import runpy
 
-if __name__ == "__main__":
-    _bootstrap.run(quickstart.main)
+runpy.run_path(__file__.replace("tour.py", "quickstart.py"), run_name="__main__")

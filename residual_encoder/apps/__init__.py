@@ -1,1 +1,1 @@
-"""What a person starts: command lines, the web page, benchmarks, archives."""
+"""Commands, the web page, benchmarks and Beam pipelines: what a person starts."""

@@ -1,4 +1,4 @@
-"""How fast this machine trains, colors and reads: medians, warmed up, the device waited for."""
+"""Times training, coloring and reading: medians, after warm-up, waiting for the device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from residual_encoder import models
 from residual_encoder.apps import peer_benchmark
-from residual_encoder.apps.peer_benchmark import Peer
+from residual_encoder.apps.peer_benchmark import PeerBenchmark
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.models import flops
@@ -33,7 +33,7 @@ PEAKS = {"NVIDIA H200": {"bfloat16": 989e12, "float32": 494e12}}
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """What to time.
+    """Describes what to time.
 
     Attributes:
       recipe: Network, loss, batch and picture size.
@@ -43,8 +43,8 @@ class BenchmarkConfig:
       repeats: Timed runs, of which the median counts.
       warmup: Batches before, which compile and fill buffers.
       jit: "auto", "on" or "off": XLA.
-      peer: Interpreter and script of another implementation, run in turns with ours in the modes
-        it knows; see `peer_benchmark.Peer`.
+      peer: Interpreter and script of another implementation, run in alternation with this
+        one in the modes it knows; see `peer_benchmark.PeerBenchmark`.
     """
 
     recipe: Recipe
@@ -60,7 +60,7 @@ class BenchmarkConfig:
         """Checks modes and counts.
 
         Raises:
-          ValueError: what is wrong.
+          ValueError: a mode is unknown, or a count is below 1.
         """
         if not self.modes or set(self.modes) - set(MODES):
             raise ValueError(f"modes must be some of {list(MODES)}. Received {list(self.modes)}.")
@@ -76,37 +76,37 @@ def benchmark(config: BenchmarkConfig) -> Iterator[dict[str, Any]]:
       `batch_size`, `image_size`, `precision`, `jit`, `device`, `gflop_per_image`, `share_of_peak`
       (None where the peak is not known), `input_wait_fraction` (None where nothing is read),
       `peak_memory_bytes` (of the GPU; without one of the whole process, so far) and `times_peer`
-      (of the better of the peer's two ways; None without a peer). The peer's rows come behind, with
-      what `Peer.rows` has and the work's batch, size and precision.
+      (the speed-up over the faster of the peer's two variants; None without a peer). The peer's
+      rows follow: `PeerBenchmark.rows` and the batch, size and precision.
 
     Raises:
       ValueError: a setting the device cannot do, or the peer failed.
       OSError: the data is missing, or the peer cannot be started.
     """
     for mode in config.modes:
-        rival = _peer(config, mode)
-        clock = _Clock(config, rival)
+        peer = _peer(config, mode)
+        clock = _Clock(config, peer)
         gflop = {"train": _train, "infer": _infer, "input": _input, "end_to_end": _end_to_end}[
             mode
         ](config, clock)
         row = _row(config, mode, clock, gflop)
         yield row
-        for answer in rival.rows() if rival else []:
+        for answer in peer.rows() if peer else []:
             yield {name: row[name] for name in SAME_WORK} | answer
 
 
-def _peer(config: BenchmarkConfig, mode: str) -> Peer | None:
+def _peer(config: BenchmarkConfig, mode: str) -> PeerBenchmark | None:
     if not config.peer or mode not in peer_benchmark.MODES:
         return None
     precision = devices.precision(config.recipe.precision)
-    return Peer(config.peer, mode, config.recipe, precision, config.steps)
+    return PeerBenchmark(config.peer, mode, config.recipe, precision, config.steps)
 
 
 class _Clock:
-    """Times batches: warm-up first, then repeats, in turns with the peer where there is one."""
+    """Times batches: warm-up first, then repeats, alternating with the peer where there is one."""
 
-    def __init__(self, config: BenchmarkConfig, rival: Peer | None = None) -> None:
-        self.config, self.rival = config, rival
+    def __init__(self, config: BenchmarkConfig, peer: PeerBenchmark | None = None) -> None:
+        self.config, self.peer = config, peer
         self.batches = 0  # with the warm-up
         self.waited = 0.0  # seconds of all repeats spent waiting for input
         self.seconds: list[float] = []
@@ -119,8 +119,8 @@ class _Clock:
             began = time.perf_counter()
             self._run(work, self.config.steps)
             self.seconds.append(time.perf_counter() - began)
-            if self.rival:
-                self.rival.run()
+            if self.peer:
+                self.peer.run()
 
     def _run(self, work: Callable[[], Tensor], batches: int) -> None:
         for _ in range(batches):
@@ -129,7 +129,7 @@ class _Clock:
         float(last)
 
     def next(self, batches: Iterator[Any]) -> Any:
-        """The next batch, the time for it counted as waiting."""
+        """Returns the next batch and counts the time for it as waiting."""
         began = time.perf_counter()
         batch = next(batches)
         self.waited += time.perf_counter() - began
@@ -178,7 +178,7 @@ def _end_to_end(config: BenchmarkConfig, clock: _Clock) -> float:
 
 
 def _noise(config: BenchmarkConfig, channels: int) -> np.ndarray:
-    """Pictures that are on the device before the clock starts. uint8 [B, S, S, channels]."""
+    """Returns random pictures, the same in each run. uint8 [B, S, S, channels]."""
     recipe = config.recipe
     shape = (recipe.batch_size, recipe.image_size, recipe.image_size, channels)
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -209,7 +209,7 @@ def _row(config: BenchmarkConfig, mode: str, clock: _Clock, gflop: float) -> dic
     precision = devices.precision(recipe.precision)
     rates = [config.steps * recipe.batch_size / seconds for seconds in clock.seconds]
     timed, reads = peer_benchmark.rates(rates), mode in ("input", "end_to_end")
-    rate, best = timed["images_per_second"], clock.rival.best() if clock.rival else None
+    rate, best = timed["images_per_second"], clock.peer.best() if clock.peer else None
     peak = PEAKS.get(devices.describe().removeprefix("1 x "), {}).get(precision)
     return {
         "mode": mode,
@@ -231,7 +231,7 @@ def _row(config: BenchmarkConfig, mode: str, clock: _Clock, gflop: float) -> dic
 
 
 def _peak_memory() -> int | None:
-    """Bytes: of the first GPU, else of this process (VmHWM); None where neither can be told."""
+    """Returns bytes of the first GPU, else of this process (VmHWM); None where neither is known."""
     if tf.config.list_physical_devices("GPU"):
         return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
     status = Path("/proc/self/status")

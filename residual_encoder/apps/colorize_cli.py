@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from absl import flags
 
-from residual_encoder.apps import cli
+from residual_encoder.apps import cli, shared_flags
 
 _OUTPUT = flags.DEFINE_string(
     "output",
@@ -14,35 +12,15 @@ _OUTPUT = flags.DEFINE_string(
     "Folder for the colored files; made if need be. - is standard output, for one picture.",
     required=True,
 )
-_MODEL = flags.DEFINE_string(
-    "model",
-    None,
-    "Training workdir, weights file or exported SavedModel; default: shipped weights.",
-)
-_SIZE = flags.DEFINE_string(
-    "size",
-    "auto",
-    "Short side in pixels that the network sees, from 8 up; auto is the model's own. The output "
-    "has the size of the input whatever this is.",
-)
-_SATURATION = flags.DEFINE_float(
-    "saturation", 1.0, "Factor on the colors: 0 is gray, 1 what the network says.", lower_bound=0.0
-)
-_UPSAMPLING = flags.DEFINE_enum(
-    "upsampling",
-    "guided",
-    ["guided", "bilinear"],
-    "How colors are enlarged: along the edges of the picture's gray, or without looking at it.",
-)
-_FORMAT = flags.DEFINE_enum(
-    "format", "keep", ["keep", "jpeg", "png", "webp", "tiff"], "What colored pictures are saved as."
-)
+_MODEL = shared_flags.model()
+_SIZE = shared_flags.size()
+_SATURATION = shared_flags.saturation()
+_UPSAMPLING = shared_flags.upsampling()
+_FORMAT = shared_flags.file_format()
 _COMPARE = flags.DEFINE_bool(
     "compare", False, "Also write NAME_compare: gray beside colored. For pictures."
 )
-_OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Replace files that are in --output already. Inputs never are."
-)
+_OVERWRITE = shared_flags.overwrite("Replace files that are in --output already. Inputs never are.")
 _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "Pass over inputs whose output is there already."
 )
@@ -58,8 +36,8 @@ def main(arguments: list[str]) -> int:
             "takes pictures, films, folders, globs or - for standard input; received none: "
             "INPUT... --output=DIR"
         )
-    size = cli.network_size(_SIZE.value)
-    # after the flags, so that a wrong one is answered at once
+    size = shared_flags.network_size(_SIZE.value)
+    cli.quiet_tensorflow()
     from residual_encoder.inference import batch
 
     summary = batch.colorize_files(
@@ -84,8 +62,6 @@ def main(arguments: list[str]) -> int:
     return 1 if summary.failed else 0
 
 
-def colorize() -> None:
-    """The console script."""
-    sys.modules["__main__"].__doc__ = __doc__  # what --help begins with
-    cli.quiet_tensorflow()
+def run() -> None:
+    """Starts the command."""
     cli.run(main, positional=True)

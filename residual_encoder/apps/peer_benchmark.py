@@ -1,4 +1,4 @@
-"""Another implementation's benchmark script, run beside ours: the same work, its own process."""
+"""Runs another implementation's benchmark script on the same work, in its own process."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from residual_encoder.recipes import Recipe
 MODES = ("train", "infer")
 
 
-class Peer:
-    """Both ways of one script, as it is written and compiled, timed in turns.
+class PeerBenchmark:
+    """Times both variants of one script, eager and compiled, in alternation.
 
     The script is called with a mode and --batch, --size, --steps, --bf16, --compile and
-    --train_encoder, as the work wants them, and prints one JSON object last, with
+    --train_encoder, as the work needs them, and prints one JSON object last, with
     `images_per_second`, `peer` (what it runs on) and `device`.
     """
 
     def __init__(self, command: str, mode: str, recipe: Recipe, precision: str, steps: int) -> None:
-        """Takes what is timed.
+        """Builds the script's command line.
 
         Args:
           command: The interpreter and the script, as one would type them.
@@ -40,11 +40,11 @@ class Peer:
         self.answers: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
 
     def run(self) -> None:
-        """Runs the script both ways, once.
+        """Runs both variants of the script once.
 
         Raises:
           OSError: the command cannot be started.
-          ValueError: it fails, or does not print what it should.
+          ValueError: it fails, or does not print its result.
         """
         for compiled, answers in self.answers.items():
             answers.append(self._answer(["--compile"] * compiled))
@@ -62,7 +62,7 @@ class Peer:
             ) from error
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row each way: `peer`, `compiled`, `device` and `images_per_second` (median)."""
+        """Returns a row each: `peer`, `compiled`, `device`, the median `images_per_second`."""
         return [
             {
                 "peer": answers[-1].get("peer"),
@@ -74,12 +74,12 @@ class Peer:
         ]
 
     def best(self) -> float:
-        """Images a second of the better way."""
+        """Returns images a second of the faster variant."""
         return max(row["images_per_second"] for row in self.rows())
 
 
 def rates(values: list[float]) -> dict[str, Any]:
-    """`images_per_second`, the median, and `images_per_second_range`."""
+    """Returns `images_per_second`, the median, and `images_per_second_range`."""
     return {
         "images_per_second": round(statistics.median(values), 2),
         "images_per_second_range": [round(min(values), 2), round(max(values), 2)],

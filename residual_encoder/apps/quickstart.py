@@ -1,6 +1,6 @@
-"""The whole way in minutes: train on rendered scenes, evaluate, export, color; one page of it.
+"""Trains on rendered scenes, evaluates, exports and colors in minutes, with one report page.
 
-Beside it, photographs as the shipped weights color them.
+The page also has photographs as the shipped weights color them.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
 from residual_encoder.utils import files
 
-# VGG16's weights are not in the package, so the tour trains a trunk from scratch, with batch norm.
-# Sizes and steps are what two CPU cores do in about three minutes.
+# VGG16's weights are not in the package, so the quick start trains a trunk from scratch, with batch
+# norm. Sizes and steps are what two CPU cores do in about three minutes.
 RECIPE = dataclasses.replace(
     RECIPES["modern"],
-    name="tour",
+    name="tour",  # in the workdirs of earlier versions, which are resumed
     trunk_batch_norm=True,
     batch_size=16,
     steps=300,
@@ -46,7 +46,7 @@ RECIPE = dataclasses.replace(
 )
 SCENES = DataConfig("synthetic", synthetic_size=2000)
 
-# Run in a process of its own that knows TensorFlow and nothing of ours.
+# Run in a process of its own that knows TensorFlow and not this package.
 COLOR_FILES = """
 import sys, pathlib
 import tensorflow as tf
@@ -59,19 +59,19 @@ for source, target in zip(sys.argv[2::2], sys.argv[3::2]):
 
 
 @dataclass(frozen=True)
-class TourConfig:
-    """Where the tour goes.
+class QuickstartConfig:
+    """Describes where the results go and how long it trains.
 
     Attributes:
-      workdir: Folder for everything it makes; run again, it goes on where it stopped.
-      steps: Training steps; None is the tour's own number.
+      workdir: Folder for everything it makes; run again, it resumes.
+      steps: Training steps; None is the number of `RECIPE`.
     """
 
     workdir: str
     steps: int | None = None
 
 
-def tour(config: TourConfig) -> Path | None:
+def quickstart(config: QuickstartConfig) -> Path | None:
     """Trains, evaluates, exports and colors.
 
     Returns:
@@ -172,7 +172,7 @@ def _page(
 ) -> str:
     last = Path(training.workdir) / "samples" / f"{recipe.steps}.jpg"
     return html_report.html(
-        "Residual encoder: the tour",
+        "Residual encoder: quick start",
         [
             Section(
                 "What ran",
@@ -205,7 +205,7 @@ def _page(
                 "Photographs, by the shipped weights",
                 [
                     "gray | output | truth. These weights were trained on photographs; "
-                    "residual_encoder/pretrained/README.md says how, and what to expect.",
+                    "residual_encoder/pretrained/README.md describes how, and what to expect.",
                 ],
                 figures=[Figure(strip, name) for name, strip in shipped.items()],
             ),

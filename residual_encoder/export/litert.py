@@ -153,7 +153,7 @@ def _check_installed() -> None:
         import litert_quantizer  # noqa: F401
     except ImportError as error:
         raise ValueError(
-            "LiteRT files need LiteRT: pip install -r requirements-litert.txt"
+            'LiteRT files need LiteRT; in the project\'s folder: pip install ".[litert]"'
         ) from error
 
 

@@ -43,7 +43,7 @@ def _logs(name: str, gray_size: int) -> Iterator[Any]:
     except ImportError as error:
         raise ValueError(
             "TensorFlow Serving's layout needs tensorflow-serving-api: "
-            "pip install -r requirements-serving.txt"
+            'in the project\'s folder: pip install ".[serving]"'
         ) from error
     scene = tf.constant(scenes.render(0, 0, SCENE_SIZE))  # [S, S, 3] uint8
     gray = tf.zeros([1, gray_size, gray_size, 1])

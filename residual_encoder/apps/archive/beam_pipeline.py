@@ -1,4 +1,4 @@
-"""Colors archives on Apache Beam: what is done is skipped, what is bad is named.
+"""Colors collections on Apache Beam; skips what is done, lists what fails.
 
 Beam moves names only; pictures are read and written by the worker that colors them.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from residual_encoder.apps.archive import beam_runner, tasks
-from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
+from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.utils import files
 
 MANIFEST, ERRORS = "manifest.jsonl", "errors.jsonl"  # in the output folder
@@ -22,15 +22,15 @@ _OLD_ERROR, _THERE, _OLD, _NEW = range(4)
 _Row = tuple[bytes, tuple[int, str]]  # input -> rank, a line of JSON
 
 
-class Summary(NamedTuple):
-    """What became of the inputs."""
+class CollectionSummary(NamedTuple):
+    """Counts the inputs by their outcome."""
 
     colored: int
     skipped: int  # colored earlier
     failed: int
 
 
-def colorize_archive(config: ArchiveConfig, flags: Sequence[str] = ()) -> Summary:
+def colorize_archive(config: CollectionConfig, flags: Sequence[str] = ()) -> CollectionSummary:
     """Colors pictures and films on any of Beam's runners.
 
     `MANIFEST` has one JSON object a line and colored file: `file`, `output`, `width` and `height`
@@ -49,39 +49,40 @@ def colorize_archive(config: ArchiveConfig, flags: Sequence[str] = ()) -> Summar
       RuntimeError: the pipeline failed.
     """
     chosen = beam_runner.options(flags)
-    _archivist().check(config)
-    painter = _Painter(config)
-    painter.colorizer()  # a wrong model is answered at once
+    _worker().check(config)
+    colorer = _TaskColorizer(config)
+    colorer.colorizer()  # a wrong model is answered at once
     output = Path(config.output)
     files.make_folder(output)
     _check_manifests(output)
-    counts = beam_runner.run(chosen, lambda root: _build(root, config, painter))
-    return Summary(*(counts.get(name, 0) for name in Summary._fields))
+    counts = beam_runner.run(chosen, lambda root: _build(root, config, colorer))
+    return CollectionSummary(*(counts.get(name, 0) for name in CollectionSummary._fields))
 
 
-def _archivist() -> Any:
-    """The module that brings TensorFlow; Beam's workers are to import it when they need it."""
+def _worker() -> Any:
+    """Returns the module that imports TensorFlow, imported by Beam's workers when needed."""
     beam_runner.quiet_tensorflow()
     from residual_encoder.apps.archive import worker
 
     return worker
 
 
-def _build(root: Any, config: ArchiveConfig, painter: _Painter) -> None:
-    """Find, claim outputs, color, merge with earlier rows, write both manifests."""
+def _build(root: Any, config: CollectionConfig, colorer: _TaskColorizer) -> None:
+    """Finds tasks, resolves conflicts, colors, merges earlier rows, writes both manifests."""
     import apache_beam as beam
 
     start = root | beam.Create([config])
     found = start | "find" >> beam.FlatMap(_find)
     if config.records:
         found = found | beam.Reshuffle() | "open" >> beam.FlatMap(_open, config)
-    places = found | "places" >> beam.FlatMap(tasks.places) | "by place" >> beam.GroupByKey()
-    claimed = places | "claim" >> beam.FlatMap(tasks.claim)
+    keyed = found | "output keys" >> beam.FlatMap(tasks.output_keys)
+    writers = keyed | "by output" >> beam.GroupByKey()
+    resolved = writers | "resolve conflicts" >> beam.FlatMap(tasks.resolve_conflicts)
     if config.records:
-        groups = claimed | "neighbors" >> beam.GroupBy(tasks.group)
-        news = groups | "color" >> beam.FlatMap(painter.color_neighbors)
+        groups = resolved | "neighbors" >> beam.GroupBy(tasks.group)
+        news = groups | "color" >> beam.FlatMap(colorer.colorize_records)
     else:
-        news = claimed | "color" >> beam.Map(painter.color)
+        news = resolved | "color" >> beam.Map(colorer.color)
     old = start | "earlier" >> beam.FlatMap(_earlier)
     rows = (news, old) | "rows" >> beam.Flatten() | "by input" >> beam.GroupByKey()
     lines = rows | "latest" >> beam.Map(_latest)
@@ -90,37 +91,37 @@ def _build(root: Any, config: ArchiveConfig, painter: _Painter) -> None:
     by_file | "write" >> beam.Map(_write, config.output)
 
 
-def _find(config: ArchiveConfig) -> Iterator[Task | str]:
-    """Tasks, or the shards that they lie in."""
-    work = _archivist()
+def _find(config: CollectionConfig) -> Iterator[Task | str]:
+    """Yields tasks, or the shards that they lie in."""
+    work = _worker()
     yield from work.shards(config.inputs) if config.records else work.file_tasks(config)
 
 
-def _open(shard: str, config: ArchiveConfig) -> Iterator[Task]:
-    yield from _archivist().record_tasks(shard, config)
+def _open(shard: str, config: CollectionConfig) -> Iterator[Task]:
+    yield from _worker().record_tasks(shard, config)
 
 
-class _Painter:
+class _TaskColorizer:
     """Colors tasks; the network is loaded once a process, whatever its threads."""
 
-    def __init__(self, config: ArchiveConfig) -> None:
+    def __init__(self, config: CollectionConfig) -> None:
         from apache_beam.utils import shared
 
         self.config, self.handle = config, shared.Shared()
 
     def colorizer(self) -> Any:
-        """This process's `Colorizer`."""
-        return self.handle.acquire(lambda: _archivist().load(self.config))
+        """Returns this process's `Colorizer`."""
+        return self.handle.acquire(lambda: _worker().load(self.config))
 
     def color(self, task: Task) -> _Row:
-        """What became of a file."""
+        """Colors a file and returns its row."""
         colorizer = self.colorizer()
-        return _row(task.source, _archivist().color(colorizer, task))
+        return _row(task.source, _worker().color(colorizer, task))
 
-    def color_neighbors(self, group: tuple[tuple[bytes, int], Iterable[Task]]) -> Iterator[_Row]:
-        """What became of records of one shard."""
-        work = _archivist()
-        for task, line in work.color_neighbors(self.colorizer(), group[1]):
+    def colorize_records(self, group: tuple[tuple[bytes, int], Iterable[Task]]) -> Iterator[_Row]:
+        """Colors records of one shard and yields their rows."""
+        work = _worker()
+        for task, line in work.colorize_records(self.colorizer(), group[1]):
             yield _row(task.source, line)
 
 
@@ -133,8 +134,8 @@ def _row(source: str, line: str) -> _Row:
     return os.fsencode(source), (rank, line)
 
 
-def _earlier(config: ArchiveConfig) -> Iterator[_Row]:
-    """Rows of earlier runs."""
+def _earlier(config: CollectionConfig) -> Iterator[_Row]:
+    """Yields the rows of earlier runs."""
     for name, rank in ((MANIFEST, _OLD), (ERRORS, _OLD_ERROR)):
         path = Path(config.output) / name
         for line in path.read_text().splitlines() if path.exists() else ():
@@ -142,13 +143,13 @@ def _earlier(config: ArchiveConfig) -> Iterator[_Row]:
 
 
 def _latest(rows: tuple[bytes, Iterable[tuple[int, str]]]) -> tuple[str, str]:
-    """The row that stays of one input, with the file that it goes into."""
+    """Returns the row that stays of one input, with the file that it goes into."""
     line = max(rows[1])[1]
     return (ERRORS if "error" in json.loads(line) else MANIFEST), line
 
 
-def _both(_: ArchiveConfig) -> Iterator[tuple[str, str]]:
-    """No line for either file, so that both are written."""
+def _both(_: CollectionConfig) -> Iterator[tuple[str, str]]:
+    """Yields an empty line for either file, so that both are written."""
     yield from ((MANIFEST, ""), (ERRORS, ""))
 
 
@@ -161,7 +162,7 @@ def _write(lines: tuple[str, Iterable[str]], output: str) -> None:
 
 
 def _check_manifests(output: Path) -> None:
-    """Refuses to replace files of these names that are not ours."""
+    """Refuses to replace files of these names that another program wrote."""
     for path in (output / MANIFEST, output / ERRORS):
         try:
             with path.open() as file:

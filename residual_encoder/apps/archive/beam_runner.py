@@ -1,4 +1,4 @@
-"""Apache Beam: whether it is there, its flags, and running a pipeline to its end."""
+"""Runs Apache Beam: checks that it is installed, reads its flags, waits for a pipeline's end."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ COUNTERS = "residual_encoder"  # the namespace of what pipelines count
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What is left of a command line after a tool's own flags: (inputs, flags for Beam).
+    """Splits what a command's own flags leave of the command line: (inputs, flags for Beam).
 
-    Everything from the first that begins with -- on is Beam's, whose values may stand alone.
+    Everything from the first argument that begins with -- is Beam's, whose values may stand alone.
     """
     first = next((at for at, text in enumerate(arguments) if text.startswith("--")), None)
     return list(arguments[:first]), [] if first is None else list(arguments[first:])
 
 
 def options(flags: Sequence[str]) -> Any:
-    """Beam's `PipelineOptions` of command-line flags.
+    """Returns Beam's `PipelineOptions` of command-line flags.
 
     Raises:
       ValueError: Beam is not installed, does not know a flag, or does not take its value.
     """
     if importlib.util.find_spec("apache_beam") is None:
         raise ValueError(
-            "Apache Beam is not installed: pip install -r requirements.txt -r requirements-beam.txt"
+            'Apache Beam is not installed; in the project\'s folder: pip install ".[beam]"'
         )
     with _calm():
         from apache_beam.options.pipeline_options import PipelineOptions
@@ -55,7 +55,7 @@ def options(flags: Sequence[str]) -> Any:
 
 @contextlib.contextmanager
 def _calm() -> Iterator[None]:
-    """Without warnings: Beam's import has one about Google's libraries, which are optional."""
+    """Disables warnings: Beam's import has one about Google's libraries, which are optional."""
     logging.disable(logging.WARNING)
     try:
         yield
@@ -83,12 +83,14 @@ def run(chosen: Any, build: Callable[[Any], object]) -> dict[str, int]:
     import apache_beam as beam
     from apache_beam.metrics import MetricsFilter
 
-    _let_workers_find_us()
+    _let_workers_find_package()
     pipeline = beam.Pipeline(_runner(chosen), chosen)
     build(pipeline)
     result = pipeline.run()
     if result.wait_until_finish() != "DONE":
-        raise RuntimeError(f"The pipeline ended as {result.state}; its runner's log says why.")
+        raise RuntimeError(
+            f"The pipeline ended as {result.state}; its runner's log has the reason."
+        )
     found = result.metrics().query(MetricsFilter().with_namespace(COUNTERS))["counters"]
     return {counter.key.metric.name: counter.result or 0 for counter in found}
 
@@ -101,9 +103,9 @@ def count(name: str) -> None:
 
 
 def quiet_tensorflow() -> None:
-    """As `cli.quiet_tensorflow`, for workers, which do not come in by a tool's door.
+    """Imports TensorFlow as `cli.quiet_tensorflow`, once, for workers and their threads.
 
-    Whatever their threads do, once is enough.
+    Workers start without a command line, which does it otherwise.
     """
     with _QUIET:
         if "tensorflow" not in sys.modules:
@@ -111,7 +113,7 @@ def quiet_tensorflow() -> None:
 
 
 def _runner(chosen: Any) -> Any:
-    """The runner that is asked for; DirectRunner, and none, is Beam's own in Python.
+    """Returns the runner that is asked for; DirectRunner, and none, is Beam's own in Python.
 
     Beam's DirectRunner first looks for Prism, a Go program that it fetches from the internet.
     """
@@ -131,7 +133,7 @@ def _runner(chosen: Any) -> Any:
     return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(provision))
 
 
-def _let_workers_find_us() -> None:
+def _let_workers_find_package() -> None:
     """Lets worker processes on this machine import the package from where this one has it."""
     root, known = str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")
     if root not in known.split(os.pathsep):

@@ -31,7 +31,7 @@ def make_shards(config: Any, flags: Sequence[str] = ()) -> Any:
       RuntimeError: the pipeline failed.
     """
     chosen, shards = beam_runner.options(flags), _shards()
-    shards.plan(config)  # what is wrong with the folder is said at once
+    shards.plan(config)  # reports a wrong folder at once
     old = shards.existing(config)
     files.make_folder(Path(config.output))
     beam_runner.run(chosen, lambda root: _build(root, asdict(config)))
@@ -41,7 +41,7 @@ def make_shards(config: Any, flags: Sequence[str] = ()) -> Any:
 
 
 def _shards() -> Any:
-    """The module that brings TensorFlow; Beam's workers are to import it when they need it."""
+    """Returns the module that imports TensorFlow, imported by Beam's workers when needed."""
     beam_runner.quiet_tensorflow()
     from residual_encoder.data import tfrecord_writer
 
@@ -49,7 +49,7 @@ def _shards() -> Any:
 
 
 def _build(root: Any, settings: dict[str, Any]) -> None:
-    """Plan, spread the shards over the workers, write them, join what became of them."""
+    """Plans the shards, spreads them over the workers, writes them, joins their manifests."""
     import apache_beam as beam
 
     planned = root | beam.Create([settings]) | "plan" >> beam.FlatMap(_plan)
@@ -64,7 +64,7 @@ def _plan(settings: dict[str, Any]) -> Iterator[_Shard]:
 
 
 def _write(shard: _Shard, settings: dict[str, Any]) -> str:
-    """Writes one shard; its part of the manifest."""
+    """Writes one shard and returns its part of the manifest."""
     shards = _shards()
     config = shards.ShardsConfig(**settings)
     names = [os.fsdecode(name) for name in shard[1]]
@@ -72,7 +72,7 @@ def _write(shard: _Shard, settings: dict[str, Any]) -> str:
 
 
 def _one(_: str) -> int:
-    """All parts go to one worker."""
+    """Returns the same key for all parts, so that they go to one worker."""
     return 0
 
 

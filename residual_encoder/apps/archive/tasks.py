@@ -1,6 +1,6 @@
-"""The pictures of an archive: what is colored into which file, and who may write where.
+"""Tasks of a collection: which picture is colored into which file, without conflicts.
 
-Nothing here brings TensorFlow: these are what Beam hands from worker to worker.
+Nothing here imports TensorFlow: Beam hands these from worker to worker.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-# Records that one worker colors in a row; ours: enough that reading past those before them, once a
-# group, is little beside coloring them; few enough to keep workers busy with one shard of 1,024.
+# Records that one worker colors in a row: enough that reading past those before them, once a
+# group, is little compared to coloring them; few enough to keep workers busy with one shard of
+# 1,024.
 GROUP = 64
 
 
 @dataclass(frozen=True)
-class ArchiveConfig:
-    """What to color and where to put it. Paths are those of the workers: local or mounted.
+class CollectionConfig:
+    """Describes what to color and where to put it; paths are the workers', local or mounted.
 
     Attributes:
       inputs: Files, folders and globs, see `file_discovery.find`; or TFRecord files and globs of
@@ -42,12 +43,12 @@ class ArchiveConfig:
 
     def __post_init__(self) -> None:
         if "-" in (*self.inputs, self.output):
-            raise ValueError("An archive is files and a folder; for - use tools/colorize.py.")
+            raise ValueError("A collection is files and a folder; for - use tools/colorize.py.")
 
 
 @dataclass(frozen=True)
 class Task:
-    """One picture or film to color.
+    """Describes one picture or film to color.
 
     Attributes:
       source: The file, or SHARD@NUMBER.
@@ -66,8 +67,8 @@ class Task:
     error: str = ""
 
 
-def places(task: Task) -> Iterator[tuple[bytes, Task | None]]:
-    """Real path -> the task that writes it; and the real path of an input -> None."""
+def output_keys(task: Task) -> Iterator[tuple[bytes, Task | None]]:
+    """Yields real path -> the task that writes it, and the real path of an input -> None."""
     if task.error:
         yield os.fsencode(task.source), task
         return
@@ -76,9 +77,9 @@ def places(task: Task) -> Iterator[tuple[bytes, Task | None]]:
         yield os.fsencode(os.path.realpath(task.source)), None
 
 
-def claim(place: tuple[bytes, Iterable[Task | None]]) -> Iterator[Task]:
-    """The tasks of one place: the first may write there, unless it is an input."""
-    found = list(place[1])
+def resolve_conflicts(key: tuple[bytes, Iterable[Task | None]]) -> Iterator[Task]:
+    """Yields the tasks of one output: the first may write it, unless it is an input."""
+    found = list(key[1])
     tasks = sorted((task for task in found if task), key=lambda task: (task.shard, task.number))
     yield from (task for task in tasks if task.error)
     writers = [task for task in tasks if not task.error]
@@ -89,7 +90,7 @@ def claim(place: tuple[bytes, Iterable[Task | None]]) -> Iterator[Task]:
 
 
 def claimed(source: object, target: object) -> str:
-    """Why an input is not colored whose output is not its own."""
+    """Returns why an input is not colored whose output is not its own."""
     return (
         f"{source} would be written onto {target}, an input or the output of another; "
         "choose another --output"
@@ -97,5 +98,5 @@ def claimed(source: object, target: object) -> str:
 
 
 def group(task: Task) -> tuple[bytes, int]:
-    """The same for neighbors in a shard."""
+    """Returns a key that neighbors in a shard share."""
     return os.fsencode(task.shard or task.source), task.number // GROUP

@@ -1,4 +1,4 @@
-"""A worker's part of coloring an archive: it finds what there is to do, and does it."""
+"""Finds and colors the tasks of a collection, in a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from residual_encoder.apps.archive import beam_runner
-from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
+from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import file_discovery, painting
 from residual_encoder.inference.colorizer import Colorizer
@@ -20,8 +20,8 @@ from residual_encoder.utils import errors
 # --- finding --------------------------------------------------------------------------------------
 
 
-def check(config: ArchiveConfig) -> None:
-    """Looks whether there is anything to do.
+def check(config: CollectionConfig) -> None:
+    """Checks that there is anything to do.
 
     Raises:
       FileNotFoundError: an input does not exist.
@@ -35,7 +35,7 @@ def check(config: ArchiveConfig) -> None:
 
 
 def shards(patterns: tuple[str, ...]) -> list[str]:
-    """The TFRecord files that are named, each once.
+    """Returns the TFRecord files that are named, each once.
 
     Raises:
       FileNotFoundError: a pattern fits no file.
@@ -49,8 +49,8 @@ def shards(patterns: tuple[str, ...]) -> list[str]:
     return list(found)
 
 
-def file_tasks(config: ArchiveConfig) -> Iterator[Task]:
-    """A task for each file; what cannot be looked into is one with an error."""
+def file_tasks(config: CollectionConfig) -> Iterator[Task]:
+    """Yields a task for each file; one with an error for what cannot be read."""
     jobs, closed = file_discovery.find(config.inputs, Path(config.output), config.format)
     for number, job in enumerate(jobs):
         source = str(job.source)
@@ -59,8 +59,8 @@ def file_tasks(config: ArchiveConfig) -> Iterator[Task]:
         yield Task(str(path), error=why)
 
 
-def record_tasks(shard: str, config: ArchiveConfig) -> Iterator[Task]:
-    """A task for each record; where the shard is broken, one with an error, and no more."""
+def record_tasks(shard: str, config: CollectionConfig) -> Iterator[Task]:
+    """Yields a task for each record; one with an error, the last, where the shard is broken."""
     number = -1
     try:
         for number, record in enumerate(tf.data.TFRecordDataset(shard).as_numpy_iterator()):
@@ -70,7 +70,7 @@ def record_tasks(shard: str, config: ArchiveConfig) -> Iterator[Task]:
         yield Task(shard, error=why)
 
 
-def _record_task(shard: str, number: int, record: bytes, config: ArchiveConfig) -> Task:
+def _record_task(shard: str, number: int, record: bytes, config: CollectionConfig) -> Task:
     task = Task(f"{shard}@{number}", shard=shard, number=number)
     try:
         data, name = _contents(record)
@@ -85,7 +85,7 @@ def _record_task(shard: str, number: int, record: bytes, config: ArchiveConfig) 
 
 
 def _contents(record: bytes) -> tuple[bytes, str]:
-    """The picture's bytes and its name; both may be empty.
+    """Returns the picture's bytes and its name; both may be empty.
 
     Raises:
       ValueError: the record is no `tf.train.Example`.
@@ -103,8 +103,8 @@ def _contents(record: bytes) -> tuple[bytes, str]:
 # --- coloring -------------------------------------------------------------------------------------
 
 
-def load(config: ArchiveConfig) -> Colorizer:
-    """The network with its settings."""
+def load(config: CollectionConfig) -> Colorizer:
+    """Loads the network with its settings."""
     return Colorizer(
         config.model,
         size=config.size,
@@ -117,7 +117,7 @@ def color(colorizer: Colorizer, task: Task, record: bytes | None = None) -> str:
     """Colors a file, or a record's picture, and counts it as colored, skipped or failed.
 
     Returns:
-      A line of JSON: `file`, and `error`, or `output` and what is known of it.
+      A line of JSON: `file`, and `error`, or `output` and its facts.
     """
     try:
         if task.error:
@@ -133,7 +133,7 @@ def color(colorizer: Colorizer, task: Task, record: bytes | None = None) -> str:
     return _line(task, output=task.target, **facts, model=colorizer.sha256)
 
 
-def color_neighbors(colorizer: Colorizer, tasks: Iterable[Task]) -> Iterator[tuple[Task, str]]:
+def colorize_records(colorizer: Colorizer, tasks: Iterable[Task]) -> Iterator[tuple[Task, str]]:
     """Colors records of one shard, which is read only where there is something to do.
 
     Yields:

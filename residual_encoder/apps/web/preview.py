@@ -1,4 +1,4 @@
-"""A small copy of a picture, quick to color again, and its file at full size."""
+"""Makes a small copy of a picture that is quick to color again, and its file at full size."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import file_discovery
 from residual_encoder.inference.colorizer import Colorizer
 
-SIDE = 1600  # pixels of a proof's longer side; ours: sharp on a wide screen, merged in 0.1 s
+SIDE = 1600  # pixels of a preview's longer side: sharp on a wide screen, merged in 0.1 s
 
 
-class Proof(NamedTuple):
-    """What is kept of one picture while its saturation is chosen."""
+class Preview(NamedTuple):
+    """Keeps one picture while its saturation is chosen."""
 
     source: Path  # the picture's file
     picture: Picture  # 8 bits, no side longer than `SIDE`
-    gray: np.ndarray  # [h, w, 1] float32 in [0, 1], what the network sees of the whole picture
-    chroma: np.ndarray  # [h, w, 2] float32 in [0, 1], what it says
+    gray: np.ndarray  # [h, w, 1] float32 in [0, 1], the network's input, of the whole picture
+    chroma: np.ndarray  # [h, w, 2] float32 in [0, 1], what it predicts
     height: int  # of the file's picture, pixels
     width: int
 
 
-def pull(colorizer: Colorizer, source: str | os.PathLike[str]) -> Proof:
+def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Preview:
     """Reads a picture and runs the network on it, once.
 
     Raises:
@@ -43,24 +43,24 @@ def pull(colorizer: Colorizer, source: str | os.PathLike[str]) -> Proof:
         raise ValueError(f"{source.name} {error}") from error
     gray = colorizer.small_gray(picture)
     chroma = colorizer.small_chroma(gray[None])[0]
-    return Proof(source, _reduced(picture), gray, chroma, *picture.pixels.shape[:2])
+    return Preview(source, _reduced(picture), gray, chroma, *picture.pixels.shape[:2])
 
 
-def paint(colorizer: Colorizer, proof: Proof, saturation: float) -> np.ndarray:
+def render_preview(colorizer: Colorizer, shown: Preview, saturation: float) -> np.ndarray:
     """Colors the small copy; the network does not run. uint8 [h, w, 3], on white where clear."""
-    pixels = _at(colorizer, saturation).merge(proof.picture, proof.chroma, proof.gray)
-    if proof.picture.alpha is None:
+    pixels = _at(colorizer, saturation).merge(shown.picture, shown.chroma, shown.gray)
+    if shown.picture.alpha is None:
         return pixels
     opacity = pixels[..., 3:] / np.float32(255)
     return np.rint(255 + opacity * (pixels[..., :3] - np.float32(255))).astype(np.uint8)
 
 
-def develop(colorizer: Colorizer, proof: Proof, saturation: float, folder: Path) -> Path:
-    """Writes the picture in full size, byte for byte as tools/colorize.py would.
+def render_full_size(colorizer: Colorizer, shown: Preview, saturation: float, folder: Path) -> Path:
+    """Writes the picture in full size, byte for byte as colorize would.
 
     Args:
       colorizer: What colors it.
-      proof: Says which file.
+      shown: Of which file.
       saturation: As in `Colorizer`.
       folder: A new folder is made in it for the file.
 
@@ -72,27 +72,27 @@ def develop(colorizer: Colorizer, proof: Proof, saturation: float, folder: Path)
       OSError: the picture is gone, or the folder cannot be written.
     """
     target = Path(tempfile.mkdtemp(dir=folder)) / file_discovery.target_name(
-        Path(proof.source.name)
+        Path(shown.source.name)
     )
-    _at(colorizer, saturation).colorize_file(proof.source, target)
+    _at(colorizer, saturation).colorize_file(shown.source, target)
     return target
 
 
 def _at(colorizer: Colorizer, saturation: float) -> Colorizer:
-    """The same network at another saturation; the one given stays as it is for other threads."""
+    """Returns the same network at another saturation; other threads keep theirs."""
     twin = copy.copy(colorizer)
     twin.saturation = float(saturation)
     return twin
 
 
 def _reduced(picture: Picture) -> Picture:
-    """8 bits and at most `SIDE` pixels a side."""
+    """Reduces a picture to 8 bits and at most `SIDE` pixels a side."""
     alpha = None if picture.alpha is None else _small_u8(picture.alpha)
     return Picture(_small_u8(picture.pixels), alpha)
 
 
 def _small_u8(pixels: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 [H, W] or [H, W, 3] -> uint8 with no side longer than `SIDE`."""
+    """Converts uint8 or uint16 [H, W] or [H, W, 3] -> uint8 with no side longer than `SIDE`."""
     from PIL import Image
 
     small = Image.fromarray(pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8))

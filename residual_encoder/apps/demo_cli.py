@@ -1,0 +1,41 @@
+"""Serves a web page that colors pictures, at the address that it prints."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from residual_encoder.apps import cli, shared_flags
+
+_PORT = flags.DEFINE_integer(
+    "port", None, "Port to listen at, 0 for any; default: the first free one from 7860 on."
+)
+_HOST = flags.DEFINE_string(
+    "host",
+    "127.0.0.1",
+    "Address to listen at. The default serves this computer alone; 0.0.0.0 serves whoever reaches "
+    "it, without a password.",
+)
+_MODEL = shared_flags.model()
+_MAX_MEGABYTES = flags.DEFINE_integer(
+    "max_megabytes", 50, "Largest picture file that is taken, in megabytes.", lower_bound=1
+)
+
+
+def main(_: list[str]) -> None:
+    """Serves until it is interrupted."""
+    cli.quiet_tensorflow()
+    from residual_encoder.apps.web import server
+
+    server.serve(
+        server.PageConfig(
+            model=_MODEL.value,
+            host=_HOST.value,
+            port=_PORT.value,
+            max_megabytes=_MAX_MEGABYTES.value,
+        )
+    )
+
+
+def run() -> None:
+    """Starts the command."""
+    cli.run(main)

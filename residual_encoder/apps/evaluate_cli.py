@@ -1,0 +1,57 @@
+"""Measures a model on photographs: --model=PATH --data=... --output=report.json.
+
+Prints a table of the model, of gray and of the oracle (the true chroma merged with the model's
+gray), each with its 95 % interval, and writes all of it as JSON.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from residual_encoder.apps import cli, shared_flags
+
+_MODEL = shared_flags.model()
+_DATA = shared_flags.data("Kind of data; its validation split is read.", required=True)
+_DATA_DIR = shared_flags.data_dir()
+_MANUAL_DIR = shared_flags.manual_dir()
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.", required=True)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", 224, "Side of the center squares that are compared, pixels.", lower_bound=11
+)
+_SIZE = shared_flags.size()
+_PRECISION = shared_flags.precision()
+_LIMIT = flags.DEFINE_integer("limit", None, "Stop after so many photographs.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Photographs at a time.", lower_bound=1)
+_OVERWRITE = shared_flags.overwrite("Replace an earlier --output.")
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluates and prints the table."""
+    size = shared_flags.network_size(_SIZE.value)
+    cli.quiet_tensorflow()
+    from residual_encoder.data.configs import DataConfig
+    from residual_encoder.evaluation import html_report
+    from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
+
+    result = evaluate_model(
+        EvaluateConfig(
+            data=DataConfig(_DATA.value, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value),
+            model=_MODEL.value,
+            output=_OUTPUT.value,
+            image_size=_IMAGE_SIZE.value,
+            size=size,
+            precision=_PRECISION.value,
+            limit=_LIMIT.value,
+            batch_size=_BATCH_SIZE.value,
+            overwrite=_OVERWRITE.value,
+        )
+    )
+    compared = {"model": result} | result["baselines"]
+    print(f"{result['n']} photographs, mean and 95 % interval")
+    print(html_report.text_table(html_report.metrics_table(compared)))
+    print(f"written to {_OUTPUT.value}")
+
+
+def run() -> None:
+    """Starts the command."""
+    cli.run(main)

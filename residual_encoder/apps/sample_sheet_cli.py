@@ -1,0 +1,46 @@
+"""Colors photographs that may be shown into one picture: --output=FILE.
+
+--layout=sheet: photographs and rendered scenes, gray | output | truth. --layout=gallery: the
+README's photographs in gray and, below, colored.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from residual_encoder.apps import cli, shared_flags
+
+_MODEL = shared_flags.model()
+_OUTPUT = flags.DEFINE_string("output", None, "Picture to write.", required=True)
+_LAYOUT = flags.DEFINE_enum(
+    "layout",
+    "sheet",
+    ["sheet", "gallery"],
+    "sheet: gray, output and truth, of photographs and scenes; gallery: gray above colored, of "
+    "photographs alone (needs scikit-learn).",
+)
+_OVERWRITE = shared_flags.overwrite()
+
+
+def main(_: list[str]) -> None:
+    """Writes the sheet."""
+    cli.quiet_tensorflow()
+    from residual_encoder.data import sample_images
+    from residual_encoder.evaluation import showcase
+    from residual_encoder.imaging import image_io
+    from residual_encoder.inference.colorizer import Colorizer
+    from residual_encoder.utils import files
+
+    files.check_free(_OUTPUT.value, _OVERWRITE.value)
+    colorizer = Colorizer(_MODEL.value)
+    if _LAYOUT.value == "gallery":
+        picture = showcase.gallery(colorizer.colorize, sample_images.gallery_photographs())
+    else:
+        picture = showcase.sheet(colorizer)
+    image_io.write(_OUTPUT.value, picture)
+    print(_OUTPUT.value)
+
+
+def run() -> None:
+    """Starts the command."""
+    cli.run(main)

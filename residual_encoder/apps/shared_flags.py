@@ -1,0 +1,137 @@
+"""Defines the flags that several commands have in common, each once.
+
+The names of choices are repeated here, where importing them would import TensorFlow; a test
+compares them with the library's.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from residual_encoder.recipes import PRECISIONS, RECIPES
+
+DATA_KINDS = ("imagenet", "tfrecord", "folder", "synthetic")
+JITS = ("auto", "on", "off")
+STRATEGIES = ("auto", "one", "mirrored", "multiworker")
+UPSAMPLINGS = ("guided", "bilinear")
+FORMATS = ("keep", "jpeg", "png", "webp", "tiff")
+
+flags.disclaim_key_flags()  # they belong to the command that asks for them
+
+
+def model() -> flags.FlagHolder[str | None]:
+    """Defines --model, of which None is the shipped weights."""
+    return flags.DEFINE_string(
+        "model",
+        None,
+        "Training workdir, weights file or exported SavedModel; default: shipped weights.",
+    )
+
+
+def data(
+    text: str = "Kind of data.", default: str | None = None, required: bool = False
+) -> flags.FlagHolder[str | None]:
+    """Defines --data: one of `DATA_KINDS`.
+
+    Args:
+      text: For --help.
+      default: The kind where none is given.
+      required: Whether one must be given.
+    """
+    return flags.DEFINE_enum("data", default, DATA_KINDS, text, required=required)
+
+
+def data_dir() -> flags.FlagHolder[str | None]:
+    """Defines --data_dir."""
+    return flags.DEFINE_string(
+        "data_dir",
+        None,
+        "Folder of the data: shards, pictures, or TFDS's prepared data sets; synthetic needs none.",
+    )
+
+
+def manual_dir() -> flags.FlagHolder[str | None]:
+    """Defines --manual_dir."""
+    return flags.DEFINE_string(
+        "manual_dir",
+        None,
+        "For --data=imagenet: where the ILSVRC2012 tar files are, if not prepared yet.",
+    )
+
+
+def recipe(text: str) -> flags.FlagHolder[str]:
+    """Defines --recipe, one of `RECIPES`, by default the article's."""
+    return flags.DEFINE_enum("recipe", "tinyclouds2016", sorted(RECIPES), text)
+
+
+def vgg16_weights() -> flags.FlagHolder[str]:
+    """Defines --vgg16_weights."""
+    return flags.DEFINE_string(
+        "vgg16_weights", "imagenet", '"imagenet", "none" or a Keras VGG16 file.'
+    )
+
+
+def precision(default: str | None = "auto") -> flags.FlagHolder[str | None]:
+    """Defines --precision; a default of None leaves the recipe's."""
+    return flags.DEFINE_enum(
+        "precision",
+        default,
+        PRECISIONS,
+        "Arithmetic of the layers; auto is bfloat16 where the device is quick at it.",
+    )
+
+
+def jit() -> flags.FlagHolder[str]:
+    """Defines --jit."""
+    return flags.DEFINE_enum("jit", "auto", JITS, "XLA; auto is on for a single GPU.")
+
+
+def size() -> flags.FlagHolder[str]:
+    """Defines --size, which `network_size` reads."""
+    return flags.DEFINE_string(
+        "size",
+        "auto",
+        "Short side in pixels that the network sees, from 8 up; auto is the model's own. The "
+        "output has the size of the input whatever this is.",
+    )
+
+
+def network_size(text: str) -> int | str:
+    """Returns the value of --size: "auto", or a number of pixels.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    if text != "auto" and not text.isdecimal():
+        raise ValueError(f"--size takes auto or a number of pixels, received {text!r}")
+    return text if text == "auto" else int(text)
+
+
+def saturation() -> flags.FlagHolder[float]:
+    """Defines --saturation."""
+    return flags.DEFINE_float(
+        "saturation",
+        1.0,
+        "Factor on the colors: 0 is gray, 1 the network's prediction.",
+        lower_bound=0.0,
+    )
+
+
+def upsampling() -> flags.FlagHolder[str]:
+    """Defines --upsampling."""
+    return flags.DEFINE_enum(
+        "upsampling",
+        "guided",
+        UPSAMPLINGS,
+        "How colors are enlarged: along the edges of the picture's gray, or without looking at it.",
+    )
+
+
+def file_format() -> flags.FlagHolder[str]:
+    """Defines --format of colored pictures."""
+    return flags.DEFINE_enum("format", "keep", FORMATS, "What colored pictures are saved as.")
+
+
+def overwrite(text: str = "Replace an earlier file.") -> flags.FlagHolder[bool]:
+    """Defines --overwrite."""
+    return flags.DEFINE_bool("overwrite", False, text)

@@ -1,0 +1,144 @@
+"""Trains a recipe on a dataset; run again with the same flags, it resumes.
+
+  residual-encoder-train --data=imagenet --data_dir=~/tensorflow_datasets --manual_dir=~/ilsvrc \
+      --workdir=runs/tinyclouds2016
+
+Exit codes: 0 done; 1 an error, in one line; 75 stopped by SIGTERM or Ctrl-C after saving.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from residual_encoder.apps import cli, shared_flags
+from residual_encoder.recipes import LOSSES, OPTIMIZERS, RECIPES, SCHEDULES, Recipe
+
+if TYPE_CHECKING:
+    from residual_encoder.data.configs import DataConfig
+    from residual_encoder.training.trainer import TrainConfig
+
+# What to train on.
+shared_flags.data("Kind of training data.", required=True)
+shared_flags.data_dir()
+shared_flags.manual_dir()
+flags.DEFINE_bool("skip_gray", False, "Leave out pictures without color.")
+flags.DEFINE_float("max_bad_records", 0.001, "Share of broken records that is tolerated.")
+flags.DEFINE_integer("synthetic_size", 2000, "Number of distinct synthetic scenes.")
+# What to train, and where to.
+flags.DEFINE_string("workdir", None, "Folder of the run; a used one is resumed.", required=True)
+shared_flags.recipe("What to train.")
+shared_flags.vgg16_weights()
+flags.DEFINE_string("init_from", None, "Weights file or workdir to start from.")
+flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
+# Fields of the recipe; None leaves the recipe's own.
+flags.DEFINE_integer("steps", None, "Training steps.")
+flags.DEFINE_integer("batch_size", None, "Pictures a step, over all devices.")
+flags.DEFINE_integer("image_size", None, "Side of the training squares, pixels; multiple of 8.")
+flags.DEFINE_float("min_crop", None, "Smallest random crop, as a share of the short side.")
+flags.DEFINE_float("max_crop", None, "Largest random crop, as a share of the short side.")
+flags.DEFINE_bool("flip", None, "Mirror half of the pictures.")
+flags.DEFINE_float("warp", None, "Largest random turn, stretch and shear, 0 to below 1.")
+flags.DEFINE_float("tone", None, "Largest bend of a random tone curve, 0 to below 1.")
+flags.DEFINE_float("grain", None, "Largest standard deviation of random noise, 0 to below 1.")
+flags.DEFINE_float("learning_rate", None, "Peak learning rate.")
+flags.DEFINE_enum("optimizer", None, OPTIMIZERS, "Optimizer.")
+flags.DEFINE_float("beta1", None, "Momentum of all optimizers but sgd.")
+flags.DEFINE_enum("schedule", None, SCHEDULES, "Learning-rate schedule.")
+flags.DEFINE_integer("warmup_steps", None, "Linear warm-up of the cosine schedule, steps.")
+flags.DEFINE_enum("loss", None, sorted(LOSSES), "Loss.")
+flags.DEFINE_bool("train_trunk", None, "Fine-tune the VGG16 trunk.")
+flags.DEFINE_integer("frozen_blocks", None, "First blocks of the trunk that stay frozen, 0 to 4.")
+flags.DEFINE_float("trunk_rate", None, "Learning rate of the trunk as a share of the decoder's.")
+flags.DEFINE_float("rebalancing", None, "Of loss ab_classes: 0 counts pixels alike, 1 colors.")
+flags.DEFINE_float("ema", None, "Momentum of the average of the weights that is kept; 0: none.")
+flags.DEFINE_bool("trunk_batch_norm", None, "Batch norm in the trunk while it trains.")
+shared_flags.precision(default=None)
+# How to run.
+shared_flags.jit()
+flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    shared_flags.STRATEGIES,
+    "Who shares a batch. one: a device; mirrored: all GPUs of this machine; multiworker: the "
+    "workers of TF_CONFIG, each with all its GPUs; auto: as many GPUs here as divide the "
+    "batch. Neither the batch size nor the learning rate is scaled.",
+)
+flags.DEFINE_enum(
+    "eval_data", None, shared_flags.DATA_KINDS, "Kind of evaluation data; --data's without it."
+)
+flags.DEFINE_string("eval_dir", None, "Folder of the evaluation data; --data_dir without it.")
+flags.DEFINE_integer("eval_every", 5000, "Steps between evaluations; 0 is never.")
+flags.DEFINE_integer("eval_limit", 200, "Photographs an evaluation looks at.")
+flags.DEFINE_integer("checkpoint_every", 1000, "Steps between checkpoints and strips.")
+flags.DEFINE_integer("log_every", 50, "Steps between log rows.")
+
+FLAGS = flags.FLAGS
+
+
+def _path(flag: str) -> str | None:
+    return cli.expanded(FLAGS[flag].value)
+
+
+def _recipe() -> Recipe:
+    names = {field.name for field in dataclasses.fields(Recipe)}
+    changes: dict[str, Any] = {
+        name: FLAGS[name].value for name in names & set(FLAGS) if FLAGS[name].value is not None
+    }
+    return dataclasses.replace(RECIPES[FLAGS.recipe], **changes)
+
+
+def _data(kind: str, data_dir: str | None) -> DataConfig:
+    from residual_encoder.data.configs import DataConfig
+
+    return DataConfig(
+        kind=kind,
+        data_dir=data_dir,
+        manual_dir=_path("manual_dir"),
+        skip_gray=FLAGS.skip_gray,
+        max_bad_records=FLAGS.max_bad_records,
+        synthetic_size=FLAGS.synthetic_size,
+    )
+
+
+def _config() -> TrainConfig:
+    from residual_encoder.training.trainer import TrainConfig
+
+    evaluated = FLAGS.eval_data or FLAGS.data, _path("eval_dir") or _path("data_dir")
+    return TrainConfig(
+        recipe=_recipe(),
+        data=_data(FLAGS.data, _path("data_dir")),
+        workdir=os.path.expanduser(FLAGS.workdir),
+        vgg16_weights=os.path.expanduser(FLAGS.vgg16_weights),
+        init_from=_path("init_from"),
+        eval_data=_data(*evaluated),
+        eval_every=FLAGS.eval_every,
+        eval_limit=FLAGS.eval_limit,
+        checkpoint_every=FLAGS.checkpoint_every,
+        log_every=FLAGS.log_every,
+        seed=FLAGS.seed,
+        jit=FLAGS.jit,
+        strategy=FLAGS.strategy,
+    )
+
+
+def main(_: list[str]) -> int:
+    """Trains until the last step or a signal."""
+    cli.quiet_tensorflow()
+    from residual_encoder.training.trainer import train
+
+    outcome = train(_config())
+    if outcome.interrupted:
+        print(f"Stopped and saved at step {outcome.step}. Run again to resume.", file=sys.stderr)
+        return cli.INTERRUPTED
+    print(f"Trained to step {outcome.step}: {FLAGS.workdir}")
+    return 0
+
+
+def run() -> None:
+    """Starts the command."""
+    cli.run(main)

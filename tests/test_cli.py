@@ -1,0 +1,186 @@
+"""Every command: its help without TensorFlow, its usage errors in one line, its console script."""
+
+from __future__ import annotations
+
+import re
+import resource
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from residual_encoder.apps import benchmark, shared_flags
+from residual_encoder.data import input_pipeline
+from residual_encoder.inference import colorizer, file_discovery
+from residual_encoder.utils import devices
+
+APPS, TOOLS = ROOT / "residual_encoder" / "apps", ROOT / "tools"
+COMMANDS = sorted(path.stem.removesuffix("_cli") for path in APPS.glob("*_cli.py"))
+FORMER = {"tour": "quickstart", "prior": "measure_color_prior", "figure": "draw_model",
+          "showcase": "sample_sheet"}  # fmt: skip
+CPU_SECONDS = 0.5  # of --help, user and system; measured on two cores: 0.2 to 0.35
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def run(name: str, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    command = [sys.executable, *options, str(TOOLS / f"{name}.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=TOOLS)
+
+
+def cpu_seconds() -> float:
+    """What this process's children that have ended took, user and system."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_each_command_has_a_tool_and_each_tool_a_command() -> None:
+    tools = {path.stem for path in TOOLS.glob("*.py")} - {"_bootstrap"}
+    assert tools == {*COMMANDS, *FORMER}
+    assert len(COMMANDS) == 13
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_imports_no_tensorflow(name: str) -> None:
+    done = run(name, "--help", options=("-X", "importtime"))
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "absl.flags" in imported
+    assert not {module for module in imported if re.match("tensorflow|keras|cv2", module)}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_quick(name: str) -> None:
+    seconds = []
+    for _ in range(3):  # the least of three: a busy machine takes longer
+        before = cpu_seconds()
+        done = run(name, "--help")
+        seconds.append(cpu_seconds() - before)
+    assert done.returncode == 0 and not done.stderr
+    assert min(seconds) < CPU_SECONDS, seconds
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_lists_what_the_module_defines(name: str) -> None:
+    source = (APPS / f"{name}_cli.py").read_text()
+    shared = set(re.findall(r"shared_flags\.(\w+)\(", source)) - {"network_size", "file_format"}
+    wanted = set(re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)) | shared
+    done = run(name, "-h")
+    assert done.returncode == 0
+    assert wanted <= listed_flags(done.stdout)
+    assert source.split('"""')[1].splitlines()[0] in done.stdout
+
+
+def listed_flags(text: str) -> set[str]:
+    """The flags that a --help lists."""
+    return set(re.findall(r"^ +(?:-\w,)?--(?:\[no\])?(\w+)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_unknown_flag_is_one_line(name: str) -> None:
+    flags = {"colorize": ["a", "--output=b"], "colorize_archive": ["a", "--output=b"],
+             "make_shards": ["--images=a", "--output=b", "--name=val"]}  # fmt: skip
+    done = run(name, *flags.get(name, []), "--no_such_flag=1")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{name}.py: error: ") and "no_such_flag" in line
+
+
+def test_a_wrong_value_is_one_line() -> None:
+    done = run("train", "--data=films", "--workdir=a")
+    assert done.returncode == 1 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert "--data=films" in line and "<imagenet|tfrecord|folder|synthetic>" in line
+
+
+def test_a_missing_flag_is_one_line() -> None:
+    done = run("evaluate", "--data=synthetic")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and "--output" in line
+
+
+@pytest.mark.parametrize(("old", "new"), FORMER.items())
+def test_former_names_run_the_new_tool(old: str, new: str) -> None:
+    former, now = run(old, "--help"), run(new, "--help")
+    assert former.returncode == 0
+    assert listed_flags(former.stdout) == listed_flags(now.stdout) != set()
+
+
+def test_shared_choices_are_the_librarys() -> None:
+    assert shared_flags.DATA_KINDS == input_pipeline.KINDS
+    assert shared_flags.JITS == devices.JITS
+    assert shared_flags.STRATEGIES == devices.STRATEGIES
+    assert shared_flags.UPSAMPLINGS == colorizer.UPSAMPLINGS
+    assert shared_flags.FORMATS == ("keep", *file_discovery.FORMATS)
+    source = (APPS / "benchmark_cli.py").read_text()
+    assert f"MODES = {benchmark.MODES}".replace("'", '"') in source
+
+
+def test_each_command_has_a_console_script() -> None:
+    names = {name: f"residual-encoder-{name.replace('_', '-')}" for name in COMMANDS}
+    names["colorize"] = "colorize"
+    assert PROJECT["scripts"] == {
+        script: f"residual_encoder.apps.{name}_cli:run" for name, script in names.items()
+    }
+
+
+# --- what is installed ----------------------------------------------------------------------------
+
+
+def requirements() -> tuple[list[str], list[str]]:
+    """requirements.txt: what running needs, what the tests need."""
+    text = (ROOT / "requirements.txt").read_text()
+    parts = text.split("# Checks and tests.\n")
+    assert len(parts) == 2
+    found = [[line.partition("#")[0].strip() for line in part.splitlines()] for part in parts]
+    return [line for line in found[0] if line], [line for line in found[1] if line]
+
+
+def test_requirements_are_those_of_the_package() -> None:
+    running, testing = requirements()
+    assert running == PROJECT["dependencies"]
+    assert set(testing) < set(PROJECT["optional-dependencies"]["dev"])
+    assert not [line for line in running + testing if line.startswith("-")]
+
+
+def test_no_message_names_a_file_that_is_gone() -> None:
+    for path in (
+        *ROOT.glob("residual_encoder/**/*.py"),
+        *ROOT.glob("tools/*.py"),
+        ROOT / "Makefile",
+    ):
+        assert "requirements-" not in path.read_text(), path
+
+
+def test_files_that_are_no_modules_are_in_the_package() -> None:
+    configured = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    package = ROOT / "residual_encoder"
+    shipped = {
+        path for pattern in configured["package-data"]["residual_encoder"]
+        for path in package.glob(pattern)
+    }  # fmt: skip
+    others = {
+        path for path in package.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }  # fmt: skip
+    assert shipped == others
+    assert {"py.typed", "page.css", "page.js", "ab_prior.txt"} <= {path.name for path in shipped}
+
+
+def test_nothing_below_the_commands_defines_a_flag() -> None:
+    definers = {path for path in Path(ROOT / "residual_encoder").rglob("*.py")
+                if re.search(r"flags\.DEFINE|import flags", path.read_text())}  # fmt: skip
+    assert {path.name for path in definers} == {
+        "cli.py", "shared_flags.py", *(f"{name}_cli.py" for name in COMMANDS)
+    }  # fmt: skip
+    assert {path.parent for path in definers} == {APPS}
+
+
+def test_archives_are_planned_without_tensorflow() -> None:
+    """Beam imports these where it builds the pipeline, and in workers before they are quiet."""
+    names = ("tasks", "beam_pipeline", "beam_runner", "beam_shards")
+    code = "".join(f"import residual_encoder.apps.archive.{name}\n" for name in names)
+    code += "import sys; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
