@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from residual_encoder.evaluation import showcase
+from residual_encoder.evaluation import image_grids, showcase
 from residual_encoder.inference.colorizer import Colorizer
 
 
 def test_sheet_holds_gray_output_and_truth(soft_weights):
-    sheet = showcase.sheet(Colorizer(soft_weights))
     names, photographs = zip(*showcase.photographs(), strict=True)
+    sheet = image_grids.sheet(Colorizer(soft_weights).colorize, photographs)
     assert names == showcase.PHOTOGRAPHS
     height, width = photographs[0].shape[:2]
-    panel = round(3 * width * showcase.HEIGHT / height) // 3
+    panel = round(3 * width * image_grids.HEIGHT / height) // 3
     # Panels without the seams, where shrinking mixes neighbors.
-    gray = sheet[: showcase.HEIGHT, : panel - 3].astype(int)
-    truth = sheet[: showcase.HEIGHT, 2 * panel + 3 : 3 * panel - 3].astype(int)
+    gray = sheet[: image_grids.HEIGHT, : panel - 3].astype(int)
+    truth = sheet[: image_grids.HEIGHT, 2 * panel + 3 : 3 * panel - 3].astype(int)
     assert np.ptp(gray, axis=-1).max() <= 1
     assert np.ptp(truth, axis=-1).max() > 100
 

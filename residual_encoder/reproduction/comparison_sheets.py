@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.input_pipeline import DataConfig
-from residual_encoder.evaluation import html_report, showcase
+from residual_encoder.evaluation import image_grids, showcase
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
 
@@ -68,7 +68,7 @@ def sheet(pictures: Sequence[np.ndarray], painted: Mapping[str, np.ndarray]) -> 
     """
     gray = np.concatenate([_gray(picture) for picture in pictures])
     named = {"gray": gray, **painted, "truth": np.concatenate(pictures)}
-    return html_report.headed_sheet(list(named), list(named.values()))
+    return image_grids.headed_sheet(list(named), list(named.values()))
 
 
 def _gray(picture: np.ndarray) -> np.ndarray:

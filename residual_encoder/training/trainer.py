@@ -33,7 +33,7 @@ from residual_encoder.data.input_pipeline import (
     Tally,
     TrainBatch,
 )
-from residual_encoder.evaluation import html_report, metrics
+from residual_encoder.evaluation import image_grids, metrics
 from residual_encoder.imaging import colorspace, image_io
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.models import any_size, low_rank, vgg16, weights
@@ -583,8 +583,8 @@ def _write_strips(run: _Run) -> None:
         truth = colorspace.split(batch.rgb, run.recipe.space, run.recipe.gray)
         output = run.recipe.space.merge(truth.gray, run.predict(truth.gray))
         for panels in zip(truth.gray, output, truth.rgb, strict=True):
-            strips.append(html_report.strip(*(np.asarray(panel) for panel in panels)))
-    image_io.write(run.workdir.samples / f"{run.step}.jpg", html_report.contact_sheet(strips))
+            strips.append(image_grids.strip(*(np.asarray(panel) for panel in panels)))
+    image_io.write(run.workdir.samples / f"{run.step}.jpg", image_grids.contact_sheet(strips))
 
 
 def _log_activity(run: _Run) -> None:
