@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from residual_encoder.evaluation import plots
 from residual_encoder.evaluation.showcase import luma_u8
+from residual_encoder.imaging import tensor_resizing
 
 GAP = 4  # pixels of white between the strips of a contact sheet
 HEIGHT = 160  # pixels of a strip on `sheet`
@@ -147,5 +147,4 @@ def _low_strip(colorize: Callable[[np.ndarray], np.ndarray], truth: np.ndarray) 
     gray = luma_u8(truth)
     whole = strip(gray, colorize(gray), truth)
     width = round(whole.shape[1] * HEIGHT / whole.shape[0])
-    small = tf.image.resize(whole, [HEIGHT, width], antialias=True)
-    return np.rint(small).astype(np.uint8)
+    return tensor_resizing.resize_u8(whole, HEIGHT, width).numpy()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import image_headers, image_io
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import file_discovery, output_paths, video
 from residual_encoder.inference.colorizer import Colorizer
@@ -182,7 +182,7 @@ class _Source:
     def suffix(self) -> str:
         """Returns the suffix of the format that the bytes are in."""
         with self._named():
-            return image_io.suffix_of(self._read())
+            return image_headers.suffix_of(self._read())
 
     def picture(self) -> Picture:
         """Decodes the bytes."""

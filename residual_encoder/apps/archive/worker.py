@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from residual_encoder.apps.archive import beam_runner
 from residual_encoder.apps.archive.tasks import ArchiveConfig, Task
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import image_headers, image_io
 from residual_encoder.inference import batch, file_discovery, output_paths
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.utils import errors
@@ -74,7 +74,7 @@ def _record_task(shard: str, number: int, record: bytes, config: ArchiveConfig) 
     task = Task(f"{shard}@{number}", shard=shard, number=number)
     try:
         data, name = _contents(record)
-        name = name or f"{Path(shard).name}@{number}{image_io.suffix_of(data)}"
+        name = name or f"{Path(shard).name}@{number}{image_headers.suffix_of(data)}"
         place = Path(name)
         if place.is_absolute() or ".." in place.parts or "\0" in name or not place.name:
             raise ValueError(f"{name!r} is no name for a file below the output folder")
