@@ -12,7 +12,7 @@ from pathlib import Path
 import conftest
 import numpy as np
 
-from residual_encoder.evaluation import html_report, metrics
+from residual_encoder.evaluation import image_grids, metrics
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
 
@@ -62,7 +62,7 @@ def main(model: str, sheet: str | None = None) -> None:
         print(name, *(f"{key} {value:.4f}" for key, value in figures(output, truth).items()))
     if sheet:
         strips = [np.concatenate(row, axis=1) for row in zip(gray, dahl, ours, truth, strict=True)]
-        image_io.write(sheet, html_report.contact_sheet(strips, columns=2))
+        image_io.write(sheet, image_grids.contact_sheet(strips, columns=2))
 
 
 if __name__ == "__main__":

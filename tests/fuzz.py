@@ -150,11 +150,11 @@ def saved_model_target() -> Any:
     import tensorflow as tf
 
     from residual_encoder.export import saved_model
-    from residual_encoder.inference import colorizer
+    from residual_encoder.inference import model_loading
 
     folder = tempfile.mkdtemp(prefix="fuzz-")
     saved_model.export_saved_model(
-        colorizer.shipped_weights(), f"{folder}/model", max_pixels=MAX_PIXELS
+        model_loading.shipped_weights(), f"{folder}/model", max_pixels=MAX_PIXELS
     )
     serve = tf.saved_model.load(f"{folder}/model").signatures["colorize_bytes"]
 

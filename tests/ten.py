@@ -19,7 +19,7 @@ from skimage.color import lab2lch, rgb2lab
 from residual_encoder.data import input_pipeline, sample_images
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import RecordStats
-from residual_encoder.evaluation import html_report
+from residual_encoder.evaluation import image_grids
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
 
@@ -84,9 +84,9 @@ def main(model: str, sheet: str) -> None:
         found = [verdict(*subject, output, truth) for subject in PICKED[index].items()]
         right += all(words.startswith("ok") for words in found)
         print(index, *found, sep="  ")
-        strips.append(html_report.strip(gray, output, truth))
+        strips.append(image_grids.strip(gray, output, truth))
     print(f"{right} of {len(strips)} right")
-    image_io.write(sheet, html_report.contact_sheet(strips, columns=2))
+    image_io.write(sheet, image_grids.contact_sheet(strips, columns=2))
 
 
 if __name__ == "__main__":

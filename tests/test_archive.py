@@ -24,8 +24,8 @@ from residual_encoder.apps.archive.beam_pipeline import ERRORS, MANIFEST
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.data import sample_images
 from residual_encoder.imaging import image_io
-from residual_encoder.inference import batch
-from residual_encoder.inference.batch import AlbumConfig
+from residual_encoder.inference import batch, output_paths
+from residual_encoder.inference.batch import BatchConfig
 from residual_encoder.inference.colorizer import Colorizer
 
 TOOLS = ROOT / "tools"
@@ -115,7 +115,7 @@ def test_each_output_is_one_inputs(tmp_path: Path) -> None:
         done = {task.source: task.error for task in claims(order)}
         assert len(done) == len(found)
         assert done["a.png"] == done[str(tmp_path / "d.png")] == ""  # the first, and a free place
-        assert done["b.png"] == tasks.claimed("b.png", out)
+        assert done["b.png"] == output_paths.output_conflict("b.png", out)
         assert "an input or the output of another" in done["c.png"]
         assert done["closed"] == "why"
 
@@ -287,7 +287,7 @@ def test_a_small_archive(beam: object, tmp_path: Path, soft_weights: Path) -> No
         config = CollectionConfig((str(photographs),), str(output), model=model)
         assert beam_pipeline.colorize_archive(config) == (5, 0, 1)
     assert len(loads) == 1
-    summary = batch.colorize_files(AlbumConfig((str(photographs),), str(plain), model=model))
+    summary = batch.colorize_files(BatchConfig((str(photographs),), str(plain), model=model))
     assert summary.colored == 5 and contents(output) == contents(plain)
     (broken,) = rows(output / ERRORS)
     assert broken == {"file": str(photographs / "broken 0.png"), "error": broken["error"]}

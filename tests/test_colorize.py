@@ -16,7 +16,7 @@ from PIL import Image
 from residual_encoder import models, recipes
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import batch, video
-from residual_encoder.inference.batch import AlbumConfig, colorize_files
+from residual_encoder.inference.batch import BatchConfig, colorize_files
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import weights as weights_files
 
@@ -66,8 +66,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def config(output: Path, *inputs: Path, overwrite: bool = False) -> AlbumConfig:
-    return AlbumConfig(tuple(map(str, inputs)), str(output), overwrite=overwrite)
+def config(output: Path, *inputs: Path, overwrite: bool = False) -> BatchConfig:
+    return BatchConfig(tuple(map(str, inputs)), str(output), overwrite=overwrite)
 
 
 # --- what is written where ------------------------------------------------------------------------
@@ -159,20 +159,20 @@ def test_films_go_to_the_film_maker(
     (photos / "broken.mp4").write_bytes(b"frames")
     seen = []
 
-    def colorize_film(_: Colorizer, film: video.FilmConfig) -> video.FilmSummary:
+    def colorize_video(_: Colorizer, film: video.VideoConfig) -> video.VideoSummary:
         seen.append(film)
         if "broken" in film.source:
             raise ValueError("is no film")
-        return video.FilmSummary(48, 2.0, 0.1, 0.2, (), False, ("no ffmpeg, no sound",))
+        return video.VideoSummary(48, 2.0, 0.1, 0.2, (), False, ("no ffmpeg, no sound",))
 
-    monkeypatch.setattr(video, "colorize_film", colorize_film)
+    monkeypatch.setattr(video, "colorize_video", colorize_video)
     report = tmp_path / "report.jsonl"
     summary = colorize_files(
         dataclasses.replace(config(tmp_path / "out", photos), report=str(report))
     )
     assert summary.colored == 4 and list(summary.failed) == [photos / "broken.mp4"]
     target = str(tmp_path / "out" / "holiday.AVI.mp4")
-    assert video.FilmConfig(str(photos / "holiday.AVI"), target) in seen
+    assert video.VideoConfig(str(photos / "holiday.AVI"), target) in seen
     rows = [json.loads(line) for line in report.read_text().splitlines()]
     assert [row["frames"] for row in rows if row["output"] == target] == [48]
 
@@ -320,7 +320,7 @@ def test_wrong_options() -> None:
         ({"output": "-", "compare": True}, "compare needs a folder"),
     ):
         with pytest.raises(ValueError, match=message):
-            AlbumConfig(**{"inputs": ("a",), "output": "o", **options})  # type: ignore[arg-type]
+            BatchConfig(**{"inputs": ("a",), "output": "o", **options})  # type: ignore[arg-type]
 
 
 def test_standard_output_takes_one_picture(photos: Path) -> None:

@@ -12,6 +12,7 @@ from residual_encoder import models
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import evaluator
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
+from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import weights as weights_files
 from residual_encoder.recipes import RECIPES
 from residual_encoder.utils import files
@@ -27,10 +28,9 @@ def weights(tmp_path_factory):
     return path
 
 
-def config(weights, output, **changes):
+def config(output, **changes):
     base = EvaluateConfig(
         data=DataConfig("synthetic"),
-        model=str(weights),
         output=str(output),
         image_size=32,
         limit=3,
@@ -42,7 +42,7 @@ def config(weights, output, **changes):
 @pytest.fixture(scope="module")
 def measured(weights, tmp_path_factory):
     output = tmp_path_factory.mktemp("reports") / "new" / "report.json"
-    return evaluate_model(config(weights, output)), output
+    return evaluate_model(config(output), Colorizer(weights)), output
 
 
 def test_report_file_says_what_was_measured(measured, weights):
@@ -66,7 +66,7 @@ def test_report_file_says_what_was_measured(measured, weights):
 
 
 def test_result_does_not_depend_on_the_batch_size(measured, weights):
-    second = evaluate_model(config(weights, "", batch_size=3))
+    second = evaluate_model(config("", batch_size=3), Colorizer(weights))
     for name in ("auc", "psnr", "ssim", "delta_e00", "colorfulness"):
         assert measured[0][name]["mean"] == pytest.approx(second[name]["mean"], rel=1e-4)
 
@@ -75,9 +75,9 @@ def test_output_is_kept_unless_told(weights, tmp_path):
     output = tmp_path / "report.json"
     output.write_text("mine")
     with pytest.raises(FileExistsError, match="pass --overwrite"):
-        evaluate_model(config(weights, output))
+        evaluate_model(config(output), Colorizer(weights))
     assert output.read_text() == "mine"
-    evaluate_model(config(weights, output, limit=1, size=16, overwrite=True))
+    evaluate_model(config(output, limit=1, overwrite=True), Colorizer(weights, size=16))
     report = json.loads(output.read_text())
     assert (report["n"], report["image_size"], report["network_size"]) == (1, 32, 16)
 
@@ -86,7 +86,7 @@ def test_no_output_is_written_when_data_is_missing(weights, tmp_path):
     (tmp_path / "empty").mkdir()
     data = DataConfig("folder", data_dir=str(tmp_path / "empty"))
     with pytest.raises(ValueError, match="empty"):
-        evaluate_model(config(weights, tmp_path / "report.json", data=data))
+        evaluate_model(config(tmp_path / "report.json", data=data), Colorizer(weights))
     assert not (tmp_path / "report.json").exists()
 
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 from residual_encoder import recipes
 from residual_encoder.export import image_decoding, saved_model
-from residual_encoder.inference import colorizer as colorizer_module
+from residual_encoder.inference import model_loading
+from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import any_size
 from residual_encoder.utils import files
 
@@ -97,7 +98,7 @@ def test_nothing_of_keras_is_in_the_graph(exported: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 17, 23), (3, 50, 41)])
 def test_signatures_agree_with_the_keras_model(served: Any, weights: Path, shape: tuple) -> None:
-    network, gray = colorizer_module.load_network(weights).network, grays(*shape)
+    network, gray = model_loading.load_network(weights).network, grays(*shape)
     chroma = any_size.chroma_at(network, tf.constant(gray), SIZE)
     np.testing.assert_allclose(served["chroma"](grayscale=gray)["chroma"], chroma, atol=1e-5)
     rgb = served["serving_default"](grayscale=gray)["inferred_rgb"]
@@ -108,7 +109,7 @@ def test_another_network_is_far_beyond_the_tolerance(
     exported: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(saved_model, "PARITY_BATCHES", (1,))  # quicker
-    loaded = colorizer_module.load_network(weights)
+    loaded = model_loading.load_network(weights)
     bias = next(w for w in loaded.network.weights if w.path == "uv_bn/beta")
     bias.assign([1e-3, 0.0])
     assert 1e-4 < saved_model.largest_difference(loaded, exported) < 1e-3
@@ -141,7 +142,7 @@ def test_a_batch_of_files_each_at_its_own_size(served: Any, weights: Path) -> No
     batch = [saved(gray, "PNG"), saved(rgb, "PNG"), saved(rgb, "PNG", "RGBA"), saved(flat, "JPEG")]
     answers = served["colorize_bytes"](image_bytes=tf.constant(batch))["png_bytes"].numpy()
     pictures = [np.asarray(Image.open(io.BytesIO(answer))) for answer in answers]
-    colorizer = colorizer_module.Colorizer(weights)
+    colorizer = Colorizer(weights)
     for picture, given in zip(pictures, [gray, rgb, rgb], strict=False):
         difference = picture.astype(int) - colorizer.colorize(given)
         assert np.abs(difference).max() <= 1  # a half may round either way
@@ -185,8 +186,8 @@ def test_a_process_with_only_tensorflow(exported: Path, served: Any, tmp_path: P
 def test_the_colorizer_takes_it_as_its_model(exported: Path, weights: Path) -> None:
     gray = (grays(50, 41)[..., 0] * 255).astype(np.uint8)
     for size in ("auto", 64):  # the exported size, and another
-        ours = colorizer_module.Colorizer(exported, size=size)
-        theirs = colorizer_module.Colorizer(weights, size=size)
+        ours = Colorizer(exported, size=size)
+        theirs = Colorizer(weights, size=size)
         assert ours.recipe == RECIPE and ours.sha256 == theirs.sha256
         difference = ours.colorize(gray).astype(int) - theirs.colorize(gray)
         assert np.abs(difference).max() <= 1

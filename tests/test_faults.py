@@ -232,7 +232,7 @@ def test_a_full_disk_is_one_line_a_picture(disk: Disk, tiny_weights: Path, tmp_p
     image_io.write(tmp_path / "in" / "a small.png", noise(8, 8))
     image_io.write(tmp_path / "in" / "b large.png", noise(900, 900))
     image_io.write(tmp_path / "in" / "c small.png", noise(8, 8))
-    config = batch.AlbumConfig((str(tmp_path / "in"),), str(disk.path), model=str(tiny_weights))
+    config = batch.BatchConfig((str(tmp_path / "in"),), str(disk.path), model=str(tiny_weights))
     summary = batch.colorize_files(config)
     assert summary.colored == 2
     (reason,) = summary.failed.values()

@@ -7,11 +7,12 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL
 
-from residual_encoder.inference import colorizer
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.model_loading import load_network, shipped_weights
 from residual_encoder.models import any_size, factory
 from residual_encoder.models.factory import CnnConfig, Folded, ResidualEncoderConfig
 from residual_encoder.recipes import RECIPES
+from residual_encoder.utils import devices
 
 WIDE = RECIPES["modern"].network
 CONFIGS = {
@@ -69,10 +70,10 @@ def test_shipped_weights_in_bfloat16(shared):
     """On photographs: 1 / 255 is one step of an 8-bit picture."""
     photographs = next(iter(_photographs(shared)))
     exact, quick = (Colorizer(precision=name) for name in ("float32", "bfloat16"))
-    loaded = colorizer.load_network(colorizer.shipped_weights())
+    loaded = load_network(shipped_weights())
     wanted = any_size.with_margin(loaded.network, loaded.recipe.margin)(photographs)
-    np.testing.assert_allclose(exact.small_chroma(photographs), wanted, atol=1e-5)
-    error = 255 * np.abs(quick.small_chroma(photographs) - wanted)
+    np.testing.assert_allclose(exact.predict(photographs), wanted, atol=1e-5)
+    error = 255 * np.abs(quick.predict(photographs) - wanted)
     assert error.mean() < 0.1
     assert np.quantile(error, 0.999) < 1
 
@@ -91,7 +92,7 @@ def test_colorizer_takes_the_fast_form(soft_weights, monkeypatch):
     made = []
     folded = factory.Folded
     monkeypatch.setattr(factory, "Folded", lambda *args: made.append(args[2]) or folded(*args))
-    monkeypatch.setattr(colorizer.devices, "precision", lambda asked: {"auto": "bfloat16"}[asked])
+    monkeypatch.setattr(devices, "precision", lambda asked: {"auto": "bfloat16"}[asked])
     assert Colorizer(soft_weights).precision == "bfloat16"
     assert made == ["bfloat16"]
     with pytest.raises(ValueError, match="precision must be one of"):

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from residual_encoder.imaging import image_io, image_metadata
+from residual_encoder.imaging import image_headers, image_io, image_metadata
 
 STORED = np.array([[10, 20, 30], [40, 50, 60]], np.uint8)
 # EXIF orientation -> the upright picture, turned by hand from the definition: 6 says that row 0 of
@@ -379,8 +379,8 @@ def test_others_read_16_bit_tiff(tmp_path: Path) -> None:
     [("JPEG", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp"), ("TIFF", ".tiff"), ("BMP", ".bmp")],
 )
 def test_the_suffix_of_data(form: str, suffix: str) -> None:
-    assert image_io.suffix_of(saved(noise(8, 8, 3), form)) == suffix
-    assert image_io.suffix_of(saved(noise(8, 8, 3), "GIF")) == ".png"
+    assert image_headers.suffix_of(saved(noise(8, 8, 3), form)) == suffix
+    assert image_headers.suffix_of(saved(noise(8, 8, 3), "GIF")) == ".png"
 
 
 @pytest.mark.parametrize(

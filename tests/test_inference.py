@@ -14,7 +14,7 @@ from conftest import SMALL
 
 from residual_encoder import recipes
 from residual_encoder.imaging import image_io
-from residual_encoder.inference import colorizer as colorizer_module
+from residual_encoder.inference import chroma_upsampling, model_loading
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import weights as weights_files
 
@@ -46,8 +46,19 @@ def painting(chroma: tuple[float, float], recipe: recipes.Recipe = RECIPE) -> Co
     """A Colorizer whose network says the same everywhere, without weights."""
     made = Colorizer.__new__(Colorizer)
     made.recipe, made.saturation, made.size, made.upsampling = recipe, 1.0, SIZE, "guided"
-    made.small_chroma = lambda gray: np.ones_like(gray) * np.float32(chroma)  # type: ignore
+    made.predict = lambda gray: np.ones_like(gray) * np.float32(chroma)  # type: ignore
     return made
+
+
+def whole_coefficients(ours: Colorizer, gray, chroma, small):  # type: ignore[no-untyped-def]
+    """The slopes and offsets that are enlarged."""
+    return chroma_upsampling.coefficients(
+        image_io.Picture(gray),
+        chroma,
+        gray_kind=ours.recipe.gray,
+        upsampling=ours.upsampling,
+        small_gray=small,
+    )
 
 
 # --- size, depth, alpha ---------------------------------------------------------------------------
@@ -121,6 +132,10 @@ def test_merge_against_hand_computed_pixels() -> None:
 def test_saturation_scales_about_neutral(saturation: float, wanted: list) -> None:
     # 0.5: R = 114.02, G = 94.58, B = 91.14. 2: R = 156.08, G = 78.32, B = 64.56.
     colorizer = painting((118 / 255, 148 / 255))
+    np.testing.assert_array_equal(
+        colorizer.colorize(np.full((2, 3), 100, np.uint8), saturation=saturation)[0, 0], wanted
+    )
+    assert colorizer.saturation == 1.0  # an argument is for one call
     colorizer.saturation = saturation
     np.testing.assert_array_equal(colorizer.colorize(np.full((2, 3), 100, np.uint8))[0, 0], wanted)
 
@@ -129,7 +144,7 @@ def test_stripes_change_nothing(colorizer: Colorizer, monkeypatch: pytest.Monkey
     rgb = noise(37, 50, 3)
     wanted = colorizer.colorize(rgb)
     for stripe in (1, 50 * 5, 50 * 36):  # one row each; a remainder; a last row on its own
-        monkeypatch.setattr(colorizer_module, "STRIPE", stripe)
+        monkeypatch.setattr(chroma_upsampling, "STRIPE", stripe)
         np.testing.assert_array_equal(colorizer.colorize(rgb), wanted)
 
 
@@ -139,9 +154,9 @@ def test_no_seams(colorizer: Colorizer, weights: Path, upsampling: str, size: tu
     """Against a merge of the whole picture at once, written another way."""
     ours = Colorizer(weights, upsampling=upsampling, precision="float32")
     gray = noise(*size)
-    small = ours.small_gray(gray)
-    chroma = ours.small_chroma(small[None])[0]
-    whole = tf.image.resize(ours._coefficients(image_io.Picture(gray), chroma, small), size)
+    small = ours.network_input(gray)
+    chroma = ours.predict(small[None])[0]
+    whole = tf.image.resize(whole_coefficients(ours, gray, chroma, small), size)
     level = gray[..., None] / np.float32(255)
     merged = RECIPE.space.merge(level, whole[..., :2] * level + whole[..., 2:])
     difference = ours.colorize(gray) - merged * 255
@@ -168,8 +183,8 @@ def test_at_the_networks_size_both_upsamplings_change_nothing(
 def test_the_parts_are_the_whole(colorizer: Colorizer) -> None:
     """Two frames of a film, with their chroma at hand in between."""
     frames = [noise(50, 77, 3), noise(50, 77, 3)[::-1]]
-    grays = np.stack([colorizer.small_gray(frame) for frame in frames])
-    chroma = colorizer.small_chroma(grays)
+    grays = np.stack([colorizer.network_input(frame) for frame in frames])
+    chroma = colorizer.predict(grays)
     assert chroma.shape == (2, *grays.shape[1:3], 2)
     for frame, gray, small in zip(frames, grays, chroma, strict=True):
         wanted = colorizer.colorize(frame)
@@ -199,12 +214,12 @@ def test_chroma_at_the_networks_own_size_is_the_networks(
     colorizer: Colorizer, weights: Path
 ) -> None:
     gray = noise(2, SIZE, SIZE, 1) / np.float32(255)
-    network = colorizer_module.load_network(weights).network
+    network = model_loading.load_network(weights).network
     np.testing.assert_allclose(colorizer.chroma(gray), network(gray), atol=1e-6)
 
 
 def test_a_recipes_margin_is_looked_at(weights: Path, tmp_path: Path) -> None:
-    loaded = colorizer_module.load_network(weights)
+    loaded = model_loading.load_network(weights)
     recipe = dataclasses.replace(loaded.recipe, margin=8)
     weights_files.save_weights(loaded.network, tmp_path / "m.weights.h5", recipe.to_json())
     gray = noise(1, SIZE, SIZE, 1) / np.float32(255)
@@ -212,7 +227,7 @@ def test_a_recipes_margin_is_looked_at(weights: Path, tmp_path: Path) -> None:
     expected = loaded.network(mirrored)[:, 8:-8, 8:-8]
     colorizer = Colorizer(tmp_path / "m.weights.h5", precision="float32")
     np.testing.assert_allclose(colorizer.chroma(gray), expected, atol=1e-5)
-    np.testing.assert_allclose(colorizer.small_chroma(gray), expected, atol=1e-5)
+    np.testing.assert_allclose(colorizer.predict(gray), expected, atol=1e-5)
     assert np.abs(expected - loaded.network(gray)).max() > 1e-3
 
 
@@ -226,14 +241,14 @@ def test_many_sizes_are_one_trace(colorizer: Colorizer) -> None:
 
 
 def test_a_workdir_and_its_weights_file_are_the_same(weights: Path, colorizer: Colorizer) -> None:
-    loaded = colorizer_module.load_network(weights.parents[1])
+    loaded = model_loading.load_network(weights.parents[1])
     assert loaded.sha256 == colorizer.sha256 and len(loaded.sha256) == 64
     assert loaded.recipe == RECIPE
     assert loaded.source == str(weights)
 
 
 def test_no_model_is_shipped_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(colorizer_module, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(model_loading, "PRETRAINED", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"ships no weights.*--model=PATH.*workdir"):
         Colorizer()
 
@@ -241,7 +256,7 @@ def test_no_model_is_shipped_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.fixture
 def shipped(monkeypatch: pytest.MonkeyPatch, weights: Path, tmp_path: Path) -> Path:
     """float16 weights where the package keeps its own, with their SHA-256."""
-    monkeypatch.setattr(colorizer_module, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(model_loading, "PRETRAINED", tmp_path)
     arrays, about = weights_files.read_arrays(weights)
     path = tmp_path / "modern.weights.h5"
     halved = {name: value.astype(np.float16) for name, value in arrays.items()}
@@ -315,6 +330,8 @@ def test_wrong_options_are_told_before_anything_is_loaded() -> None:
     for saturation in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="saturation must be 0 or more"):
             Colorizer("absent", saturation=saturation)
+        with pytest.raises(ValueError, match="saturation must be 0 or more"):
+            painting((0.5, 0.5)).colorize(np.zeros((2, 3), np.uint8), saturation=saturation)
     with pytest.raises(ValueError, match="upsampling must be one of"):
         Colorizer("absent", upsampling="cubic")
 

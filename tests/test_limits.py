@@ -399,9 +399,9 @@ def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_shipped_weights_are_shown_by_their_hash() -> None:
-    from residual_encoder.inference import colorizer
+    from residual_encoder.inference import model_loading
     from residual_encoder.utils import files
 
-    path = colorizer.shipped_weights()
+    path = model_loading.shipped_weights()
     shown = (path.with_name(f"{path.name}.sha256")).read_text().split()[0]
     assert re.fullmatch("[0-9a-f]{64}", shown) and shown == files.sha256(path)

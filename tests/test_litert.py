@@ -21,8 +21,9 @@ from residual_encoder.evaluation import metrics
 from residual_encoder.export import litert
 from residual_encoder.export.litert import LitertConfig
 from residual_encoder.imaging.colorspace import GRAYS
-from residual_encoder.inference import colorizer as colorizer_module
-from residual_encoder.inference.colorizer import Loaded
+from residual_encoder.inference import model_loading
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.model_loading import Loaded
 from residual_encoder.models import any_size, layers
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -37,7 +38,7 @@ def _installed() -> None:
 @pytest.fixture(scope="module", autouse=True)
 def loaded(soft_weights: Path) -> Iterator[Loaded]:
     """Loaded once for all, as that takes a second."""
-    loaded = colorizer_module.load_network(soft_weights)
+    loaded = model_loading.load_network(soft_weights)
     with pytest.MonkeyPatch.context() as patch:
         real = litert.load_network
         ours = str(soft_weights)
@@ -220,7 +221,7 @@ def test_without_litert_a_line_says_what_to_install(
 # --- the shipped weights --------------------------------------------------------------------------
 
 
-def at_its_own_size(run: litert.Runner, colorizer: colorizer_module.Colorizer) -> Any:
+def at_its_own_size(run: litert.Runner, colorizer: Colorizer) -> Any:
     """Chroma of a batch, by a LiteRT file with free sizes."""
     multiple = colorizer.recipe.multiple
 
@@ -239,7 +240,7 @@ def at_its_own_size(run: litert.Runner, colorizer: colorizer_module.Colorizer) -
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", litert.PRECISIONS)
 def test_shipped_weights_on_photographs(precision: str, shared: Path, tmp_path: Path) -> None:
-    path, weights = tmp_path / "phone.tflite", colorizer_module.shipped_weights()
+    path, weights = tmp_path / "phone.tflite", model_loading.shipped_weights()
     command = [sys.executable, str(ROOT / "tools" / "export.py"), "--format=litert"]
     command += [f"--model={weights}", f"--output={path}", f"--precision={precision}"]
     command += ["--data=tfrecord", f"--data_dir={shared / 'data'}"]
@@ -248,8 +249,8 @@ def test_shipped_weights_on_photographs(precision: str, shared: Path, tmp_path: 
     assert f"litert, {precision}, in {path}: " in done.stdout
     assert path.stat().st_size < {"float16": 17e6, "int8": 8.5e6}[precision]
 
-    colorizer = colorizer_module.Colorizer(weights, precision="float32")
-    run, network = litert.runner(path.read_bytes()), colorizer_module.load_network(weights).network
+    colorizer = Colorizer(weights, precision="float32")
+    run, network = litert.runner(path.read_bytes()), model_loading.load_network(weights).network
     data = DataConfig("tfrecord", data_dir=str(shared / "data"))
     size = colorizer.size
     for batch in input_pipeline.eval_batches(data, batch_size=10, image_size=size, limit=20):

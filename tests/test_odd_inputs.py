@@ -172,7 +172,7 @@ class Run(NamedTuple):
 
     source: Path
     output: Path
-    summary: batch.Summary
+    summary: batch.BatchSummary
     untouched: bool
 
 
@@ -198,7 +198,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, soft_weights: Path) -> Run:
     (source / "folder.png" / "inside.png").write_bytes(CASES["gray.png"].data)
     os.mkfifo(source / "pipe.png")
     before = fingerprints(folder)
-    config = batch.AlbumConfig((str(source),), str(output), model=str(soft_weights))
+    config = batch.BatchConfig((str(source),), str(output), model=str(soft_weights))
     summary = batch.colorize_files(config)
     after = fingerprints(folder)
     return Run(source, output, summary, before.items() <= after.items())
@@ -295,7 +295,7 @@ def test_a_folder_without_permission_is_a_line(
     closed_folder: Path, soft_weights: Path, tmp_path: Path
 ) -> None:
     (closed_folder.parent / "a.png").write_bytes(CASES["gray.png"].data)
-    config = batch.AlbumConfig(
+    config = batch.BatchConfig(
         (str(closed_folder.parent),), str(tmp_path / "out"), model=str(soft_weights)
     )
     summary = batch.colorize_files(config)
@@ -319,7 +319,7 @@ def test_a_file_without_permission_is_a_line(
         with open(tmp_path / name, "wb") as file:
             file.write(CASES["gray.png"].data)
     inputs = (str(tmp_path / "a.png"), str(tmp_path / "b.bmp"))
-    config = batch.AlbumConfig(inputs, str(tmp_path / "out"), model=str(soft_weights))
+    config = batch.BatchConfig(inputs, str(tmp_path / "out"), model=str(soft_weights))
     summary = batch.colorize_files(config)
     assert summary.colored == 1 and "Permission denied" in summary.failed[tmp_path / "a.png"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.bmp"]
@@ -361,8 +361,8 @@ def test_full_size_differs_from_the_networks_size_by_enlargement_only(soft_weigh
     """Gray aside, a large picture shrunk again has the chroma that the network said."""
     colorizer = Colorizer(soft_weights)
     gray = np.kron(soft(HEIGHT, WIDTH), np.ones((32, 32), np.uint8))
-    small = colorizer.small_gray(gray)
-    said = colorizer.small_chroma(small[None])[0]
+    small = colorizer.network_input(gray)
+    said = colorizer.predict(small[None])[0]
     rgb = colorizer.colorize(gray) / np.float32(255)
     large = colorizer.recipe.space.chroma(rgb).numpy()
     shrunk = tf.image.resize(large, said.shape[:2], antialias=True).numpy()

@@ -28,7 +28,7 @@ def test_pip_install(tmp_path: Path) -> None:
     packages = next((venv / "lib").iterdir()) / "site-packages"
     (packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))  # all but ours
 
-    code = "from residual_encoder.inference import colorizer; print(colorizer.PRETRAINED)"
+    code = "from residual_encoder.inference import model_loading; print(model_loading.PRETRAINED)"
     found = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     pretrained = Path(found.stdout.strip())
     assert pretrained.is_relative_to(packages)

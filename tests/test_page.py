@@ -78,9 +78,9 @@ def command_line(photos, soft_weights: Path, tmp_path_factory: pytest.TempPathFa
 
 def test_the_network_runs_once(colorizer, photos, monkeypatch) -> None:
     calls = []
-    small_chroma = colorizer.small_chroma
+    predict = colorizer.predict
     monkeypatch.setattr(
-        colorizer, "small_chroma", lambda gray: calls.append(gray.shape) or small_chroma(gray)
+        colorizer, "predict", lambda gray: calls.append(gray.shape) or predict(gray)
     )
     shown = preview.make_preview(colorizer, photos.deep)
     none, some, more = (

@@ -395,7 +395,7 @@ def test_another_discriminator_in_a_used_workdir_is_refused(trained):
 
 
 def test_evaluates_exports_and_colors(trained, tmp_path):
-    report = evaluate_model(EvaluateConfig(SCENES, str(trained), image_size=32, limit=2))
+    report = evaluate_model(EvaluateConfig(SCENES, image_size=32, limit=2), Colorizer(trained))
     assert np.isfinite(report["psnr_pooled"]["mean"])
     exported = export_saved_model(trained, tmp_path / "saved")
     picture = small_square(next(sample_images.photographs())[1], 133)[:100]

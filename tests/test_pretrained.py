@@ -10,7 +10,8 @@ from conftest import ROOT
 from residual_encoder.data import sample_images
 from residual_encoder.evaluation import metrics
 from residual_encoder.imaging import colorspace, image_io
-from residual_encoder.inference.colorizer import PRETRAINED, Colorizer, shipped_weights
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.model_loading import PRETRAINED, shipped_weights
 
 MEGABYTES = 25  # what a clone should have to carry at most
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from residual_encoder.evaluation import html_report
+from residual_encoder.evaluation import html_report, image_grids, plots, tables
 from residual_encoder.imaging import image_io
 
 GRAY = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4, 1)
@@ -19,7 +19,7 @@ RED = np.broadcast_to(np.array([255, 0, 0], np.uint8), (3, 4, 3))
 
 @pytest.mark.parametrize("gray", [GRAY, GRAY[..., 0], np.round(GRAY * 255).astype(np.uint8)])
 def test_strip_is_gray_output_truth(gray):
-    strip = html_report.strip(gray, RED / 255.0, RED)
+    strip = image_grids.strip(gray, RED / 255.0, RED)
     assert strip.shape == (3, 12, 3)
     assert strip.dtype == np.uint8
     expected = np.round(np.repeat(GRAY, 3, axis=-1) * 255).astype(np.uint8)
@@ -29,7 +29,7 @@ def test_strip_is_gray_output_truth(gray):
 
 
 def test_strip_clips_and_rounds():
-    strip = html_report.strip(
+    strip = image_grids.strip(
         np.full((1, 1), 1.7), np.full((1, 1, 3), -3.0), np.full((1, 1, 3), 0.501)
     )
     assert strip[0, :, 0].tolist() == [255, 0, 128]
@@ -37,15 +37,15 @@ def test_strip_clips_and_rounds():
 
 def test_strip_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="of one size"):
-        html_report.strip(GRAY, RED[:2], RED)
+        image_grids.strip(GRAY, RED[:2], RED)
     with pytest.raises(ValueError, match=r"Received \(3, 4, 2\)"):
-        html_report.strip(GRAY, RED[..., :2], RED)
+        image_grids.strip(GRAY, RED[..., :2], RED)
 
 
 def test_contact_sheet_places_strips_in_reading_order():
     strips = [np.full((2, 6, 3), value, np.uint8) for value in (10, 20, 30)]
-    sheet = html_report.contact_sheet(strips, columns=2)
-    gap = html_report.GAP
+    sheet = image_grids.contact_sheet(strips, columns=2)
+    gap = image_grids.GAP
     assert sheet.shape == (2 + gap + 2, 6 + gap + 6, 3)
     assert np.all(sheet[:2, :6] == 10)
     assert np.all(sheet[:2, 6 + gap :] == 20)
@@ -55,15 +55,15 @@ def test_contact_sheet_places_strips_in_reading_order():
 
 
 def test_contact_sheet_of_two_sizes_and_of_none():
-    sheet = html_report.contact_sheet(
+    sheet = image_grids.contact_sheet(
         [np.zeros((2, 3, 3), np.uint8), np.zeros((4, 9, 3), np.uint8)]
     )
-    assert sheet.shape == (2 + html_report.GAP + 4, 9, 3)
+    assert sheet.shape == (2 + image_grids.GAP + 4, 9, 3)
     assert np.all(sheet[:2, 3:] == 255)
     with pytest.raises(ValueError, match="Received 0 strips"):
-        html_report.contact_sheet([])
+        image_grids.contact_sheet([])
     with pytest.raises(ValueError, match="columns=0"):
-        html_report.contact_sheet([RED], columns=0)
+        image_grids.contact_sheet([RED], columns=0)
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ BASELINE = {"n": 3, "auc": {"mean": 0.89, "ci95": [0.88, 0.9]}}
 
 
 def test_metrics_table_holds_what_all_have():
-    table = html_report.metrics_table({"model": OURS, "gray": BASELINE})
+    table = tables.metrics_table({"model": OURS, "gray": BASELINE})
     assert table == [
         ["", "model", "gray"],
         ["AuC, %", "90.12 [89.00, 91.00]", "89.00 [88.00, 90.00]"],
@@ -85,7 +85,7 @@ def test_metrics_table_holds_what_all_have():
 
 
 def test_text_table_is_aligned():
-    text = html_report.text_table([["", "model", "gray"], ["AuC", "90.12 [1, 2]", "3"]])
+    text = tables.text_table([["", "model", "gray"], ["AuC", "90.12 [1, 2]", "3"]])
     assert text == "     model         gray\nAuC  90.12 [1, 2]  3"
 
 
@@ -102,26 +102,26 @@ def rows(count=50):
 
 @pytest.mark.parametrize(("x", "y"), [("step", "loss"), ("seconds", "loss"), ("step", "eval/auc")])
 def test_curve_is_a_png(x, y):
-    picture = image_io.decode(html_report.curve({"ours": rows()}, x=x, y=y))
+    picture = image_io.decode(plots.curve({"ours": rows()}, x=x, y=y))
     assert picture.pixels.shape == (480, 840, 3)
     assert len(np.unique(picture.pixels)) > 10
 
 
 def test_curve_reads_the_numbers_and_leaves_gaps():
-    steps, losses = html_report._points(rows(3), "seconds", "loss")
+    steps, losses = plots._points(rows(3), "seconds", "loss")
     assert steps.tolist() == [0.0, 0.5, 1.0]
     assert losses == pytest.approx([1, 1 / 2, 1 / 3])
     broken = [{"step": 1, "loss": float("nan")}, {"step": 2}]
     with pytest.raises(ValueError, match="no row has both 'step' and 'loss'; runs: a"):
-        html_report.curve({"a": broken})
+        plots.curve({"a": broken})
 
 
 def test_smoothing_is_centered():
-    assert html_report._smoothed(np.full(50, 3.0)) == pytest.approx(np.full(50, 3.0))
+    assert plots._smoothed(np.full(50, 3.0)) == pytest.approx(np.full(50, 3.0))
     line = np.arange(60.0)  # windows of 3: a straight line has no lag, its ends average two
-    assert html_report._smoothed(line)[1:-1] == pytest.approx(line[1:-1])
-    assert html_report._smoothed(line)[[0, -1]] == pytest.approx([0.5, 58.5])
-    assert html_report._smoothed(np.array([4.0])) == pytest.approx([4.0])
+    assert plots._smoothed(line)[1:-1] == pytest.approx(line[1:-1])
+    assert plots._smoothed(line)[[0, -1]] == pytest.approx([0.5, 58.5])
+    assert plots._smoothed(np.array([4.0])) == pytest.approx([4.0])
 
 
 # --- page -----------------------------------------------------------------------------------------
@@ -152,10 +152,10 @@ class Balance(html.parser.HTMLParser):
 def page():
     figures = [
         html_report.Figure(np.full((16, 24, 3), 200, np.uint8), 'a "strip" <b>'),
-        html_report.Figure(html_report.curve({"a": rows()}), "a curve"),
+        html_report.Figure(plots.curve({"a": rows()}), "a curve"),
         html_report.Figure('<svg xmlns="http://www.w3.org/2000/svg"/>', "a drawing"),
     ]
-    table = html_report.metrics_table({"<model>": OURS, "gray": BASELINE})
+    table = tables.metrics_table({"<model>": OURS, "gray": BASELINE})
     section = html_report.Section("Numbers & <i>pictures</i>", ["One & two."], table, figures)
     return html_report.html("Colors <script>alert(1)</script>", [section])
 

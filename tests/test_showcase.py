@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from residual_encoder.data import sample_images
-from residual_encoder.evaluation import showcase
+from residual_encoder.evaluation import gallery, image_grids
 from residual_encoder.inference.colorizer import Colorizer
 
 
 def test_sheet_holds_gray_output_and_truth(soft_weights):
-    sheet = showcase.sheet(Colorizer(soft_weights))
     names, photographs = zip(*sample_images.photographs(), strict=True)
+    sheet = image_grids.sheet(Colorizer(soft_weights).colorize, photographs)
     assert names == sample_images.PHOTOGRAPHS
     height, width = photographs[0].shape[:2]
-    panel = round(3 * width * showcase.HEIGHT / height) // 3
+    panel = round(3 * width * image_grids.HEIGHT / height) // 3
     # Panels without the seams, where shrinking mixes neighbors.
-    gray = sheet[: showcase.HEIGHT, : panel - 3].astype(int)
-    truth = sheet[: showcase.HEIGHT, 2 * panel + 3 : 3 * panel - 3].astype(int)
+    gray = sheet[: image_grids.HEIGHT, : panel - 3].astype(int)
+    truth = sheet[: image_grids.HEIGHT, 2 * panel + 3 : 3 * panel - 3].astype(int)
     assert np.ptp(gray, axis=-1).max() <= 1
     assert np.ptp(truth, axis=-1).max() > 100
 
@@ -35,32 +35,32 @@ def test_gallery_holds_gray_above_colored(rng):
         ("color", rng.integers(0, 256, (230, 500, 3), np.uint8)),
     ]
     red = np.array([255, 0, 0], np.uint8)
-    drawn = showcase.gallery(lambda gray: np.broadcast_to(red, (*gray.shape, 3)), pictures)
-    step = showcase.CELL + showcase.SEAM
-    margin = showcase.SEAM + showcase.LABELS
+    drawn = gallery.gallery(lambda gray: np.broadcast_to(red, (*gray.shape, 3)), pictures)
+    step = gallery.CELL + gallery.SEAM
+    margin = gallery.SEAM + gallery.LABELS
     assert drawn.shape == (2 * step + margin, 2 * step + margin, 3)
-    top, left = showcase.SEAM, showcase.LABELS + showcase.SEAM
+    top, left = gallery.SEAM, gallery.LABELS + gallery.SEAM
     for column in range(2):
-        across = slice(left + column * step, left + column * step + showcase.CELL)
-        gray = drawn[top : top + showcase.CELL, across]
+        across = slice(left + column * step, left + column * step + gallery.CELL)
+        gray = drawn[top : top + gallery.CELL, across]
         assert np.ptp(gray, axis=-1).max() == 0 and np.ptp(gray) > 50
-        np.testing.assert_array_equal(drawn[top + step, across], np.tile(red, (showcase.CELL, 1)))
-    assert (drawn[-showcase.LABELS :, left:] == 255).any()  # names
-    assert (drawn[: 2 * step, : showcase.LABELS] == 255).any()  # labels of the rows
+        np.testing.assert_array_equal(drawn[top + step, across], np.tile(red, (gallery.CELL, 1)))
+    assert (drawn[-gallery.LABELS :, left:] == 255).any()  # names
+    assert (drawn[: 2 * step, : gallery.LABELS] == 255).any()  # labels of the rows
 
 
 def test_gallery_cells_are_center_squares():
     gray = np.zeros((100, 300), np.uint8)
     gray[:, 100:200] = 200
-    drawn = showcase.gallery(lambda gray: np.stack([gray] * 3, axis=-1), [("center", gray)])
-    left = showcase.LABELS + showcase.SEAM
-    cell = drawn[showcase.SEAM : showcase.SEAM + showcase.CELL, left : left + showcase.CELL]
+    drawn = gallery.gallery(lambda gray: np.stack([gray] * 3, axis=-1), [("center", gray)])
+    left = gallery.LABELS + gallery.SEAM
+    cell = drawn[gallery.SEAM : gallery.SEAM + gallery.CELL, left : left + gallery.CELL]
     np.testing.assert_array_equal(cell, np.full_like(cell, 200))
 
 
 def test_gallery_needs_a_picture():
     with pytest.raises(ValueError, match="at least one picture"):
-        showcase.gallery(lambda gray: gray, [])
+        gallery.gallery(lambda gray: gray, [])
 
 
 def test_gallery_photographs_are_eight():

@@ -18,6 +18,7 @@ from residual_encoder.data import sample_images
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.imaging import colorspace
+from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES, Recipe
 from residual_encoder.training import learner
@@ -240,7 +241,7 @@ def test_best_weights_are_the_models(trained):
 
 def test_evaluation_while_training_is_the_tools(trained):
     workdir, outcome = trained
-    measured = evaluate_model(EvaluateConfig(SCENES, str(workdir), image_size=16, limit=3))
+    measured = evaluate_model(EvaluateConfig(SCENES, image_size=16, limit=3), Colorizer(workdir))
     for metric in ("auc", "psnr_pooled", "psnr_pooled_gain", "colorfulness"):
         expected = pytest.approx(measured[metric]["mean"], rel=1e-5)
         assert outcome.evaluation[metric]["mean"] == expected, metric

@@ -17,10 +17,10 @@ import pytest
 from conftest import ROOT
 
 from residual_encoder.data import scenes
-from residual_encoder.imaging import ffmpeg, video_io
-from residual_encoder.inference import temporal_smoothing, video, video_progress
+from residual_encoder.imaging import ffmpeg, optical_flow, video_io
+from residual_encoder.inference import output_paths, temporal_smoothing, video, video_progress
 from residual_encoder.inference.colorizer import Colorizer
-from residual_encoder.inference.video import FilmConfig, colorize_film
+from residual_encoder.inference.video import VideoConfig, colorize_video
 
 os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # before the first film, which may be a test's own
 PROGRAM = ffmpeg.find()
@@ -77,7 +77,7 @@ def read(path):
 class Painter:
     """Stands in for a Colorizer: chroma follows gray and jumps from frame to frame.
 
-    `small_gray`, `small_chroma` and `merge` as the film job uses them; `merged` keeps the chroma.
+    `network_input`, `predict` and `merge` as the film job uses them; `merged` keeps the chroma.
     """
 
     sha256, saturation, upsampling = "painter", 1.0, "none"
@@ -85,7 +85,7 @@ class Painter:
     def __init__(self, size=48, dies_at=None):
         self.size, self.dies_at, self.merged, self.predicted = size, dies_at, [], 0
 
-    def small_gray(self, picture):
+    def network_input(self, picture):
         height, width = picture.shape[:2]
         scale = self.size / min(height, width)
         size = round(width * scale), round(height * scale)
@@ -93,7 +93,7 @@ class Painter:
             np.float32(255)
         )
 
-    def small_chroma(self, gray):
+    def predict(self, gray):
         self.predicted += len(gray)
         jump = 0.05 * np.sin(1e4 * gray.mean(axis=(1, 2, 3), keepdims=True))
         return np.concatenate([0.5 + jump + 0 * gray, 0.5 + 0.1 * gray], -1).astype(np.float32)
@@ -163,14 +163,14 @@ def texture(rng, size=96):
 
 def test_a_still_picture_gets_the_running_mean():
     gray = texture(np.random.default_rng(0), 32)
-    moment = temporal_smoothing.begin(gray, field([0.4, 0.5]))
-    moment, change = temporal_smoothing.follow(moment, gray, field([0.6, 0.5]))
+    moment = temporal_smoothing.start(gray, field([0.4, 0.5]))
+    moment, change = temporal_smoothing.update(moment, gray, field([0.6, 0.5]))
     np.testing.assert_allclose(moment.smooth[16, 16], [0.5, 0.5], atol=1e-5)  # (0.4 + 0.6) / 2
     assert change == (False, pytest.approx(0.1), pytest.approx(0.05))  # mean of both channels
-    moment, change = temporal_smoothing.follow(moment, gray, field([0.4, 0.5]))
+    moment, change = temporal_smoothing.update(moment, gray, field([0.4, 0.5]))
     np.testing.assert_allclose(moment.smooth[16, 16], [1.4 / 3, 0.5], atol=1e-5)
     for _ in range(100):
-        moment, _ = temporal_smoothing.follow(moment, gray, field([0.9, 0.5]))
+        moment, _ = temporal_smoothing.update(moment, gray, field([0.9, 0.5]))
     np.testing.assert_allclose(moment.smooth[16, 16], [0.9, 0.5], atol=1e-4)  # nothing sticks
     assert moment.held.max() == temporal_smoothing.MEMORY
 
@@ -178,8 +178,8 @@ def test_a_still_picture_gets_the_running_mean():
 def test_chroma_goes_with_what_moves(rng):
     whole, colors = texture(rng, 112), rng.uniform(size=(112, 112, 2)).astype(np.float32)
     colors = cv2.normalize(cv2.GaussianBlur(colors, (0, 0), 4), None, 0, 1, cv2.NORM_MINMAX)
-    before = temporal_smoothing.begin(whole[8:104, 8:104], colors[8:104, 8:104])
-    now, change = temporal_smoothing.follow(
+    before = temporal_smoothing.start(whole[8:104, 8:104], colors[8:104, 8:104])
+    now, change = temporal_smoothing.update(
         before, whole[8:104, 11:107], np.full((96, 96, 2), 0.5, np.float32)
     )
     wanted = (colors[8:104, 11:107] + 0.5) / 2
@@ -191,8 +191,8 @@ def test_chroma_goes_with_what_moves(rng):
 
 def test_what_comes_into_view_begins_with_its_own_chroma(rng):
     whole = texture(rng, 112)
-    before = temporal_smoothing.begin(whole[8:104, 8:104], np.full((96, 96, 2), 0.2, np.float32))
-    now, _ = temporal_smoothing.follow(
+    before = temporal_smoothing.start(whole[8:104, 8:104], np.full((96, 96, 2), 0.2, np.float32))
+    now, _ = temporal_smoothing.update(
         before, whole[8:104, 13:109], np.full((96, 96, 2), 0.8, np.float32)
     )
     np.testing.assert_allclose(now.smooth[20:76, 92:], 0.8, atol=1e-6)
@@ -202,17 +202,17 @@ def test_what_comes_into_view_begins_with_its_own_chroma(rng):
 
 def test_exposure_is_no_cut_and_a_new_scene_is(rng):
     gray, other = texture(rng), texture(rng)
-    before = temporal_smoothing.begin(gray, rng.uniform(size=(96, 96, 2)).astype(np.float32))
+    before = temporal_smoothing.start(gray, rng.uniform(size=(96, 96, 2)).astype(np.float32))
     chroma = rng.uniform(size=(96, 96, 2)).astype(np.float32)
-    assert not temporal_smoothing.follow(before, 0.8 * gray + 0.05, chroma)[1].cut
-    now, change = temporal_smoothing.follow(before, other, chroma)
+    assert not temporal_smoothing.update(before, 0.8 * gray + 0.05, chroma)[1].cut
+    now, change = temporal_smoothing.update(before, other, chroma)
     assert change == (True, 0, 0)
     np.testing.assert_array_equal(now.smooth, chroma)
 
 
 def test_flow_needs_a_picture():
     tiny = np.zeros((8, 40), np.float32)
-    np.testing.assert_array_equal(video_io.flow(tiny, tiny), np.zeros((8, 40, 2)))
+    np.testing.assert_array_equal(optical_flow.flow(tiny, tiny), np.zeros((8, 40, 2)))
 
 
 # --- what is kept ---------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def test_flow_needs_a_picture():
 def test_count_rate_size_and_gray_are_kept(encoder, clip, tmp_path):
     target = tmp_path / "out" / "colored.mp4"
     target.parent.mkdir()
-    summary = colorize_film(Painter(), FilmConfig(str(clip), str(target)))
+    summary = colorize_video(Painter(), VideoConfig(str(clip), str(target)))
     before, after = read(clip), read(target)
     assert before.shape == after.shape == (36, 120, 160, 3)
     assert video_io.inspect(target).rate == video_io.inspect(clip).rate == RATE
@@ -234,7 +234,7 @@ def test_count_rate_size_and_gray_are_kept(encoder, clip, tmp_path):
 
 
 def test_without_ffmpeg_a_note_says_so(without_ffmpeg, clip, tmp_path):
-    summary = colorize_film(Painter(), FilmConfig(str(clip), str(tmp_path / "colored.mp4")))
+    summary = colorize_video(Painter(), VideoConfig(str(clip), str(tmp_path / "colored.mp4")))
     assert not summary.sound
     assert "no ffmpeg" in summary.notes[0] and "without sound" in summary.notes[0]
 
@@ -243,7 +243,7 @@ def test_without_ffmpeg_a_note_says_so(without_ffmpeg, clip, tmp_path):
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
 def test_sound_tags_and_chapters_are_kept(suffix, sounding, tmp_path):
     target = tmp_path / f"colored{suffix}"
-    summary = colorize_film(Painter(), FilmConfig(str(sounding), str(target)))
+    summary = colorize_video(Painter(), VideoConfig(str(sounding), str(target)))
     assert summary.sound and not summary.notes
     streams, tags = probe(target)
     assert streams["video"]["codec_name"] == "h264" and streams["video"]["pix_fmt"] == "yuv420p"
@@ -263,7 +263,7 @@ def test_sound_tags_and_chapters_are_kept(suffix, sounding, tmp_path):
 def test_sound_that_does_not_fit_is_encoded_anew(sounding, tmp_path):
     source, target = tmp_path / "pcm.mkv", tmp_path / "colored.mp4"
     run_ffmpeg("-i", sounding, "-c:v", "copy", "-c:a", "pcm_s16le", source)
-    summary = colorize_film(Painter(), FilmConfig(str(source), str(target)))
+    summary = colorize_video(Painter(), VideoConfig(str(source), str(target)))
     assert summary.sound and "AAC" in summary.notes[0]
     assert probe(target)[0]["audio"]["codec_name"] == "aac"
 
@@ -273,7 +273,7 @@ def test_a_rotated_film_comes_out_upright(clip, tmp_path):
     source, target = tmp_path / "rotated.mp4", tmp_path / "colored.mp4"
     run_ffmpeg("-i", clip, "-c", "copy", "-metadata:s:v", "rotate=90", source)
     assert "side_data_list" in probe(source)[0]["video"]
-    colorize_film(Painter(), FilmConfig(str(source), str(target)))
+    colorize_video(Painter(), VideoConfig(str(source), str(target)))
     streams, _ = probe(target)
     assert (streams["video"]["width"], streams["video"]["height"]) == (120, 160)
     assert "side_data_list" not in streams["video"]
@@ -289,7 +289,7 @@ def test_odd_sides_and_wide_pixels_are_kept(tmp_path):
     source, target = tmp_path / "odd.mkv", tmp_path / "colored.mp4"
     picture = ("-f", "lavfi", "-t", "0.2", "-i", "testsrc=s=121x91:r=30000/1001")
     run_ffmpeg(*picture, "-vf", "format=gray,setsar=16/15", "-c:v", "ffv1", source)
-    colorize_film(Painter(), FilmConfig(str(source), str(target)))
+    colorize_video(Painter(), VideoConfig(str(source), str(target)))
     stream = probe(target)[0]["video"]
     assert (stream["width"], stream["height"]) == (121, 91)
     assert stream["sample_aspect_ratio"] == "16:15"
@@ -301,7 +301,7 @@ def test_uneven_frames_are_all_kept_at_their_mean_rate(clip, tmp_path):
     source, target = tmp_path / "uneven.mkv", tmp_path / "colored.mp4"
     slower = "setpts=if(lt(N\\,18)\\,N/24/TB\\,(18/24+(N-18)/12)/TB)"  # 18 at 24, then 18 at 12
     run_ffmpeg("-i", clip, "-vf", slower, "-fps_mode", "vfr", "-enc_time_base", "1/1000", source)
-    summary = colorize_film(Painter(), FilmConfig(str(source), str(target)))
+    summary = colorize_video(Painter(), VideoConfig(str(source), str(target)))
     assert summary.frames == 36 and "not evenly spaced" in summary.notes[0]
     mean = 35 / (18 / 24 + 17 / 12)
     assert float(video_io.inspect(target).rate) == pytest.approx(mean, rel=0.01)
@@ -312,7 +312,7 @@ def test_names_may_hold_anything(encoder, clip, tmp_path):
     source = tmp_path / "été: a b%03d.mp4"
     source.write_bytes(clip.read_bytes())
     target = tmp_path / "-gefärbt: %d.mp4"
-    assert colorize_film(Painter(), FilmConfig(str(source), str(target))).frames == 36
+    assert colorize_video(Painter(), VideoConfig(str(source), str(target))).frames == 36
     assert len(read(target)) == 36
 
 
@@ -321,8 +321,8 @@ def test_names_may_hold_anything(encoder, clip, tmp_path):
 
 def test_flicker_is_halved_and_no_color_crosses_a_cut(without_ffmpeg, clip, tmp_path):
     steady, plain = Painter(), Painter()
-    made = colorize_film(steady, FilmConfig(str(clip), str(tmp_path / "steady.mp4")))
-    raw = colorize_film(plain, FilmConfig(str(clip), str(tmp_path / "raw.mp4"), smoothing=False))
+    made = colorize_video(steady, VideoConfig(str(clip), str(tmp_path / "steady.mp4")))
+    raw = colorize_video(plain, VideoConfig(str(clip), str(tmp_path / "raw.mp4"), smoothing=False))
     assert raw.flicker == raw.flicker_without == made.flicker_without
     assert made.flicker < made.flicker_without / 2
     assert made.scene_cuts == (12, 24)
@@ -343,8 +343,8 @@ def written_flicker(path):
 
 def test_with_a_network(clip, soft_weights, tmp_path):
     colorizer = Colorizer(soft_weights, size=32)
-    config = FilmConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=5)
-    summary = colorize_film(colorizer, config)
+    config = VideoConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=5)
+    summary = colorize_video(colorizer, config)
     assert summary.frames == len(read(config.target)) == 36
     assert 0 < summary.flicker < summary.flicker_without / 2
     assert summary.scene_cuts == (12, 24)
@@ -355,17 +355,17 @@ def test_with_a_network(clip, soft_weights, tmp_path):
 
 def test_a_stopped_run_goes_on_to_the_same_file(encoder, clip, tmp_path, monkeypatch):
     monkeypatch.setattr(video, "SEGMENT", 10)
-    config = FilmConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=4)
-    whole = FilmConfig(str(clip), str(tmp_path / "whole.mp4"), batch_size=4)
-    wanted = colorize_film(Painter(), whole)
+    config = VideoConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=4)
+    whole = VideoConfig(str(clip), str(tmp_path / "whole.mp4"), batch_size=4)
+    wanted = colorize_video(Painter(), whole)
     for _ in range(2):  # a second stop before anything new is finished costs nothing
         with pytest.raises(KeyboardInterrupt):
-            colorize_film(Painter(dies_at=7), config)
+            colorize_video(Painter(dies_at=7), config)
     with pytest.raises(KeyboardInterrupt):
-        colorize_film(Painter(dies_at=13), config)
+        colorize_video(Painter(dies_at=13), config)
     assert not (tmp_path / "colored.mp4").exists()
     painter = Painter()
-    assert colorize_film(painter, config) == wanted
+    assert colorize_video(painter, config) == wanted
     assert (painter.predicted, len(painter.merged)) == (26, 26)  # the first segment was not redone
     assert (tmp_path / "colored.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"colored.mp4", "whole.mp4"}
@@ -378,17 +378,17 @@ def test_what_is_finished_counts_for_the_same_job_only(
     monkeypatch.setattr(video, "SEGMENT", 10)
     source = tmp_path / "clip.mp4"
     source.write_bytes(clip.read_bytes())
-    config = FilmConfig(str(source), str(tmp_path / "colored.mp4"))
+    config = VideoConfig(str(source), str(tmp_path / "colored.mp4"))
     with pytest.raises(KeyboardInterrupt):
-        colorize_film(Painter(dies_at=25), config)
+        colorize_video(Painter(dies_at=25), config)
     painter = Painter(size=56 if changed == "size" else 48)
     if changed == "source":
         os.utime(source, (1, 1))
     if changed == "damage":
         (tmp_path / ".colored.mp4.parts" / video_progress.STATE).write_bytes(b"PK\3\4 half a file")
     if changed == "smoothing":
-        config = FilmConfig(str(source), str(tmp_path / "colored.mp4"), smoothing=False)
-    colorize_film(painter, config)
+        config = VideoConfig(str(source), str(tmp_path / "colored.mp4"), smoothing=False)
+    colorize_video(painter, config)
     assert painter.predicted == 36
 
 
@@ -408,17 +408,17 @@ def test_memory_does_not_grow_with_length(clip, tmp_path, without_ffmpeg, monkey
 
     frames = video_io.frames
     monkeypatch.setattr(video_io, "frames", counted)
-    config = FilmConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=3)
-    colorize_film(Painter(), config)
+    config = VideoConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=3)
+    colorize_video(Painter(), config)
     assert 3 <= alive[1] <= 5  # a batch, the last frame of the one before, the one being read
 
 
 def test_what_is_counted_is_small():
-    ledger = video_progress.Ledger()
-    info = video_io.FilmInfo(8, 8, Fraction(24), 0, Fraction(1))
+    ledger = video_progress.VideoProgress()
+    info = video_io.VideoInfo(8, 8, Fraction(24), 0, Fraction(1))
     for number in range(1000):
         ledger.add(
-            number / 24, info, temporal_smoothing.Change(False, 0.2, 0.1) if number else None
+            number / 24, info, temporal_smoothing.FrameChange(False, 0.2, 0.1) if number else None
         )
     assert (ledger.frames, ledger.pairs, ledger.cuts) == (1000, 999, [])
     assert ledger.flicker == pytest.approx(99.9)
@@ -439,7 +439,7 @@ def test_ten_seconds_killed_and_resumed(soft_weights, tmp_path):
         from residual_encoder.inference.colorizer import Colorizer
         video.SEGMENT = 24
         model, source, target = sys.argv[1:]
-        print(video.colorize_film(Colorizer(model, size=32), video.FilmConfig(source, target)))
+        print(video.colorize_video(Colorizer(model, size=32), video.VideoConfig(source, target)))
         """
     )
     start = [sys.executable, "-c", code, str(soft_weights), str(sounding)]
@@ -477,7 +477,7 @@ def test_what_is_no_film_is_one_line(data, words, tmp_path):
     if data is not None:
         source.write_bytes(data)
     with pytest.raises((ValueError, OSError), match=words) as error:
-        colorize_film(Painter(), FilmConfig(str(source), str(tmp_path / "colored.mp4")))
+        colorize_video(Painter(), VideoConfig(str(source), str(tmp_path / "colored.mp4")))
     assert str(source) in str(error.value) and "\n" not in str(error.value)
     assert {path.name for path in tmp_path.iterdir()} <= {"film.mp4"}
 
@@ -486,7 +486,7 @@ def test_a_film_cut_off_before_its_index_is_one_line(clip, tmp_path, capfd):
     source = tmp_path / "cut.mp4"
     source.write_bytes(clip.read_bytes()[:-2000])  # MP4 by OpenCV has its index at the end
     with pytest.raises(ValueError, match="damaged or truncated"):
-        colorize_film(Painter(), FilmConfig(str(source), str(tmp_path / "colored.mp4")))
+        colorize_video(Painter(), VideoConfig(str(source), str(tmp_path / "colored.mp4")))
     assert capfd.readouterr().err == ""
 
 
@@ -495,7 +495,7 @@ def test_of_a_truncated_film_what_can_be_read_is_colored(clip, tmp_path):
     whole, source = tmp_path / "whole.avi", tmp_path / "cut.avi"
     run_ffmpeg("-i", clip, "-c:v", "mjpeg", "-q:v", 2, whole)
     source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    summary = colorize_film(Painter(), FilmConfig(str(source), str(tmp_path / "colored.mp4")))
+    summary = colorize_video(Painter(), VideoConfig(str(source), str(tmp_path / "colored.mp4")))
     assert 5 < summary.frames < 30
     assert summary.notes == (f"damaged or truncated: {summary.frames} of 36 frames were read",)
     assert len(read(tmp_path / "colored.mp4")) == summary.frames
@@ -505,26 +505,26 @@ def test_nothing_is_overwritten(clip, tmp_path, without_ffmpeg):
     target = tmp_path / "colored.mp4"
     target.write_bytes(b"mine")
     with pytest.raises(FileExistsError, match="--overwrite"):
-        colorize_film(Painter(), FilmConfig(str(clip), str(target)))
+        colorize_video(Painter(), VideoConfig(str(clip), str(target)))
     with pytest.raises(KeyboardInterrupt):
-        colorize_film(Painter(dies_at=3), FilmConfig(str(clip), str(target), overwrite=True))
+        colorize_video(Painter(dies_at=3), VideoConfig(str(clip), str(target), overwrite=True))
     assert target.read_bytes() == b"mine"
-    colorize_film(Painter(), FilmConfig(str(clip), str(target), overwrite=True))
+    colorize_video(Painter(), VideoConfig(str(clip), str(target), overwrite=True))
     assert len(read(target)) == 36
     with pytest.raises(ValueError, match="onto itself"):
-        FilmConfig(str(clip), str(clip), overwrite=True)
+        VideoConfig(str(clip), str(clip), overwrite=True)
 
 
 @pytest.mark.parametrize("change", [{"target": "film.webm"}, {"batch_size": 0}])
 def test_wrong_settings_are_named(change):
     with pytest.raises(ValueError, match="webm|batch_size"):
-        FilmConfig(**{"source": "a.mp4", "target": "b.mp4"} | change)
+        VideoConfig(**{"source": "a.mp4", "target": "b.mp4"} | change)
 
 
 def test_target_names():
-    assert str(video.target_name("a/b.MP4")) == "a/b.MP4"
-    assert str(video.target_name("a/b.webm")) == "a/b.webm.mp4"
-    assert video.WRITABLE <= video.FILMS
+    assert str(output_paths.video_output_name("a/b.MP4")) == "a/b.MP4"
+    assert str(output_paths.video_output_name("a/b.webm")) == "a/b.webm.mp4"
+    assert video_io.WRITABLE <= video_io.READABLE
 
 
 @needs_ffmpeg

@@ -64,9 +64,9 @@ def _modes(arguments: list[str]) -> tuple[str, ...]:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    from residual_encoder.evaluation import html_report
+    from residual_encoder.evaluation import tables
 
-    return html_report.text_table(
+    return tables.text_table(
         [list(COLUMNS), *([str(row.get(name, "")) for name in COLUMNS] for row in rows)]
     )
 

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     from residual_encoder.inference import batch
 
     summary = batch.colorize_files(
-        batch.AlbumConfig(
+        batch.BatchConfig(
             inputs=tuple(arguments),
             output=_OUTPUT.value,
             model=_MODEL.value,

@@ -30,25 +30,24 @@ def main(arguments: list[str]) -> None:
     size = shared_flags.network_size(_SIZE.value)
     cli.quiet_tensorflow()
     from residual_encoder.data.configs import DataConfig
-    from residual_encoder.evaluation import html_report
+    from residual_encoder.evaluation import tables
     from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
+    from residual_encoder.inference.colorizer import Colorizer
 
     result = evaluate_model(
         EvaluateConfig(
             data=DataConfig(_DATA.value, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value),
-            model=_MODEL.value,
             output=_OUTPUT.value,
             image_size=_IMAGE_SIZE.value,
-            size=size,
-            precision=_PRECISION.value,
             limit=_LIMIT.value,
             batch_size=_BATCH_SIZE.value,
             overwrite=_OVERWRITE.value,
-        )
+        ),
+        Colorizer(_MODEL.value, size=size, precision=_PRECISION.value),
     )
     compared = {"model": result} | result["baselines"]
     print(f"{result['n']} photographs, mean and 95 % interval")
-    print(html_report.text_table(html_report.metrics_table(compared)))
+    print(tables.text_table(tables.metrics_table(compared)))
     print(f"written to {_OUTPUT.value}")
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from residual_encoder import models
 from residual_encoder.data import sample_images
 from residual_encoder.data.configs import DataConfig
-from residual_encoder.evaluation import html_report
+from residual_encoder.evaluation import html_report, image_grids, plots, tables
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.evaluation.html_report import Figure, Section
 from residual_encoder.export.saved_model import export_saved_model
@@ -115,11 +115,11 @@ def _evaluated(training: TrainConfig) -> dict[str, Any]:
     return evaluate_model(
         EvaluateConfig(
             SCENES,
-            training.workdir,
             str(Path(training.workdir) / "evaluation.json"),
             image_size=training.recipe.image_size,
             overwrite=True,
-        )
+        ),
+        Colorizer(training.workdir),
     )
 
 
@@ -143,7 +143,7 @@ def _color_with(saved_model: Path, folder: Path) -> Iterator[tuple[str, np.ndarr
     for name, (source, target) in places.items():
         yield (
             name,
-            html_report.strip(
+            image_grids.strip(
                 image_io.read(source).rgb, image_io.read(target).rgb, originals[name]
             ),
         )
@@ -157,7 +157,7 @@ def _color_with_shipped(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         gray = sample_images.luma_u8(rgb)
         output = colorizer.colorize(gray)
         image_io.write(folder / f"{name}.png", output)
-        yield name, html_report.strip(gray, output, rgb)
+        yield name, image_grids.strip(gray, output, rgb)
 
 
 # --- the page -------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def _page(
             Section(
                 "Against gray, on scenes it has not seen",
                 ["The mean of each metric with its 95 % bootstrap interval."],
-                html_report.metrics_table(
+                tables.metrics_table(
                     {
                         "this model": evaluation,
                         "gray": evaluation["baselines"]["gray"],
@@ -221,7 +221,7 @@ def _network(recipe: Recipe) -> Figure:
 
 def _curve(training: TrainConfig) -> list[Figure]:
     rows = read_metrics(training.workdir)
-    return [Figure(html_report.curve({"loss": rows}), "Training loss by step")]
+    return [Figure(plots.curve({"loss": rows}), "Training loss by step")]
 
 
 def _strips(path: Path) -> Figure:

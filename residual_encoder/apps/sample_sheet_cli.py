@@ -26,7 +26,7 @@ def main(_: list[str]) -> None:
     """Writes the sheet."""
     cli.quiet_tensorflow()
     from residual_encoder.data import sample_images
-    from residual_encoder.evaluation import showcase
+    from residual_encoder.evaluation import gallery, image_grids
     from residual_encoder.imaging import image_io
     from residual_encoder.inference.colorizer import Colorizer
     from residual_encoder.utils import files
@@ -34,9 +34,14 @@ def main(_: list[str]) -> None:
     files.check_free(_OUTPUT.value, _OVERWRITE.value)
     colorizer = Colorizer(_MODEL.value)
     if _LAYOUT.value == "gallery":
-        picture = showcase.gallery(colorizer.colorize, sample_images.gallery_photographs())
+        picture = gallery.gallery(colorizer.colorize, sample_images.gallery_photographs())
     else:
-        picture = showcase.sheet(colorizer)
+        kinds = (sample_images.photographs(), 2), (sample_images.rendered(), 3)
+        sheets = [
+            image_grids.sheet(colorizer.colorize, (rgb for _, rgb in pictures), columns)
+            for pictures, columns in kinds
+        ]
+        picture = image_grids.contact_sheet(sheets)
     image_io.write(_OUTPUT.value, picture)
     print(_OUTPUT.value)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from residual_encoder.imaging import tensor_resizing
 from residual_encoder.utils.typing import Tensor
 
 # A picture is gray where no two channels of any pixel differ by more code values. A JPEG of a gray
@@ -42,6 +43,7 @@ def decode(contents: Tensor, window: Window) -> Tensor:
 
     Of a JPEG only the blocks under the window are decoded. EXIF orientation is not applied: the
     ImageNet tools never did, and a picture on its side still has its colors. Alpha is dropped.
+    This is not `imaging.image_io.decode` since it runs inside a `tf.data` pipeline.
 
     Args:
       contents: Scalar string, the file's bytes.
@@ -85,13 +87,8 @@ def resize(rgb: Tensor, size: int) -> Tensor:
 
     Bilinear, averaging over the pixels that fall together, rounded; as it is when it fits already.
     """
-
-    def resized() -> Tensor:
-        smooth = tf.image.resize(rgb, [size, size], "bilinear", antialias=True)
-        return tf.cast(tf.round(smooth), tf.uint8)  # means of what is in 0..255 are so as well
-
-    fits = tf.reduce_all(tf.equal(tf.shape(rgb)[:2], size))
-    return tf.ensure_shape(tf.cond(fits, lambda: rgb, resized), [size, size, 3])
+    small = tensor_resizing.resize_u8(rgb, tf.constant(size), tf.constant(size))
+    return tf.ensure_shape(small, [size, size, 3])
 
 
 def is_gray(rgb: Tensor) -> Tensor:

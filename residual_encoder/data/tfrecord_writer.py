@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from residual_encoder.data import image_folder, preprocessing
+from residual_encoder.imaging import tensor_resizing
 from residual_encoder.utils import errors, files
 from residual_encoder.utils.typing import Tensor
 
@@ -97,9 +98,8 @@ def _smaller(rgb: Tensor, resize: int | None) -> Tensor:
     if resize is None or min(height, width) <= resize:
         return rgb
     scale = resize / min(height, width)
-    size = [max(1, round(height * scale)), max(1, round(width * scale))]
-    smooth = tf.image.resize(rgb, size, "bilinear", antialias=True)
-    return tf.cast(tf.clip_by_value(tf.round(smooth), 0, 255), tf.uint8)
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    return tensor_resizing.resize_u8(rgb, *size)
 
 
 def _read(root: Path, relative: str, resize: int | None) -> _Picture:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -17,46 +17,60 @@ from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import EvalBatch, RecordStats
 from residual_encoder.evaluation import metrics
-from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.utils import files
+from residual_encoder.utils.typing import Tensor
 
 VERSIONED = ("tensorflow", "keras", "numpy", "scikit-image")
 
 
+class MeasuredColorizer(Protocol):
+    """What is measured; `inference.colorizer.Colorizer` has all of it.
+
+    Attributes:
+      recipe: The `Recipe` of its training; name, color_space, gray and space are read.
+      sha256: Of its weights file.
+      source: Where it was loaded from.
+      size: Short side in pixels that the network sees.
+      precision: Arithmetic of the network.
+    """
+
+    recipe: Any
+    sha256: str
+    source: str
+    size: int
+    precision: str
+
+    def chroma(self, gray: Tensor) -> Tensor:
+        """Predicts chroma. [B, H, W, 1] float32 in [0, 1] -> [B, H, W, 2] float32 in [0, 1]."""
+
+
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What to measure, and on what.
+    """Says what data to measure on, and where the report goes.
 
     Attributes:
       data: The photographs; their validation split is read.
-      model: Training workdir, weights file or exported SavedModel; None is what is shipped.
       output: JSON file to write; None writes none.
       image_size: Side of the center squares in pixels. 224 is Zhang et al. 2016.
-      size: Short side that the network sees in pixels; "auto" is the recipe's.
-      precision: Arithmetic of the network, see `Colorizer`.
       limit: Stop after so many photographs; None takes all.
       batch_size: Photographs at a time; changes speed and memory only.
       overwrite: Whether an earlier `output` is replaced.
     """
 
     data: DataConfig
-    model: str | None = None
     output: str | None = None
     image_size: int = 224
-    size: int | str = "auto"
-    precision: str = "auto"
     limit: int | None = None
     batch_size: int = 16
     overwrite: bool = False
 
 
-def evaluate_model(config: EvaluateConfig, colorizer: Colorizer | None = None) -> dict[str, Any]:
+def evaluate_model(config: EvaluateConfig, colorizer: MeasuredColorizer) -> dict[str, Any]:
     """Measures a model and the two baselines on the same photographs.
 
     Args:
-      config: What to measure, and on what.
-      colorizer: The model, where it is loaded already; `config.model`, `size` and
-        `precision` are not read then.
+      config: What data to measure on, and where the report goes.
+      colorizer: The model.
 
     Returns:
       What `metrics.evaluate` gives, with `model`, `data`, `image_size`, `network_size`,
@@ -64,13 +78,11 @@ def evaluate_model(config: EvaluateConfig, colorizer: Colorizer | None = None) -
 
     Raises:
       FileExistsError: the output exists and `overwrite` is false.
-      FileNotFoundError: there is no such model.
       ValueError: no photograph came, too many are broken, or a setting is out of range.
       OSError: the output cannot be written.
     """
     if config.output:
         files.check_free(config.output, config.overwrite)
-    colorizer = colorizer or Colorizer(config.model, size=config.size, precision=config.precision)
     stats = RecordStats()
     report = metrics.evaluate(
         colorizer.chroma,
@@ -105,7 +117,7 @@ def _batches(config: EvaluateConfig, stats: RecordStats) -> Iterator[EvalBatch]:
             progress.update(len(batch.name))
 
 
-def _model(colorizer: Colorizer) -> dict[str, Any]:
+def _model(colorizer: MeasuredColorizer) -> dict[str, Any]:
     """Which weights, by hash; of the path only the last part, which is all that others can use."""
     return {
         "name": Path(colorizer.source).name,

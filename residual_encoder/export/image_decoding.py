@@ -1,5 +1,8 @@
 """Decodes files that anyone may send, inside a graph: a bad one is a reason, not an error.
 
+A SavedModel runs where this package is not installed, so it cannot call `imaging.image_io`; headers
+and pixels are read here once more, by TensorFlow's operations.
+
 A graph cannot catch exceptions, but a `tf.data` pipeline can leave out what fails: whatever may
 fail runs in a pipeline of one element. Only TensorFlow's own operations are used, so that a
 SavedModel holds all of it.
@@ -12,18 +15,23 @@ from typing import Any
 
 import tensorflow as tf
 
+from residual_encoder.imaging.image_headers import BMP, JPEG, PNG, RIFF
+from residual_encoder.imaging.image_metadata import (
+    MIRRORED,
+    ORIENTATION,
+    TRANSPOSED,
+    UPSIDE_DOWN,
+)
 from residual_encoder.utils.typing import Tensor
 
 NO_PICTURE = "no picture: a JPEG, PNG, BMP or WebP file is wanted"
 TOO_LARGE = "too large: {} pixels, wanted are at most {}"
 BROKEN = "broken: the file does not decode"
 # How the files begin. GIF is not among them: its header does not bound the frames behind it.
-JPEG, PNG, BMP, WEBP = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF"
+KNOWN = (JPEG, PNG, BMP, RIFF)
 # Bytes searched for EXIF data. It lies in one of a JPEG's first segments, none of which is larger.
 SEARCHED = 1 << 16
 EXIF_MARK = tuple(b"Exif\x00\x00")
-ORIENTATION = 0x0112  # the tag, EXIF 2.32 section 4.6.4
-MIRRORED, UPSIDE_DOWN, TRANSPOSED = (2, 3, 6, 7), (3, 4, 7, 8), (5, 6, 7, 8)  # its values
 
 
 @tf.autograph.experimental.do_not_convert
@@ -61,7 +69,7 @@ def _attempt(function: Callable[[Tensor], Any], contents: Tensor, default: Any) 
 
 
 def _reason(contents: Tensor, pixels: Tensor, max_pixels: int, rgb: Tensor) -> Tensor:
-    known = [_begins(contents, start) for start in (JPEG, PNG, BMP, WEBP)]
+    known = [_begins(contents, start) for start in KNOWN]
     return tf.case(
         [
             (tf.size(rgb) > 0, lambda: tf.constant("")),

@@ -25,7 +25,7 @@ from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import metrics
 from residual_encoder.imaging.colorspace import GRAYS
-from residual_encoder.inference.colorizer import Loaded, load_network
+from residual_encoder.inference.model_loading import Loaded, load_network
 from residual_encoder.models import layers
 from residual_encoder.recipes import Recipe
 from residual_encoder.utils import files

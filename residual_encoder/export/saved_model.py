@@ -17,7 +17,12 @@ import tensorflow as tf
 
 from residual_encoder.export import image_decoding, tf_serving
 from residual_encoder.imaging.colorspace import GRAYS
-from residual_encoder.inference.colorizer import CARD, NETWORK_SIGNATURE, Loaded, load_network
+from residual_encoder.inference.model_loading import (
+    CARD,
+    NETWORK_SIGNATURE,
+    Loaded,
+    load_network,
+)
 from residual_encoder.models import any_size
 from residual_encoder.utils.typing import Tensor
 

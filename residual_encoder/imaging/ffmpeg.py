@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from residual_encoder.imaging.video_io import FilmInfo
+from residual_encoder.imaging.video_io import VideoInfo
 
 CRF = "18"  # "visually lossless or nearly so": trac.ffmpeg.org/wiki/Encode/H.264
 QUIET = ("-hide_banner", "-loglevel", "error", "-y")
@@ -50,7 +50,7 @@ class H264Encoder:
         self.program = program
 
     @contextlib.contextmanager
-    def segment(self, path: Path, info: FilmInfo) -> Iterator[Callable[[np.ndarray], object]]:
+    def segment(self, path: Path, info: VideoInfo) -> Iterator[Callable[[np.ndarray], object]]:
         """Yields what takes RGB frames [H, W, 3] uint8 one by one; the file is whole on exit.
 
         Sides that are not even are kept by not halving the chroma (4:4:4), which few browsers play.
@@ -70,7 +70,7 @@ class H264Encoder:
             yield lambda frame: pipe.write(np.ascontiguousarray(frame).data)
 
     def join(
-        self, segments: Iterable[Path], source: Path, target: Path, info: FilmInfo, rate: Fraction
+        self, segments: Iterable[Path], source: Path, target: Path, info: VideoInfo, rate: Fraction
     ) -> tuple[bool, tuple[str, ...]]:
         """Writes the segments as one film with the sound, chapters and tags of `source`.
 

@@ -1,6 +1,7 @@
-"""The size that a picture file's first bytes declare, so that it is known before decoding.
+"""Reads what a picture file's first bytes declare, before it is decoded: its format and size.
 
-The kinds listed here are the only ones that are given to a decoder at all.
+The formats listed here are the only ones that are given to a decoder at all. The graph of an
+exported SavedModel has to read headers by TensorFlow operations: see `export.image_decoding`.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+
+from residual_encoder.imaging import tiff_directory
+from residual_encoder.imaging.tiff_directory import BIG_TIFF, TIFF
 
 JPEG, PNG, BMP, GIF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8"
-TIFF = (b"II*\0", b"MM\0*")
-_BIG_TIFF = (b"II+\0", b"MM\0+")
+RIFF = b"RIFF"  # WebP, if b"WEBP" follows at byte 8
 _JP2 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")  # in boxes, and the bare codestream
 _PAM = b"P7\n"
 _PAM_SIDES = re.compile(rb"\nHEIGHT\s+(\d{1,9})\s"), re.compile(rb"\nWIDTH\s+(\d{1,9})\s")
@@ -27,14 +30,11 @@ _CHUNKS = 1_000_000  # ours, of a PNG: they mostly have 8 kB
 
 # TIFF 6.0: ImageWidth, ImageLength, TileWidth, TileLength. A tile is decoded whole.
 _WIDTHS, _HEIGHTS = (256, 322), (257, 323)
-# TIFF 6.0, section 2, and BigTIFF: whole numbers by their type.
-_WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
-
 Size = tuple[int, int]  # height, width
 
 
-def jpeg(data: bytes) -> tuple[int, int, int]:
-    """(height, width, where the scan begins) of a JPEG; ITU-T T.81 annex B.
+def _jpeg_header(data: bytes) -> tuple[int, int, int]:
+    """Returns (height, width, where the scan begins) of a JPEG; ITU-T T.81 annex B.
 
     Raises:
       ValueError: the data ends before the picture begins.
@@ -55,8 +55,8 @@ def jpeg(data: bytes) -> tuple[int, int, int]:
     raise ValueError("is a truncated JPEG: the data ends inside the header")
 
 
-def png_is_whole(data: bytes) -> bool:
-    """Whether a PNG has one header, pixels, and every chunk that it names, to the end.
+def _png_is_whole(data: bytes) -> bool:
+    """Returns whether a PNG has one header, pixels, and every chunk that it names, to the end.
 
     OpenCV makes room for a chunk, of up to 2 GB, before it looks whether it is there, and looks for
     pixels beyond the end where there are none before.
@@ -92,24 +92,13 @@ def _gif(data: bytes) -> Size:
     return height, width
 
 
-def _directory(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(tag, type, where its value is) of a TIFF's first directory."""
-    order, big = "<" if data[:2] == b"II" else ">", data[2:4] in (b"+\0", b"\0+")
-    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
-    length, first, value = (20, start + 8, 12) if big else (12, start + 2, 8)
-    for entry in range(first, min(first + length * count, len(data)), length):
-        yield *struct.unpack_from(order + "HH", data, entry), entry + value
-
-
 def _tiff(data: bytes) -> Size:
-    """The largest of what is said: of two entries with one tag, readers take either."""
-    order, found = "<" if data[:2] == b"II" else ">", dict.fromkeys((*_HEIGHTS, *_WIDTHS), 0)
+    """The largest of the declared sizes: of two entries with one tag, readers take either."""
+    found = dict.fromkeys((*_HEIGHTS, *_WIDTHS), 0)
     with contextlib.suppress(struct.error, OverflowError):
-        for tag, kind, place in _directory(data):
-            if tag in found and kind in _WHOLE:
-                (value,) = struct.unpack_from(order + _WHOLE[kind], data, place)
-                found[tag] = max(found[tag], value)
+        for entry in tiff_directory.entries(data, tiff_directory.first(data)):
+            if entry.tag in found:
+                found[entry.tag] = max(found[entry.tag], tiff_directory.value(data, entry) or 0)
     if not (found[_HEIGHTS[0]] and found[_WIDTHS[0]]):
         return 0, 0
     return max(found[tag] for tag in _HEIGHTS), max(found[tag] for tag in _WIDTHS)
@@ -150,7 +139,7 @@ def _pam(data: bytes) -> Size:
 
 
 def _jpeg(data: bytes) -> Size:
-    return jpeg(data)[:2]
+    return _jpeg_header(data)[:2]
 
 
 _READERS: dict[bytes, Callable[[bytes], Size]] = {
@@ -158,7 +147,7 @@ _READERS: dict[bytes, Callable[[bytes], Size]] = {
     PNG: _png,
     BMP: _bmp,
     GIF: _gif,
-    **dict.fromkeys((*TIFF, *_BIG_TIFF), _tiff),
+    **dict.fromkeys((*TIFF, *BIG_TIFF), _tiff),
     **dict.fromkeys(_JP2, _jpeg2000),
     _PAM: _pam,
     **{b"P%d" % number: _pnm for number in range(1, 7)},
@@ -167,20 +156,24 @@ _READERS: dict[bytes, Callable[[bytes], Size]] = {
 
 def _reader(data: bytes) -> Callable[[bytes], Size] | None:
     """What reads the size of such a file; None for what is no picture that is taken."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    if _is_webp(data):
         return _webp
     if data[4:8] == b"ftyp" and re.search(rb"avi[fs]", data[8:64]):
         return _avif
     return next((reader for start, reader in _READERS.items() if data.startswith(start)), None)
 
 
+def _is_webp(data: bytes) -> bool:
+    return data.startswith(RIFF) and data[8:12] == b"WEBP"
+
+
 def is_picture(data: bytes) -> bool:
-    """Whether a file begins like a picture of a kind that is taken."""
+    """Returns whether a file begins like a picture of a kind that is taken."""
     return _reader(data) is not None
 
 
 def declared_size(data: bytes) -> Size | None:
-    """Height and width in pixels as the header has them, before EXIF orientation.
+    """Returns height and width in pixels as the header has them, before EXIF orientation.
 
     Takes JPEG, PNG, BMP, GIF, TIFF, BigTIFF, WebP, JPEG 2000, AVIF, PNM and PAM.
 
@@ -195,3 +188,53 @@ def declared_size(data: bytes) -> Size | None:
         return reader and reader(data)
     except struct.error:
         return 0, 0
+
+
+def suffix_of(data: bytes) -> str:
+    """Returns the suffix of a file's own format, or .png where it is one that is only read."""
+    starts = {JPEG: ".jpg", PNG: ".png", BMP: ".bmp"}
+    starts |= dict.fromkeys(TIFF, ".tiff")
+    if _is_webp(data):
+        return ".webp"
+    return next((suffix for start, suffix in starts.items() if data.startswith(start)), ".png")
+
+
+# --- what is wrong with a file --------------------------------------------------------------------
+
+# Formats that OpenCV does not read, by the bytes that give them away, for error messages.
+_OTHER_FILES = {
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a ZIP archive or office document",
+    b"<svg": "an SVG drawing",
+    b"<!DO": "an HTML page",
+    b"<htm": "an HTML page",
+    b"8BPS": "a Photoshop document",
+    b"\x1f\x8b": "a gzip archive",
+}
+
+
+def check_whole(data: bytes) -> None:
+    """Checks that a JPEG or PNG has an end: some decoders fill a missing one with gray silently.
+
+    Raises:
+      ValueError: it has none; the message continues the file's name: "is ...".
+    """
+    if data.startswith(JPEG) and data.find(b"\xff\xd9", _jpeg_header(data)[2]) < 0:
+        raise ValueError("is a truncated JPEG: its end marker is missing; fetch the file again")
+    if data.startswith(PNG) and not _png_is_whole(data):
+        raise ValueError("is a truncated or damaged PNG: parts are missing; fetch the file again")
+
+
+def explain(data: bytes) -> str:
+    """Describes bytes that OpenCV made no picture of; continues the file's name: "is ..."."""
+    if is_picture(data):
+        return "begins like a picture, but is damaged or truncated, or of a kind OpenCV cannot read"
+    for start, words in _OTHER_FILES.items():
+        if data.startswith(start):
+            return f"is no picture: it is {words}"
+    if data[4:8] == b"ftyp":
+        return "is a HEIC or video file, which OpenCV cannot read: save it as JPEG or PNG first"
+    text = data[:64].decode("utf-8", "replace")[:24]
+    if all(char.isprintable() or char.isspace() for char in text.replace("\ufffd", "\0")):
+        return f"is no picture: it is text that begins with {text!r}"
+    return f"is no picture that OpenCV can read: it begins with the bytes {data[:8].hex(' ')}"

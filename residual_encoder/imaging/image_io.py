@@ -1,4 +1,9 @@
-"""Picture files to pixels and back: orientation, alpha, depth and metadata kept.
+"""Reads and writes picture files; orientation, alpha, bit depth and metadata are kept.
+
+This is the decoder of pictures that are colored. Two others exist since a TensorFlow graph cannot
+call it: `data.preprocessing.decode` in the input pipeline of training, and
+`export.image_decoding.decode` inside an exported SavedModel. What they share, the first bytes of
+formats and the meaning of orientations, is in `image_headers` and `image_metadata`.
 
 OpenCV orders channels B, G, R; the swap happens here and nowhere else.
 """
@@ -7,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,15 +24,19 @@ from residual_encoder.imaging import image_headers
 from residual_encoder.imaging.image_metadata import (
     CMYK,
     JPEG_EXIF,
+    MIRRORED,
     NOTHING,
     ORIENTATION,
     PHOTOMETRIC,
+    TRANSPOSED,
+    UPSIDE_DOWN,
     Metadata,
     rgb_profile,
     tags,
     upright,
     with_jpeg_profile,
 )
+from residual_encoder.imaging.tiff_directory import TIFF
 from residual_encoder.utils import files
 
 MAX_PIXELS = 200_000_000  # ours
@@ -40,17 +49,6 @@ QUALITY = 95  # ours, of 100, for JPEG and WebP: no visible blocks at about a th
 READABLE = frozenset(
     ".jpg .jpeg .jpe .png .webp .tif .tiff .bmp .gif .jp2 .ppm .pgm .pbm .pnm .avif".split()
 )
-
-# Formats that OpenCV does not read, by the bytes that give them away, for error messages.
-_STRANGERS = {
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a ZIP archive or office document",
-    b"<svg": "an SVG drawing",
-    b"<!DO": "an HTML page",
-    b"<htm": "an HTML page",
-    b"8BPS": "a Photoshop document",
-    b"\x1f\x8b": "a gzip archive",
-}
 
 
 @dataclass(frozen=True)
@@ -95,45 +93,7 @@ def _check_size(height: int, width: int) -> None:
         )
 
 
-def _check_whole(data: bytes) -> None:
-    """Some decoders fill a missing end with gray and say nothing: look for the end first."""
-    if (
-        data.startswith(image_headers.JPEG)
-        and data.find(b"\xff\xd9", image_headers.jpeg(data)[2]) < 0
-    ):
-        raise ValueError("is a truncated JPEG: its end marker is missing; fetch the file again")
-    if data.startswith(image_headers.PNG) and not image_headers.png_is_whole(data):
-        raise ValueError("is a truncated or damaged PNG: parts are missing; fetch the file again")
-
-
-def _found(data: bytes) -> str:
-    """Words for bytes that OpenCV made no picture of."""
-    if image_headers.is_picture(data):
-        return "begins like a picture, but is damaged or truncated, or of a kind OpenCV cannot read"
-    for start, words in _STRANGERS.items():
-        if data.startswith(start):
-            return f"is no picture: it is {words}"
-    if data[4:8] == b"ftyp":
-        return "is a HEIC or video file, which OpenCV cannot read: save it as JPEG or PNG first"
-    text = data[:64].decode("utf-8", "replace")[:24]
-    if all(char.isprintable() or char.isspace() for char in text.replace("\ufffd", "\0")):
-        return f"is no picture: it is text that begins with {text!r}"
-    return f"is no picture that OpenCV can read: it begins with the bytes {data[:8].hex(' ')}"
-
-
 # --- decoding -------------------------------------------------------------------------------------
-
-# EXIF 2.32, 4.6.4.A: where row 0 and column 0 of the file lie in the upright picture.
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    1: lambda x: x,
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: np.rot90(x, -1),  # clockwise
-    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
-    8: lambda x: np.rot90(x),
-}
 
 
 @contextlib.contextmanager
@@ -145,6 +105,13 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         cv2.utils.logging.setLogLevel(before)
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Upright from any of the eight orientations; as it is for other numbers. [H, W, ...]."""
+    pixels = pixels.swapaxes(0, 1) if orientation in TRANSPOSED else pixels
+    pixels = pixels[:, ::-1] if orientation in MIRRORED else pixels
+    return pixels[::-1] if orientation in UPSIDE_DOWN else pixels
 
 
 def _swapped(pixels: np.ndarray) -> np.ndarray:
@@ -166,14 +133,14 @@ def _opencv_decode(data: bytes) -> tuple[np.ndarray, Metadata]:
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise ValueError(_found(data))
+        raise ValueError(image_headers.explain(data))
     found = {kind: np.asarray(block).tobytes() for kind, block in zip(kinds, blocks, strict=True)}
     exif = found.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(b"Exif\0\0")
-    turn = _UPRIGHT.get(tags(exif).get(ORIENTATION, 1), _UPRIGHT[1])
+    orientation = tags(exif).get(ORIENTATION, 1)
     profile = rgb_profile(found.get(cv2.IMAGE_METADATA_ICCP, b""))
-    if data.startswith(image_headers.TIFF) and tags(data).get(PHOTOMETRIC) == CMYK:
+    if data.startswith(TIFF) and tags(data).get(PHOTOMETRIC) == CMYK:
         pixels = pixels[..., :3]  # OpenCV adds an alpha of its own
-    return turn(pixels), Metadata(upright(exif), profile)
+    return _turned(pixels, orientation), Metadata(upright(exif), profile)
 
 
 def _has_color(pixels: np.ndarray) -> bool:
@@ -211,9 +178,9 @@ def decode(data: bytes) -> Picture:
         raise ValueError("is empty; a picture file was wanted")
     height, width = image_headers.declared_size(data) or (0, 0)
     if not height or not width:
-        raise ValueError(_found(data))
+        raise ValueError(image_headers.explain(data))
     _check_size(height, width)
-    _check_whole(data)
+    image_headers.check_whole(data)
     pixels, metadata = _opencv_decode(data)
     _check_size(*pixels.shape[:2])
     if pixels.dtype not in (np.uint8, np.uint16):
@@ -295,15 +262,6 @@ WRITABLE = frozenset(_FORMATS)
 def format_name(suffix: str) -> str:
     """The format that one of `WRITABLE`, in any case, stands for."""
     return _FORMATS[suffix.lower()].name
-
-
-def suffix_of(data: bytes) -> str:
-    """The suffix of a file's own format, or .png where it is one that is only read."""
-    starts = {image_headers.JPEG: ".jpg", image_headers.PNG: ".png", image_headers.BMP: ".bmp"}
-    starts |= dict.fromkeys(image_headers.TIFF, ".tiff")
-    if data[8:12] == b"WEBP":
-        return ".webp"
-    return next((suffix for start, suffix in starts.items() if data.startswith(start)), ".png")
 
 
 def _check_encodable(pixels: np.ndarray, suffix: str) -> None:

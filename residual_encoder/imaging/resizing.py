@@ -1,6 +1,7 @@
-"""Pictures to the network's size and chroma back, a few rows at a time.
+"""Resizes pictures to the network's size and chroma back, a few rows at a time.
 
-Every row is computed by itself, so stripes of a picture are exactly the rows of the whole.
+Every row is computed by itself, so stripes of a picture are exactly the rows of the whole. Graphs
+use `tensor_resizing`, which holds the whole picture.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def _centers(inside: int, outside: int) -> np.ndarray:
 
 
 def weights(inside: int, outside: int) -> np.ndarray:
-    """Bilinear weights that average when they shrink: `tf.image.resize` with `antialias`.
+    """Returns bilinear weights that average when they shrink: `tf.image.resize` with `antialias`.
 
     Args:
       inside: Pixels along one side before.
@@ -70,7 +71,7 @@ def shrunk(
 
 
 def enlarged_rows(small: np.ndarray, rows: slice, height: int, width: int) -> np.ndarray:
-    """Some rows of a small array enlarged bilinearly, pixel centers aligned, ends repeated.
+    """Returns some rows of a small array enlarged bilinearly: centers aligned, ends repeated.
 
     Args:
       small: [h, w, C] float32, C from 1 to 4, h <= height and w <= width.

@@ -1,4 +1,4 @@
-"""Film files to frames and back, and motion between frames. OpenCV's half of what films need.
+"""Reads films into frames, and writes them where ffmpeg is missing, by OpenCV.
 
 OpenCV orders channels B, G, R; the swap happens here.
 """
@@ -22,12 +22,15 @@ from residual_encoder.imaging import image_io
 LARGEST_DENOMINATOR = 1001  # of a frame rate: NTSC's 24000/1001, SMPTE ST 12-1
 HIGHEST_RATE = 1000  # frames a second; ours: more is a container that does not say
 ASSUMED_RATE = Fraction(25)  # where it does not say; PAL's
-# DIS flow (Kroeger 2016) ends at patches of 8 pixels on a level scaled down; smaller is no use.
-SMALLEST_FLOW = 32  # pixels, ours
+# File names that are taken for films.
+READABLE = frozenset(
+    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .ts .mts .m2ts .3gp .ogv .vob".split()
+)
+WRITABLE = frozenset({".mp4", ".mov", ".mkv"})  # take H.264 from ffmpeg, MPEG-4 from OpenCV
 
 
 @dataclass(frozen=True)
-class FilmInfo:
+class VideoInfo:
     """What a film's header says.
 
     Attributes:
@@ -83,7 +86,7 @@ def _aspect(capture: Any) -> Fraction:
     return Fraction(down, across) if turned else Fraction(across, down)
 
 
-def inspect(path: str | os.PathLike[str]) -> FilmInfo:
+def inspect(path: str | os.PathLike[str]) -> VideoInfo:
     """Opens a film and decodes its first frame.
 
     Raises:
@@ -102,7 +105,7 @@ def inspect(path: str | os.PathLike[str]) -> FilmInfo:
         rate = capture.get(cv2.CAP_PROP_FPS)
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         said = np.isfinite(rate) and 0 < rate <= HIGHEST_RATE
-        return FilmInfo(
+        return VideoInfo(
             width=frame.shape[1],
             height=frame.shape[0],
             rate=Fraction(rate).limit_denominator(LARGEST_DENOMINATOR) if said else ASSUMED_RATE,
@@ -159,7 +162,7 @@ class Mp4vEncoder:
     suffix = ".mp4"
 
     @contextlib.contextmanager
-    def segment(self, path: Path, info: FilmInfo) -> Iterator[Callable[[np.ndarray], object]]:
+    def segment(self, path: Path, info: VideoInfo) -> Iterator[Callable[[np.ndarray], object]]:
         """Yields what takes RGB frames [H, W, 3] uint8 one by one; the file is whole on exit.
 
         Raises:
@@ -169,7 +172,7 @@ class Mp4vEncoder:
             yield lambda frame: write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
     def join(
-        self, segments: Iterable[Path], source: Path, target: Path, info: FilmInfo, rate: Fraction
+        self, segments: Iterable[Path], source: Path, target: Path, info: VideoInfo, rate: Fraction
     ) -> tuple[bool, tuple[str, ...]]:
         """Writes the segments as one film; the sound of `source` is not copied.
 
@@ -191,7 +194,7 @@ class Mp4vEncoder:
 
 @contextlib.contextmanager
 def _writing(
-    path: Path, info: FilmInfo, rate: Fraction
+    path: Path, info: VideoInfo, rate: Fraction
 ) -> Iterator[Callable[[np.ndarray], object]]:
     """Yields what takes BGR frames; checks afterwards, since OpenCV is silent on a full disk."""
     code = cv2.VideoWriter.fourcc(*"mp4v")
@@ -208,57 +211,3 @@ def _writing(
     wanted, found = next(written), sum(1 for _ in _decoded(path))
     if wanted != found:
         raise OSError(f"{path} holds {found} frames of {wanted}; is the disk full?")
-
-
-# --- motion ---------------------------------------------------------------------------------------
-
-
-def flow(now: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Where each pixel was in the frame before: dense inverse search (Kroeger 2016).
-
-    Args:
-      now: [h, w] float32 gray in [0, 1].
-      before: The same of the frame before.
-
-    Returns:
-      [h, w, 2] float32, the way to the pixel's earlier place in pixels, (x, y); zero where a side
-      is shorter than `SMALLEST_FLOW`.
-    """
-    if min(now.shape) < SMALLEST_FLOW:
-        return np.zeros((*now.shape, 2), np.float32)
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return search.calc(_bytes(now), _bytes(before), None)
-
-
-def _places(way: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    y, x = np.mgrid[: way.shape[0], : way.shape[1]].astype(np.float32)
-    return x + way[..., 0], y + way[..., 1]
-
-
-def warp(before: np.ndarray, way: np.ndarray) -> np.ndarray:
-    """Brings an array of the frame before to the pixels of this one.
-
-    Args:
-      before: [h, w] or [h, w, C] float32, C up to 4.
-      way: [h, w, 2], from `flow`.
-
-    Returns:
-      As `before`, bilinear; outside it the nearest edge.
-    """
-    return cv2.remap(before, *_places(way), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def inside(way: np.ndarray) -> np.ndarray:
-    """[h, w] float32: 1 where the earlier place lies in the picture, 0 where it does not."""
-    x, y = _places(way)
-    height, width = x.shape
-    return ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)).astype(np.float32)
-
-
-def blur(gray: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of [h, w] float32; `sigma` in pixels."""
-    return cv2.GaussianBlur(gray, (0, 0), sigma)
-
-
-def _bytes(gray: np.ndarray) -> np.ndarray:
-    return np.rint(255 * np.clip(gray, 0, 1)).astype(np.uint8)

@@ -1,33 +1,34 @@
-"""Colors many pictures and films, and goes on where one of them is bad."""
+"""Colors many pictures and films, and continues where one of them is bad."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.apps.archive import tasks
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import image_headers, image_io
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.inference import file_discovery, painting
+from residual_encoder.inference import file_discovery, output_paths, video
 from residual_encoder.inference.colorizer import Colorizer
-from residual_encoder.inference.file_discovery import STANDARD, Job, target_name
-from residual_encoder.inference.painting import beside
+from residual_encoder.inference.file_discovery import STANDARD, Job
+from residual_encoder.inference.output_paths import comparison_path
 from residual_encoder.utils import errors, files
 
-__all__ = ["AlbumConfig", "Row", "Summary", "colorize_files", "target_name"]
+# What one bad input may raise; the other inputs are colored all the same.
+INPUT_ERRORS = (ValueError, OSError, MemoryError)
 
 
 @dataclass(frozen=True)
-class AlbumConfig:
-    """What to color and where to put it.
+class BatchConfig:
+    """Says what to color and where to put it.
 
     Attributes:
       inputs: Files, folders, globs and "-" for standard input; see `file_discovery.find`.
@@ -37,11 +38,11 @@ class AlbumConfig:
       size: See `Colorizer`.
       saturation: See `Colorizer`.
       upsampling: See `Colorizer`.
-      format: "keep" or a key of `file_discovery.FORMATS`, for pictures.
-      compare: Whether NAME_compare, gray beside colored, is written too; for pictures.
-      overwrite: Whether outputs that are there already are replaced. Inputs never are.
-      skip_existing: Whether such outputs are passed over in silence.
-      report: File for one JSON object a line and input, as `Row` has it; or none.
+      format: "keep" or a key of `output_paths.FORMATS`, for pictures.
+      compare: Whether NAME_compare, gray next to colored, is written too; for pictures.
+      overwrite: Whether outputs that exist already are replaced. Inputs never are.
+      skip_existing: Whether such outputs are skipped without a message.
+      report: File for one JSON object a line and input, as `FileReport` has it; or none.
     """
 
     inputs: tuple[str, ...]
@@ -59,14 +60,14 @@ class AlbumConfig:
     def __post_init__(self) -> None:
         if self.overwrite and self.skip_existing:
             raise ValueError("Existing outputs are replaced or skipped: choose one of the two.")
-        file_discovery.check_format(self.format)
+        output_paths.check_format(self.format)
         if self.output == str(STANDARD) and self.compare:
             raise ValueError("Standard output takes one picture; compare needs a folder.")
 
 
 @dataclass
-class Row:
-    """What became of one input; None is unknown.
+class FileReport:
+    """Holds what became of one input; None is unknown.
 
     Attributes:
       file: The input.
@@ -89,16 +90,57 @@ class Row:
     frames: int | None = None
 
 
-class Summary(NamedTuple):
-    """What became of the inputs."""
+class BatchSummary(NamedTuple):
+    """Counts what became of the inputs."""
 
     colored: int
     failed: dict[Path, str]  # source -> why; an output that exists already is such a reason
     skipped: int = 0
 
 
-def colorize_files(config: AlbumConfig) -> Summary:
-    """Colors pictures and films one after the other; a line on stderr for each that fails.
+# --- one picture or film --------------------------------------------------------------------------
+
+
+def colorize_to_files(
+    colorizer: Colorizer, picture: Picture, target: Path, wanted: list[Path]
+) -> None:
+    """Colors a picture into those of `target` and `comparison_path(target)` that are wanted.
+
+    Files of these names are replaced; folders are made.
+
+    Raises:
+      ValueError: the format of `target` cannot hold the picture.
+      OSError: a file cannot be written.
+    """
+    colored = colorizer.colorize(picture)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target in wanted:
+        image_io.write(target, colored, picture.metadata)
+    if comparison_path(target) in wanted:
+        pair = np.concatenate([_gray(colorizer, picture), colored], axis=1)
+        image_io.write(comparison_path(target), pair, picture.metadata)
+
+
+def _gray(colorizer: Colorizer, picture: Picture) -> np.ndarray:
+    """The picture's gray as the network sees it, of the output's shape and type."""
+    neutral = np.full((1, 1, 2), colorizer.recipe.space.neutral, np.float32)
+    return colorizer.merge(picture, neutral)
+
+
+def colorize_video_to_file(
+    colorizer: Colorizer, source: Path, target: Path, overwrite: bool = False
+) -> video.VideoSummary:
+    """Colors a film; see `video.colorize_video`. Folders are made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    config = video.VideoConfig(str(source), str(target), overwrite=overwrite)
+    return video.colorize_video(colorizer, config)
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+
+def colorize_files(config: BatchConfig) -> BatchSummary:
+    """Colors pictures and films one after the other; prints a line to stderr for each failure.
 
     Args:
       config: What to color and how.
@@ -109,7 +151,7 @@ def colorize_files(config: AlbumConfig) -> Summary:
     Raises:
       FileNotFoundError: an input or the model does not exist.
       FileExistsError: the report exists.
-      ValueError: no picture was found, or a wrong option.
+      ValueError: no picture was found, or an option is out of range.
       OSError: the output folder cannot be made.
     """
     output = Path(config.output)
@@ -121,18 +163,56 @@ def colorize_files(config: AlbumConfig) -> Summary:
     if output != STANDARD:
         files.make_folder(output)
     run = _Run(config, taken)
-    with _reporting(config.report, run.rows):
+    with _reporting(config.report, run.reports):
         for path, reason in closed.items():
-            run.fail(Row(str(path)), path, reason)
+            run.fail(FileReport(str(path)), path, reason)
         for job in tqdm(jobs, unit="file", file=sys.stderr, disable=None):
             run.color(job)
-    return Summary(run.colored, run.failed, run.skipped)
+    return BatchSummary(run.colored, run.failed, run.skipped)
+
+
+class _Source:
+    """One picture file, or standard input; its bytes are read once and held until decoded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_standard = path == STANDARD
+        self._data: bytes | None = None
+
+    def suffix(self) -> str:
+        """Returns the suffix of the format that the bytes are in."""
+        with self._named():
+            return image_headers.suffix_of(self._read())
+
+    def picture(self) -> Picture:
+        """Decodes the bytes."""
+        with self._named():
+            data, self._data = self._read(), None
+            return image_io.decode(data)
+
+    def _read(self) -> bytes:
+        if self._data is None:
+            self._data = (
+                image_io.read_stream(sys.stdin.buffer)
+                if self.is_standard
+                else image_io.read_bytes(self.path)
+            )
+        return self._data
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Puts the input's name before what is wrong with it."""
+        try:
+            yield
+        except ValueError as error:
+            name = "standard input" if self.is_standard else self.path
+            raise ValueError(f"{name} {error}") from error
 
 
 class _Run:
     """The state of one `colorize_files`."""
 
-    def __init__(self, config: AlbumConfig, taken: set[Path]) -> None:
+    def __init__(self, config: BatchConfig, taken: set[Path]) -> None:
         self.config, self.taken = config, taken  # `taken` must not be written to
         self.colorizer = Colorizer(
             config.model,
@@ -142,74 +222,76 @@ class _Run:
         )
         self.colored, self.skipped = 0, 0
         self.failed: dict[Path, str] = {}
-        self.rows: list[Row] = []
+        self.reports: list[FileReport] = []
 
     def color(self, job: Job) -> None:
-        """Colors one input; whatever is wrong with it is a line."""
-        row, start = Row(str(job.source), model=self.colorizer.sha256), time.perf_counter()
+        """Colors one input; an error of it becomes a line."""
+        report, start = (
+            FileReport(str(job.source), model=self.colorizer.sha256),
+            time.perf_counter(),
+        )
+        color = self._film if output_paths.is_film(job.source) else self._picture
         try:
-            done = (
-                self._film(job, row)
-                if file_discovery.is_film(job.source)
-                else self._picture(job, row)
-            )
-        except painting.FAULTS as error:
+            done = color(job, report)
+        except INPUT_ERRORS as error:
             name = "" if job.source == STANDARD else str(job.source)
-            self.fail(row, job.source, errors.one_line(error, name))
+            self.fail(report, job.source, errors.one_line(error, name))
             return
         self.colored += done
         self.skipped += not done
-        row.seconds = round(time.perf_counter() - start, 3)
-        self.rows.append(row)
+        report.seconds = round(time.perf_counter() - start, 3)
+        self.reports.append(report)
 
-    def fail(self, row: Row, source: Path, reason: str) -> None:
+    def fail(self, report: FileReport, source: Path, reason: str) -> None:
         """Notes and prints why an input failed."""
-        self.failed[source] = row.error = reason
-        self.rows.append(row)
+        self.failed[source] = report.error = reason
+        self.reports.append(report)
         tqdm.write(reason, file=sys.stderr)
 
-    def _film(self, job: Job, row: Row) -> bool:
+    def _film(self, job: Job, report: FileReport) -> bool:
         if job.target == STANDARD:
             raise ValueError(f"{job.source} is a film; standard output takes pictures only")
-        targets = self._claim(job, [job.target])
-        if not targets:
+        if not self._claim(job.source, [job.target]):
             return False
         overwrite = self.config.overwrite
-        summary = painting.paint_film(self.colorizer, job.source, job.target, overwrite)
+        summary = colorize_video_to_file(self.colorizer, job.source, job.target, overwrite)
         for note in summary.notes:
             tqdm.write(f"{job.source}: {note}", file=sys.stderr)
-        row.output, row.frames = str(job.target), summary.frames
+        report.output, report.frames = str(job.target), summary.frames
         return True
 
-    def _picture(self, job: Job, row: Row) -> bool:
-        if job.target == STANDARD:
-            return self._standard_output(job, row)
-        data = _bytes(job.source) if job.source == STANDARD else None
-        if data is not None:
-            suffix = file_discovery.FORMATS.get(self.config.format) or image_io.suffix_of(data)
-            job = Job(job.source, job.target.with_name(f"stdin{suffix}"))
-        wanted = [job.target, beside(job.target)] if self.config.compare else [job.target]
-        targets = self._claim(job, wanted)
-        if not targets:
+    def _picture(self, job: Job, report: FileReport) -> bool:
+        source = _Source(job.source)
+        write = self._writer(source, job.target)
+        if write is None:
             return False
-        picture = _read(job.source, data)
-        row.height, row.width = picture.pixels.shape[:2]
-        painting.paint(self.colorizer, picture, job.target, targets)
-        row.output = str(job.target)
+        picture = source.picture()
+        report.height, report.width = picture.pixels.shape[:2]
+        report.output = write(picture)
         return True
 
-    def _standard_output(self, job: Job, row: Row) -> bool:
-        data = _bytes(job.source)
-        picture = _read(job.source, data)
-        row.height, row.width = picture.pixels.shape[:2]
-        suffix = file_discovery.FORMATS.get(self.config.format) or image_io.suffix_of(data)
-        encoded = image_io.encode(self.colorizer.colorize(picture), suffix, picture.metadata)
-        sys.stdout.buffer.write(encoded)
-        sys.stdout.buffer.flush()
-        row.output = str(STANDARD)
-        return True
+    def _writer(self, source: _Source, target: Path) -> Callable[[Picture], str] | None:
+        """Returns what colors a picture and writes it; None where nothing is to be written."""
+        if target == STANDARD:
+            suffix = self._suffix(source)
+            return lambda picture: _to_standard_output(self.colorizer, picture, suffix)
+        if source.is_standard:
+            target = target.with_name(f"stdin{self._suffix(source)}")
+        wanted = self._claim(
+            source.path, [target, comparison_path(target)] if self.config.compare else [target]
+        )
 
-    def _claim(self, job: Job, targets: list[Path]) -> list[Path]:
+        def to_files(picture: Picture) -> str:
+            colorize_to_files(self.colorizer, picture, target, wanted)
+            return str(target)
+
+        return to_files if wanted else None
+
+    def _suffix(self, source: _Source) -> str:
+        """The suffix of an output that no file's name decides."""
+        return output_paths.FORMATS.get(self.config.format) or source.suffix()
+
+    def _claim(self, source: Path, targets: list[Path]) -> list[Path]:
         """Those targets that are to be written, marked as taken; all or none may be.
 
         Raises:
@@ -218,7 +300,7 @@ class _Run:
         """
         for target in targets:
             if target.resolve() in self.taken:
-                raise ValueError(tasks.claimed(job.source, target))
+                raise ValueError(output_paths.output_conflict(source, target))
         self.taken |= {target.resolve() for target in targets}
         if self.config.skip_existing:
             return [target for target in targets if not target.exists()]
@@ -227,43 +309,23 @@ class _Run:
         return targets
 
 
-def _bytes(source: Path) -> bytes:
-    with _named(source):
-        return (
-            image_io.read_stream(sys.stdin.buffer)
-            if source == STANDARD
-            else image_io.read_bytes(source)
-        )
-
-
-def _read(source: Path, data: bytes | None) -> Picture:
-    if data is None:
-        return image_io.read(source)
-    with _named(source):
-        return image_io.decode(data)
-
-
-@contextmanager
-def _named(source: Path) -> Iterator[None]:
-    """Puts the input's name before what is wrong with it."""
-    try:
-        yield
-    except ValueError as error:
-        name = "standard input" if source == STANDARD else source
-        raise ValueError(f"{name} {error}") from error
+def _to_standard_output(colorizer: Colorizer, picture: Picture, suffix: str) -> str:
+    sys.stdout.buffer.write(image_io.encode(colorizer.colorize(picture), suffix, picture.metadata))
+    sys.stdout.buffer.flush()
+    return str(STANDARD)
 
 
 # --- before and after -----------------------------------------------------------------------------
 
 
-def _check_jobs(config: AlbumConfig, jobs: list[Job], closed: dict[Path, str]) -> None:
+def _check_jobs(config: BatchConfig, jobs: list[Job], closed: dict[Path, str]) -> None:
     if not jobs and not closed:
         raise file_discovery.nothing(config.inputs)
     if config.output == str(STANDARD) and len(jobs) > 1:
         raise ValueError(f"Standard output takes one picture, received {len(jobs)}; give a folder.")
 
 
-def _check_report(config: AlbumConfig, taken: set[Path]) -> None:
+def _check_report(config: BatchConfig, taken: set[Path]) -> None:
     """Refuses a report that would replace something, and keeps pictures off its place."""
     report = Path(config.report or "")
     files.check_free(report, config.overwrite)
@@ -275,10 +337,10 @@ def _check_report(config: AlbumConfig, taken: set[Path]) -> None:
 
 
 @contextmanager
-def _reporting(report: str | None, rows: list[Row]) -> Iterator[None]:
+def _reporting(report: str | None, reports: list[FileReport]) -> Iterator[None]:
     """Writes the report in the end, also of a run that is interrupted."""
     try:
         yield
     finally:
         if report:
-            files.write_text(report, "".join(f"{json.dumps(asdict(row))}\n" for row in rows))
+            files.write_text(report, "".join(f"{json.dumps(asdict(row))}\n" for row in reports))

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from residual_encoder.imaging import image_io
-from residual_encoder.inference import video
+from residual_encoder.imaging import image_io, video_io
+from residual_encoder.inference.output_paths import is_film, output_name
 
 STANDARD = Path("-")  # standard input or output, by the custom of command lines
-FORMATS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
 _MAGIC = frozenset("*?[")
 
 
@@ -30,44 +29,6 @@ class Found(NamedTuple):
     closed: dict[Path, str]  # folder, or what is no file -> why
 
 
-def is_film(path: Path) -> bool:
-    """Whether a name is that of a film."""
-    return path.suffix.lower() in video.FILMS
-
-
-def check_format(form: str) -> None:
-    """Checks what pictures are to be saved as.
-
-    Raises:
-      ValueError: it is neither "keep" nor a key of `FORMATS`.
-    """
-    if form != "keep" and form not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise ValueError(f"format is keep or one of {known}. Received {form!r}.")
-
-
-def target_name(place: Path, form: str = "keep") -> Path:
-    """The name of the output: that of the input, in a format that can be written.
-
-    Args:
-      place: The input's name, or path relative to its folder.
-      form: A key of `FORMATS`, which takes the place of a picture's suffix; or "keep", which puts
-        .png behind names whose format is only read.
-    """
-    if is_film(place):
-        return video.target_name(place)
-    if form != "keep":
-        return place if _same_format(place.suffix, form) else place.with_suffix(FORMATS[form])
-    if place.suffix.lower() in image_io.WRITABLE:
-        return place
-    return place.with_name(f"{place.name}.png")
-
-
-def _same_format(suffix: str, form: str) -> bool:
-    wanted = image_io.format_name(FORMATS[form])
-    return suffix.lower() in image_io.WRITABLE and image_io.format_name(suffix) == wanted
-
-
 def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
     """Every picture and film once, in a fixed order.
 
@@ -76,7 +37,7 @@ def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
         that is a picture or film by its name; hidden names, links to folders and `output` are left
         out. A glob keeps the structure below its first part with a wildcard.
       output: Folder for the outputs, or `STANDARD`.
-      form: See `target_name`.
+      form: See `output_paths.output_name`.
 
     Raises:
       FileNotFoundError: an input does not exist, or a glob fits nothing.
@@ -84,7 +45,7 @@ def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
     jobs: dict[tuple[str, Path], Job] = {}
     closed: dict[Path, str] = {}
     for source, place in _sources(inputs, output, closed):
-        target = output if output == STANDARD else output / target_name(place, form)
+        target = output if output == STANDARD else output / output_name(place, form)
         jobs.setdefault((os.path.abspath(source), target), Job(source, target))
     return Found(list(jobs.values()), closed)
 
@@ -106,7 +67,7 @@ def nothing(inputs: tuple[str, ...]) -> ValueError:
     """The error where no input holds a picture or film."""
     return ValueError(
         f"No picture found in {', '.join(inputs) or 'no input'}; wanted files, or "
-        f"folders with files that end in {' '.join(sorted(image_io.READABLE | video.FILMS))}."
+        f"folders with files that end in {' '.join(sorted(image_io.READABLE | video_io.READABLE))}."
     )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from residual_encoder.imaging import video_io
+from residual_encoder.imaging import optical_flow
 
 # All ours, chosen on pans over 30 photographs and 14 rendered scenes at 112 x 152 pixels, with
 # noise of 0.02 and 0.06 and a tenth of exposure flicker. There the mean match of two frames was at
@@ -17,7 +17,7 @@ CUT = 0.75  # a mean match below this is a scene cut
 MEMORY = 8  # frames that the mean holds at most: a third of a second at 24 a second
 
 
-class Moment(NamedTuple):
+class SmoothingState(NamedTuple):
     """What the next frame needs to know of this one."""
 
     gray: np.ndarray  # [h, w] float32 in [0, 1], blurred
@@ -26,7 +26,7 @@ class Moment(NamedTuple):
     held: np.ndarray  # [h, w] float32, how many frames are in the mean, 1 to MEMORY
 
 
-class Change(NamedTuple):
+class FrameChange(NamedTuple):
     """What happened between two frames.
 
     The flickers are mean absolute changes of chroma along motion, over the pixels that match.
@@ -37,17 +37,21 @@ class Change(NamedTuple):
     flicker: float  # flicker of the smooth chroma
 
 
-def begin(gray: np.ndarray, chroma: np.ndarray) -> Moment:
+def start(gray: np.ndarray, chroma: np.ndarray) -> SmoothingState:
     """A first frame, of the film or after a cut: nothing is averaged.
 
     Args:
       gray: [h, w, 1] float32 in [0, 1].
       chroma: [h, w, 2] float32 in [0, 1].
     """
-    return Moment(video_io.blur(gray[..., 0], BLUR), chroma, chroma, np.ones_like(gray[..., 0]))
+    return SmoothingState(
+        optical_flow.blur(gray[..., 0], BLUR), chroma, chroma, np.ones_like(gray[..., 0])
+    )
 
 
-def follow(before: Moment, gray: np.ndarray, chroma: np.ndarray) -> tuple[Moment, Change]:
+def update(
+    before: SmoothingState, gray: np.ndarray, chroma: np.ndarray
+) -> tuple[SmoothingState, FrameChange]:
     """Takes the next frame in: a running mean of each point's chroma, wherever it moves.
 
     A point's mean counts the less, the worse its gray fits, so that what comes into view begins
@@ -61,20 +65,20 @@ def follow(before: Moment, gray: np.ndarray, chroma: np.ndarray) -> tuple[Moment
     Returns:
       (this frame, what changed).
     """
-    now = begin(gray, chroma)
-    way = video_io.flow(now.gray, before.gray)
-    match = _match(now.gray, video_io.warp(before.gray, way)) * video_io.inside(way)
+    now = start(gray, chroma)
+    way = optical_flow.flow(now.gray, before.gray)
+    match = _match(now.gray, optical_flow.warp(before.gray, way)) * optical_flow.inside(way)
     if match.mean() < CUT:
-        return now, Change(True, 0.0, 0.0)
-    held = (match * video_io.warp(before.held, way))[..., None]  # [h, w, 1]
-    came = video_io.warp(before.smooth, way)
+        return now, FrameChange(True, 0.0, 0.0)
+    held = (match * optical_flow.warp(before.held, way))[..., None]  # [h, w, 1]
+    came = optical_flow.warp(before.smooth, way)
     smooth = (held * came + chroma) / (held + 1)
-    change = Change(
+    change = FrameChange(
         False,
-        _flicker(chroma, video_io.warp(before.raw, way), match),
+        _flicker(chroma, optical_flow.warp(before.raw, way), match),
         _flicker(smooth, came, match),
     )
-    return Moment(now.gray, chroma, smooth, np.minimum(held[..., 0] + 1, MEMORY)), change
+    return SmoothingState(now.gray, chroma, smooth, np.minimum(held[..., 0] + 1, MEMORY)), change
 
 
 def _match(now: np.ndarray, came: np.ndarray) -> np.ndarray:

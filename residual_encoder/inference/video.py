@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -16,27 +15,24 @@ import numpy as np
 from tqdm import tqdm
 
 from residual_encoder.imaging import ffmpeg, video_io
-from residual_encoder.imaging.video_io import FilmInfo
+from residual_encoder.imaging.video_io import VideoInfo
 from residual_encoder.inference import temporal_smoothing
 from residual_encoder.inference.colorizer import Colorizer
-from residual_encoder.inference.video_progress import Ledger, Workplace
+from residual_encoder.inference.video_progress import SegmentStore, VideoProgress
 from residual_encoder.utils import files
 
-FILMS = frozenset(
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .ts .mts .m2ts .3gp .ogv .vob".split()
-)
-WRITABLE = frozenset({".mp4", ".mov", ".mkv"})  # take H.264 from ffmpeg, MPEG-4 from OpenCV
 SEGMENT = 120  # frames; ours: 5 s at 24 a second, the most that a stop costs
 VERSION = 1  # of the hidden folder; raise it when frames would come out otherwise
 
 
 @dataclass(frozen=True)
-class FilmConfig:
+class VideoConfig:
     """What to color and where to put it.
 
     Attributes:
       source: A film file.
-      target: The colored film, ending in one of `WRITABLE`; `target_name` gives one that fits.
+      target: The colored film, ending in one of `video_io.WRITABLE`; see
+        `output_paths.video_output_name`.
       smoothing: Whether chroma is averaged along motion.
       overwrite: Whether a `target` that exists is replaced.
       batch_size: Frames that the network takes at once, and that are in memory.
@@ -51,15 +47,15 @@ class FilmConfig:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1. Received {self.batch_size}.")
-        if Path(self.target).suffix.lower() not in WRITABLE:
-            known = " ".join(sorted(WRITABLE))
+        if Path(self.target).suffix.lower() not in video_io.WRITABLE:
+            known = " ".join(sorted(video_io.WRITABLE))
             raise ValueError(f"cannot write a film as {self.target}; wanted a name in {known}")
         if Path(self.target).resolve() == Path(self.source).resolve():
             raise ValueError(f"{self.source} would be written onto itself; choose another output")
 
 
 @dataclass(frozen=True)
-class FilmSummary:
+class VideoSummary:
     """What became of a film.
 
     Attributes:
@@ -89,26 +85,20 @@ class Encoder(Protocol):
     suffix: str
 
     def segment(
-        self, path: Path, info: FilmInfo
+        self, path: Path, info: VideoInfo
     ) -> AbstractContextManager[Callable[[np.ndarray], object]]:
         """Yields what takes RGB frames [H, W, 3] uint8."""
 
     def join(
-        self, segments: list[Path], source: Path, target: Path, info: FilmInfo, rate: Fraction
+        self, segments: list[Path], source: Path, target: Path, info: VideoInfo, rate: Fraction
     ) -> tuple[bool, tuple[str, ...]]:
         """Writes `target`; (whether it has sound, notes)."""
-
-
-def target_name(place: str | os.PathLike[str]) -> Path:
-    """The same name, with .mp4 behind it where we cannot write its format."""
-    path = Path(place)
-    return path if path.suffix.lower() in WRITABLE else path.with_name(f"{path.name}.mp4")
 
 
 # --- coloring -------------------------------------------------------------------------------------
 
 
-def colorize_film(colorizer: Colorizer, config: FilmConfig) -> FilmSummary:
+def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     """Colors a film; the same call after a stop goes on where it was.
 
     The film's own gray, size, number of frames and rate are kept; a rotated film comes out upright,
@@ -135,19 +125,19 @@ def colorize_film(colorizer: Colorizer, config: FilmConfig) -> FilmSummary:
     info = video_io.inspect(source)
     program = ffmpeg.find()
     encoder: Encoder = ffmpeg.H264Encoder(program) if program else video_io.Mp4vEncoder()
-    place = Workplace(target, _signature(colorizer, config, encoder.name))
-    _color_segments(colorizer, config, info, encoder, place)
-    ledger = place.ledger
-    segments = [place.segment(number, encoder.suffix) for number in range(ledger.segments)]
+    store = SegmentStore(target, _signature(colorizer, config, encoder.name))
+    _color_segments(colorizer, config, info, encoder, store)
+    progress = store.progress
+    segments = [store.segment(number, encoder.suffix) for number in range(progress.segments)]
     files.check_free(target, config.overwrite)  # it may have come while we worked
     with files.replacing(target) as temporary:
-        sound, notes = encoder.join(segments, source, temporary, info, ledger.rate(info))
-    place.remove()
-    notes += _remarks(ledger, info)
-    return _summary(ledger, info, sound, notes)
+        sound, notes = encoder.join(segments, source, temporary, info, progress.rate(info))
+    store.remove()
+    notes += _remarks(progress, info)
+    return _summary(progress, info, sound, notes)
 
 
-def _signature(colorizer: Colorizer, config: FilmConfig, encoder: str) -> dict[str, Any]:
+def _signature(colorizer: Colorizer, config: VideoConfig, encoder: str) -> dict[str, Any]:
     """Everything that the frames depend on."""
     status = Path(config.source).stat()
     look = (colorizer.sha256, colorizer.size, colorizer.saturation, colorizer.upsampling)
@@ -160,47 +150,51 @@ def _signature(colorizer: Colorizer, config: FilmConfig, encoder: str) -> dict[s
 
 
 def _color_segments(
-    colorizer: Colorizer, config: FilmConfig, info: FilmInfo, encoder: Encoder, place: Workplace
+    colorizer: Colorizer,
+    config: VideoConfig,
+    info: VideoInfo,
+    encoder: Encoder,
+    store: SegmentStore,
 ) -> None:
     """Colors what is not colored yet, a segment at a time."""
-    frames = video_io.frames(config.source, first=place.ledger.frames)
+    frames = video_io.frames(config.source, first=store.progress.frames)
     with tqdm(
         desc=Path(config.source).name,
         total=info.declared or None,
-        initial=place.ledger.frames,
+        initial=store.progress.frames,
         unit="frame",
         file=sys.stderr,
         disable=None,
-    ) as progress:
+    ) as bar:
         for head in frames:
             part = itertools.chain([head], itertools.islice(frames, SEGMENT - 1))
-            path = place.segment(place.ledger.segments, encoder.suffix)
+            path = store.segment(store.progress.segments, encoder.suffix)
             with files.replacing(path) as temporary, encoder.segment(temporary, info) as write:
-                for rgb in _colored(colorizer, config, info, part, place):
+                for rgb in _colored(colorizer, config, info, part, store):
                     write(rgb)
-                    progress.update()
-            if place.moment is not None:
-                place.save(place.moment)
+                    bar.update()
+            if store.state is not None:
+                store.save(store.state)
 
 
 def _colored(
     colorizer: Colorizer,
-    config: FilmConfig,
-    info: FilmInfo,
+    config: VideoConfig,
+    info: VideoInfo,
     part: Iterator[tuple[float, np.ndarray]],
-    place: Workplace,
+    store: SegmentStore,
 ) -> Iterator[np.ndarray]:
-    """Colored frames [H, W, 3]; brings `place` up to date."""
+    """Colored frames [H, W, 3]; brings `store` up to date."""
     for time, frame, gray, chroma in _predicted(colorizer, part, config.batch_size):
         change = None
-        if place.moment is None:
-            place.moment = temporal_smoothing.begin(gray, chroma)
+        if store.state is None:
+            store.state = temporal_smoothing.start(gray, chroma)
         else:
-            place.moment, change = temporal_smoothing.follow(place.moment, gray, chroma)
+            store.state, change = temporal_smoothing.update(store.state, gray, chroma)
         if change is not None and not config.smoothing:
             change = change._replace(flicker=change.without)
-        place.ledger.add(time, info, change)
-        yield colorizer.merge(frame, place.moment.smooth if config.smoothing else chroma, gray)
+        store.progress.add(time, info, change)
+        yield colorizer.merge(frame, store.state.smooth if config.smoothing else chroma, gray)
 
 
 def _predicted(
@@ -208,8 +202,8 @@ def _predicted(
 ) -> Iterator[tuple[float, np.ndarray, np.ndarray, np.ndarray]]:
     """(seconds, frame [H, W, 3], gray [h, w, 1], chroma [h, w, 2]), the last two by batches."""
     while batch := list(itertools.islice(part, batch_size)):
-        grays = np.stack([colorizer.small_gray(frame) for _, frame in batch])  # [B, h, w, 1]
-        chromas = colorizer.small_chroma(grays)  # [B, h, w, 2]
+        grays = np.stack([colorizer.network_input(frame) for _, frame in batch])  # [B, h, w, 1]
+        chromas = colorizer.predict(grays)  # [B, h, w, 2]
         for gray, chroma in zip(grays, chromas, strict=True):
             yield *batch.pop(0), gray, chroma  # popped, so that two batches are never held
 
@@ -217,27 +211,31 @@ def _predicted(
 # --- the end --------------------------------------------------------------------------------------
 
 
-def _remarks(ledger: Ledger, info: FilmInfo) -> tuple[str, ...]:
+def _remarks(progress: VideoProgress, info: VideoInfo) -> tuple[str, ...]:
     """What there is to say about the film that was read."""
     remarks = []
-    if ledger.varies(info):
-        mean = float(ledger.rate(info))
+    if progress.varies(info):
+        mean = float(progress.rate(info))
         remarks.append(
             f"its frames are not evenly spaced: shown at their mean, {mean:.3f} a second"
         )
-    elif ledger.frames < 0.99 * info.declared - 1:  # containers without a count give a guess
-        remarks.append(f"damaged or truncated: {ledger.frames} of {info.declared} frames were read")
+    elif progress.frames < 0.99 * info.declared - 1:  # containers without a count give a guess
+        remarks.append(
+            f"damaged or truncated: {progress.frames} of {info.declared} frames were read"
+        )
     return tuple(remarks)
 
 
-def _summary(ledger: Ledger, info: FilmInfo, sound: bool, notes: tuple[str, ...]) -> FilmSummary:
-    pairs = max(1, ledger.pairs)
-    return FilmSummary(
-        frames=ledger.frames,
-        seconds=ledger.frames / float(ledger.rate(info)),
-        flicker=ledger.flicker / pairs,
-        flicker_without=ledger.without / pairs,
-        scene_cuts=tuple(ledger.cuts),
+def _summary(
+    progress: VideoProgress, info: VideoInfo, sound: bool, notes: tuple[str, ...]
+) -> VideoSummary:
+    pairs = max(1, progress.pairs)
+    return VideoSummary(
+        frames=progress.frames,
+        seconds=progress.frames / float(progress.rate(info)),
+        flicker=progress.flicker / pairs,
+        flicker_without=progress.without / pairs,
+        scene_cuts=tuple(progress.cuts),
         sound=sound,
         notes=notes,
     )

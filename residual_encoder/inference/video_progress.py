@@ -1,4 +1,4 @@
-"""How far a film has come: what is counted, and the hidden folder that outlives a stop."""
+"""Progress of coloring a film: what is counted, and the hidden folder that survives a stop."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 
 from residual_encoder.imaging import video_io
-from residual_encoder.imaging.video_io import FilmInfo
-from residual_encoder.inference import temporal_smoothing
+from residual_encoder.imaging.video_io import VideoInfo
+from residual_encoder.inference.temporal_smoothing import FrameChange, SmoothingState
 from residual_encoder.utils import files
 
 STATE = "state.npz"
-OURS = re.compile(r"\.?(state|\d{6})\..+")  # the state, segments, and what a stop left of either
+WRITTEN = re.compile(r"\.?(state|\d{6})\..+")  # the state, segments, and what a stop left of either
 SETTLED = 1.0  # frame times; a frame that is further off an even rate makes the rate a varying one
 
 
 @dataclass
-class Ledger:
-    """Everything counted so far; grows by two numbers a cut and not with the frames."""
+class VideoProgress:
+    """Counts frames, pairs and cuts so far; grows with the cuts and not with the frames."""
 
     frames: int = 0
     segments: int = 0
@@ -37,7 +37,7 @@ class Ledger:
     unevenness: float = 0.0  # seconds, most that a frame was off an even rate
     cuts: list[int] = field(default_factory=list)
 
-    def add(self, time: float, info: FilmInfo, change: temporal_smoothing.Change | None) -> None:
+    def add(self, time: float, info: VideoInfo, change: FrameChange | None) -> None:
         """Counts a frame and how it differs from the one before; the first has none."""
         if not self.frames:
             self.begins = time
@@ -52,65 +52,63 @@ class Ledger:
             self.flicker += change.flicker
         self.frames += 1
 
-    def varies(self, info: FilmInfo) -> bool:
-        """Whether the frames are not evenly spaced; a film without times counts as even."""
+    def varies(self, info: VideoInfo) -> bool:
+        """Returns whether the frames are not evenly spaced; a film without times counts as even."""
         return self.ends > self.begins and self.unevenness * info.rate > SETTLED
 
-    def rate(self, info: FilmInfo) -> Fraction:
-        """The header's rate, or the mean of the frames' own times where they are uneven."""
+    def rate(self, info: VideoInfo) -> Fraction:
+        """Returns the header's rate, or the mean of the frames' own times where they are uneven."""
         if not self.varies(info):
             return info.rate
         mean = (self.frames - 1) / (self.ends - self.begins)
         return Fraction(mean).limit_denominator(video_io.LARGEST_DENOMINATOR)
 
 
-class Workplace:
-    """The hidden folder beside the target that holds finished segments and the way on.
+class SegmentStore:
+    """Keeps finished segments, and the state to resume from, in a hidden folder next to the target.
 
-    A segment counts when the state that follows it is written, at once, after it.
+    A segment counts once the state after it is written.
     """
 
     def __init__(self, target: Path, signature: dict[str, Any]) -> None:
-        """Opens the folder, or makes it; what lies there of another signature is removed."""
+        """Opens the folder, or makes it; the work of another signature in it is removed."""
         self.folder = target.with_name(f".{target.name}.parts")
         self.signature = json.dumps(signature, sort_keys=True)
-        self.ledger, self.moment = self._read()
-        if not self.ledger.segments:
+        self.progress, self.state = self._read()
+        if not self.progress.segments:
             self.remove()
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def _read(self) -> tuple[Ledger, temporal_smoothing.Moment | None]:
-        """What is finished of this job: nothing if the state is of another, or damaged."""
+    def _read(self) -> tuple[VideoProgress, SmoothingState | None]:
+        """What is finished of this job: nothing if the file is of another, or damaged."""
         with (
             contextlib.suppress(FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError),
-            np.load(self.folder / STATE, allow_pickle=False) as state,
+            np.load(self.folder / STATE, allow_pickle=False) as saved,
         ):
-            if state["signature"].item() == self.signature:
-                moment = temporal_smoothing.Moment(
-                    *(state[name] for name in temporal_smoothing.Moment._fields)
-                )
-                return Ledger(**json.loads(state["ledger"].item())), moment
-        return Ledger(), None
+            if saved["signature"].item() == self.signature:
+                state = SmoothingState(*(saved[name] for name in SmoothingState._fields))
+                return VideoProgress(**json.loads(saved["ledger"].item())), state
+        return VideoProgress(), None
 
-    def save(self, moment: temporal_smoothing.Moment) -> None:
+    def save(self, state: SmoothingState) -> None:
         """Counts one more segment as finished."""
-        self.ledger.segments += 1
+        self.progress.segments += 1
         with files.replacing(self.folder / STATE) as temporary:
             np.savez(
                 temporary,
                 signature=self.signature,
-                ledger=json.dumps(asdict(self.ledger)),
-                **moment._asdict(),
+                ledger=json.dumps(asdict(self.progress)),
+                **state._asdict(),
             )
 
     def segment(self, number: int, suffix: str) -> Path:
-        """Where a segment lies."""
+        """Returns the path of a segment."""
         return self.folder / f"{number:06d}{suffix}"
 
     def remove(self) -> None:
         """Deletes what was written here, and the folder if nothing else is in it."""
         with contextlib.suppress(OSError):  # there is none, or something else is in it
             for path in self.folder.iterdir():
-                if OURS.fullmatch(path.name):
+                if WRITTEN.fullmatch(path.name):
                     path.unlink()
             self.folder.rmdir()

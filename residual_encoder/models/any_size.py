@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from residual_encoder.imaging.tensor_resizing import resize
 from residual_encoder.utils.typing import Tensor
 
 # Longest side the network sees, in short sides: a strip of film or a line of text is squeezed, so
@@ -34,17 +35,6 @@ def network_size(
         return multiple * tf.maximum(1, tf.cast(tf.round(ratio * size / multiple), tf.int32))
 
     return scaled(height), scaled(width)
-
-
-def resize(x: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Bilinear, pixel centers aligned, averaging when it shrinks. [B, H, W, C] -> [B, h, w, C]."""
-
-    def resized() -> Tensor:
-        return tf.image.resize(x, [height, width], method="bilinear", antialias=True)
-
-    shape = tf.shape(x)
-    same = tf.logical_and(tf.equal(shape[1], height), tf.equal(shape[2], width))
-    return tf.cond(same, lambda: tf.cast(x, tf.float32), resized)
 
 
 def with_margin(network: Callable[[Tensor], Tensor], margin: int) -> Callable[[Tensor], Tensor]:

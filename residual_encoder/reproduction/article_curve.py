@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from residual_encoder.evaluation import html_report
+from residual_encoder.evaluation import plots
 
 # Read off the article's training curve, "hypercolumns vs residual encoder": loss after so many
 # seconds on a GTX 750 Ti.
@@ -56,7 +56,7 @@ def figure(runs: Mapping[str, Sequence[Log]]) -> bytes | None:
         axes.plot(np.divide(SECONDS, ratio), points, "o", color=color, label=f"{name}, the article")
         for index, log in enumerate(runs.get(name, ())):
             axes.plot(
-                *html_report.smooth_points(log, "seconds", "loss"),
+                *plots.smooth_points(log, "seconds", "loss"),
                 color=color,
                 alpha=0.7,
                 label=None if index else f"{name}, here",
@@ -67,7 +67,7 @@ def figure(runs: Mapping[str, Sequence[Log]]) -> bytes | None:
     there.set_xlabel("seconds of training, in the article (GTX 750 Ti)")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
-    return html_report.png(drawing)
+    return plots.png(drawing)
 
 
 def _ratio(logs: Sequence[Log]) -> float | None:

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from residual_encoder.data import input_pipeline, sample_images
 from residual_encoder.data.configs import DataConfig
-from residual_encoder.evaluation import html_report
-from residual_encoder.imaging import image_io
+from residual_encoder.evaluation import image_grids
+from residual_encoder.imaging import image_io, tensor_resizing
 from residual_encoder.inference.colorizer import Colorizer
 
 SIDE = 96  # pixels of a square on the sheets
@@ -53,7 +52,7 @@ def _square(picture: np.ndarray) -> np.ndarray:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = picture[top : top + side, left : left + side]
-    return np.rint(tf.image.resize(square, [SIDE, SIDE], antialias=True)).astype(np.uint8)
+    return tensor_resizing.resize_u8(square, SIDE, SIDE).numpy()
 
 
 def sheet(pictures: Sequence[np.ndarray], painted: Mapping[str, np.ndarray]) -> bytes:
@@ -68,7 +67,7 @@ def sheet(pictures: Sequence[np.ndarray], painted: Mapping[str, np.ndarray]) -> 
     """
     gray = np.concatenate([_gray(picture) for picture in pictures])
     named = {"gray": gray, **painted, "truth": np.concatenate(pictures)}
-    return html_report.headed_sheet(list(named), list(named.values()))
+    return image_grids.headed_sheet(list(named), list(named.values()))
 
 
 def _gray(picture: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from residual_encoder.evaluation.html_report import Table
+from residual_encoder.evaluation.tables import Table
 from residual_encoder.reproduction import hue_wrap, paired_statistics
 from residual_encoder.reproduction.evidence import Evidence, Judgment, MissingRun
 from residual_encoder.reproduction.experiments import (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from residual_encoder.evaluation.html_report import Table
+from residual_encoder.evaluation.tables import Table
 from residual_encoder.reproduction.experiments import seeded
 from residual_encoder.reproduction.paired_statistics import OPEN
 from residual_encoder.reproduction.results import Result, Results

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.evaluation.html_report import Table
+from residual_encoder.evaluation.tables import Table
 from residual_encoder.imaging import colorspace
 from residual_encoder.imaging.colorspace import ColorSpace, Truth
 from residual_encoder.training import losses

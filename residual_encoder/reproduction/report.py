@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from residual_encoder.data.configs import DataConfig
-from residual_encoder.evaluation import html_report
-from residual_encoder.evaluation.html_report import Figure, Section, Table
+from residual_encoder.evaluation import html_report, plots, tables
+from residual_encoder.evaluation.html_report import Figure, Section
+from residual_encoder.evaluation.tables import Table
 from residual_encoder.imaging import image_io
 from residual_encoder.reproduction import (
     article_curve,
@@ -169,7 +170,7 @@ def _convergence_figure(evidence: Evidence) -> Iterator[Figure]:
     found = [*_of(evidence, BASE), *_of(evidence, changed(PLAIN))]
     logs = {result.name: result.log for result in found if decisions.watched(result)[0].size}
     if logs:
-        drawing = html_report.curve(logs, y=f"eval/{decisions.WATCHED}")
+        drawing = plots.curve(logs, y=f"eval/{decisions.WATCHED}")
         yield Figure(drawing, "RMSE of ab on validation photographs while training")
 
 
@@ -231,7 +232,7 @@ def _systems_table(sound: Sequence[Result]) -> Table:
         every = about["trainable"] + about["frozen"]
         size = [f"{every:,}", f"{about['trainable']:,}", f"{about['forward'] / 1e9:.1f}"]
         speed = about["images_per_second"]
-        gain = html_report.interval(result.evaluation["psnr_pooled_gain"], 1, 2)
+        gain = tables.interval(result.evaluation["psnr_pooled_gain"], 1, 2)
         cells = _cells(result.evaluation)
         lines.append([result.name, *size, f"{speed:.0f}" if speed else "", *cells, gain])
     return lines + list(_baseline_lines(sound))
@@ -258,7 +259,7 @@ def _loss_curves(sound: Sequence[Result]) -> Iterator[Figure]:
         against = " and a discriminator" if result.recipe.get("adversarial") else ""
         groups.setdefault(result.recipe["loss"] + against, {})[result.name] = result.log
     for loss, logs in groups.items():
-        yield Figure(html_report.curve(logs), f"{loss} by step")
+        yield Figure(plots.curve(logs), f"{loss} by step")
 
 
 # --- sheets ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import tensorflow as tf
 from residual_encoder import models
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.input_pipeline import EvalBatch, RecordStats
-from residual_encoder.evaluation import html_report, metrics
+from residual_encoder.evaluation import image_grids, metrics
 from residual_encoder.imaging import colorspace, image_io
 from residual_encoder.models import any_size, weights
 from residual_encoder.recipes import Recipe
@@ -107,8 +107,8 @@ def _write_strips(run: TrainingRun) -> None:
         truth = colorspace.split(batch.rgb, space, run.recipe.gray)
         output = space.merge(truth.gray, run.predict(truth.gray))
         for panels in zip(truth.gray, output, truth.rgb, strict=True):
-            strips.append(html_report.strip(*(np.asarray(panel) for panel in panels)))
-    image_io.write(run.workdir.samples / f"{run.step}.jpg", html_report.contact_sheet(strips))
+            strips.append(image_grids.strip(*(np.asarray(panel) for panel in panels)))
+    image_io.write(run.workdir.samples / f"{run.step}.jpg", image_grids.contact_sheet(strips))
 
 
 # --- activity -------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from residual_encoder.inference.output_paths import output_conflict
+
 # Records that one worker colors in a row: enough that reading past those before them, once a
 # group, is little compared to coloring them; few enough to keep workers busy with one shard of
 # 1,024.
@@ -29,7 +31,7 @@ class CollectionConfig:
       size: See `Colorizer`.
       saturation: See `Colorizer`.
       upsampling: See `Colorizer`.
-      format: "keep" or a key of `file_discovery.FORMATS`, for pictures.
+      format: "keep" or a key of `output_paths.FORMATS`, for pictures.
     """
 
     inputs: tuple[str, ...]
@@ -86,15 +88,7 @@ def resolve_conflicts(key: tuple[bytes, Iterable[Task | None]]) -> Iterator[Task
     free = 0 if None in found else 1
     yield from writers[:free]
     for task in writers[free:]:
-        yield replace(task, error=claimed(task.source, task.target))
-
-
-def claimed(source: object, target: object) -> str:
-    """Returns why an input is not colored whose output is not its own."""
-    return (
-        f"{source} would be written onto {target}, an input or the output of another; "
-        "choose another --output"
-    )
+        yield replace(task, error=output_conflict(task.source, task.target))
 
 
 def group(task: Task) -> tuple[bytes, int]:

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from residual_encoder.apps.archive import beam_runner
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
-from residual_encoder.imaging import image_io
-from residual_encoder.inference import file_discovery, painting
+from residual_encoder.imaging import image_headers, image_io
+from residual_encoder.inference import batch, file_discovery, output_paths
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.utils import errors
 
@@ -27,7 +27,7 @@ def check(config: CollectionConfig) -> None:
       FileNotFoundError: an input does not exist.
       ValueError: no picture was found, or an unknown format.
     """
-    file_discovery.check_format(config.format)
+    output_paths.check_format(config.format)
     if config.records:
         shards(config.inputs)
     else:
@@ -74,11 +74,11 @@ def _record_task(shard: str, number: int, record: bytes, config: CollectionConfi
     task = Task(f"{shard}@{number}", shard=shard, number=number)
     try:
         data, name = _contents(record)
-        name = name or f"{Path(shard).name}@{number}{image_io.suffix_of(data)}"
+        name = name or f"{Path(shard).name}@{number}{image_headers.suffix_of(data)}"
         place = Path(name)
         if place.is_absolute() or ".." in place.parts or "\0" in name or not place.name:
             raise ValueError(f"{name!r} is no name for a file below the output folder")
-        target = Path(config.output) / file_discovery.target_name(place, config.format)
+        target = Path(config.output) / output_paths.output_name(place, config.format)
     except ValueError as error:
         return replace(task, error=errors.one_line(error, task.source))
     return replace(task, name=name, target=str(target))
@@ -126,7 +126,7 @@ def color(colorizer: Colorizer, task: Task, record: bytes | None = None) -> str:
             beam_runner.count("skipped")
             return _line(task, output=task.target)
         facts = _film(colorizer, task) if _is_film(task) else _picture(colorizer, task, record)
-    except painting.FAULTS as error:
+    except batch.INPUT_ERRORS as error:
         beam_runner.count("failed")
         return _line(task, error=errors.one_line(error, task.name))
     beam_runner.count("colored")
@@ -157,18 +157,18 @@ def _line(task: Task, **facts: object) -> str:
 
 
 def _is_film(task: Task) -> bool:
-    return not task.shard and file_discovery.is_film(Path(task.source))
+    return not task.shard and output_paths.is_film(Path(task.source))
 
 
 def _film(colorizer: Colorizer, task: Task) -> dict[str, int]:
-    film = painting.paint_film(colorizer, Path(task.source), Path(task.target))
+    film = batch.colorize_video_to_file(colorizer, Path(task.source), Path(task.target))
     return {"frames": film.frames}
 
 
 def _picture(colorizer: Colorizer, task: Task, record: bytes | None) -> dict[str, int]:
     target = Path(task.target)
     picture = image_io.read(task.source) if record is None else _decoded(task, record)
-    painting.paint(colorizer, picture, target, [target])
+    batch.colorize_to_files(colorizer, picture, target, [target])
     height, width = picture.pixels.shape[:2]
     return {"width": width, "height": height}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import tempfile
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from residual_encoder.imaging import image_io
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.inference import file_discovery
+from residual_encoder.inference import output_paths
 from residual_encoder.inference.colorizer import Colorizer
 
 SIDE = 1600  # pixels of a preview's longer side: sharp on a wide screen, merged in 0.1 s
@@ -41,14 +40,14 @@ def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Previe
         picture = image_io.decode(source.read_bytes())
     except ValueError as error:
         raise ValueError(f"{source.name} {error}") from error
-    gray = colorizer.small_gray(picture)
-    chroma = colorizer.small_chroma(gray[None])[0]
+    gray = colorizer.network_input(picture)
+    chroma = colorizer.predict(gray[None])[0]
     return Preview(source, _reduced(picture), gray, chroma, *picture.pixels.shape[:2])
 
 
 def render_preview(colorizer: Colorizer, shown: Preview, saturation: float) -> np.ndarray:
     """Colors the small copy; the network does not run. uint8 [h, w, 3], on white where clear."""
-    pixels = _at(colorizer, saturation).merge(shown.picture, shown.chroma, shown.gray)
+    pixels = colorizer.merge(shown.picture, shown.chroma, shown.gray, saturation=saturation)
     if shown.picture.alpha is None:
         return pixels
     opacity = pixels[..., 3:] / np.float32(255)
@@ -71,18 +70,9 @@ def render_full_size(colorizer: Colorizer, shown: Preview, saturation: float, fo
       ValueError: the format cannot hold the picture.
       OSError: the picture is gone, or the folder cannot be written.
     """
-    target = Path(tempfile.mkdtemp(dir=folder)) / file_discovery.target_name(
-        Path(shown.source.name)
-    )
-    _at(colorizer, saturation).colorize_file(shown.source, target)
+    target = Path(tempfile.mkdtemp(dir=folder)) / output_paths.output_name(Path(shown.source.name))
+    colorizer.colorize_file(shown.source, target, saturation=saturation)
     return target
-
-
-def _at(colorizer: Colorizer, saturation: float) -> Colorizer:
-    """Returns the same network at another saturation; other threads keep theirs."""
-    twin = copy.copy(colorizer)
-    twin.saturation = float(saturation)
-    return twin
 
 
 def _reduced(picture: Picture) -> Picture:

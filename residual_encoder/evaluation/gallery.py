@@ -1,4 +1,4 @@
-"""Sheets of the sample images: gray | output | truth, and a gallery of gray above colored."""
+"""Draws photographs in gray with the same photographs colored below: the README's picture."""
 
 from __future__ import annotations
 
@@ -6,36 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from residual_encoder.data.sample_images import luma_u8, photographs, rendered
-from residual_encoder.evaluation import html_report
-from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.data.sample_images import luma_u8
+from residual_encoder.imaging import tensor_resizing
 
-HEIGHT = 160  # of a strip on a sheet, pixels
 CELL = 220  # side of a photograph in the gallery, pixels
 SEAM = 8  # pixels between the photographs of the gallery, and around them
 LABELS = 42  # pixels of the gallery's left and lower margins, which hold the labels
 BACKGROUND = 104  # neutral gray: readable on a light and on a dark page, and it tints no color
-
-
-def sheet(colorizer: Colorizer) -> np.ndarray:
-    """Strips gray | output | truth: photographs two a row, scenes three. uint8 [H, W, 3]."""
-    parts = (photographs(), 2), (rendered(), 3)
-    sheets = [
-        html_report.contact_sheet([_strip(colorizer, truth) for _, truth in pictures], columns)
-        for pictures, columns in parts
-    ]
-    return html_report.contact_sheet(sheets, columns=1)
-
-
-def _strip(colorizer: Colorizer, truth: np.ndarray) -> np.ndarray:
-    """Gray | output | truth, `HEIGHT` pixels high."""
-    gray = luma_u8(truth)
-    strip = html_report.strip(gray, colorizer.colorize(gray), truth)
-    width = round(strip.shape[1] * HEIGHT / strip.shape[0])
-    small = tf.image.resize(strip, [HEIGHT, width], antialias=True)
-    return np.rint(small).astype(np.uint8)
 
 
 def gallery(
@@ -74,8 +52,7 @@ def _cell(picture: np.ndarray) -> np.ndarray:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = picture[top : top + side, left : left + side]
-    small = tf.image.resize(square, [CELL, CELL], antialias=True)
-    return np.rint(np.clip(small, 0, 255)).astype(np.uint8)
+    return tensor_resizing.resize_u8(square, CELL, CELL).numpy()
 
 
 def _labeled(canvas: np.ndarray, names: list[str], rows: tuple[str, ...]) -> np.ndarray:

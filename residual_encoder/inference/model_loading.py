@@ -1,0 +1,105 @@
+"""Loads a trained network from a workdir, a weights file, a SavedModel or the package itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from residual_encoder.models import factory
+from residual_encoder.models import weights as weights_files
+from residual_encoder.recipes import Recipe
+from residual_encoder.utils import files
+from residual_encoder.utils.typing import Tensor
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+# Names inside an exported SavedModel, which `export` writes and `load_network` reads.
+CARD = Path("assets") / "recipe.json"  # {"recipe": ..., "weights_sha256": ...}
+NETWORK_SIGNATURE = "network"  # the bare network, for the heights and widths it takes
+
+
+class Loaded(NamedTuple):
+    """A network ready to run, and where it came from."""
+
+    network: Any  # gray [B, H, W, 1] -> chroma [B, H, W, 2]; mostly a Keras model
+    recipe: Recipe
+    sha256: str  # of the weights file
+    source: str  # the weights file or SavedModel folder
+
+
+def load_network(model_path: str | os.PathLike[str]) -> Loaded:
+    """Loads a network from a training workdir, a weights file or an exported SavedModel.
+
+    A weights file holds numbers only. A SavedModel is a program: load only those you trust.
+
+    Raises:
+      FileNotFoundError: nothing of the three is there.
+      ValueError: the file is damaged, or of another version.
+    """
+    path = Path(model_path)
+    if (path / "saved_model.pb").is_file():
+        return _load_saved_model(path)
+    weights = weights_files.find_weights(path)
+    recipe = Recipe.from_json(weights_files.read_recipe(weights))
+    network = factory.build(recipe.network, vgg16_weights="later")
+    weights_files.load_weights(network, weights)
+    return Loaded(network, recipe, files.sha256(weights), str(weights))
+
+
+def _load_saved_model(path: Path) -> Loaded:
+    """Reads what `saved_model.export_saved_model` wrote."""
+    try:
+        card = json.loads((path / CARD).read_text(encoding="utf-8"))
+        recipe, sha256 = Recipe.from_json(card["recipe"]), card["weights_sha256"]
+        restored = tf.saved_model.load(str(path))
+        restored.signatures[NETWORK_SIGNATURE]
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"{path} is damaged or no SavedModel of this project ({error}). "
+            "Wanted: a folder written by tools/export.py."
+        ) from error
+
+    def network(gray: Tensor) -> Tensor:
+        return restored.signatures[NETWORK_SIGNATURE](grayscale=gray)["chroma"]
+
+    return Loaded(network, recipe, sha256, str(path))
+
+
+def shipped_weights() -> Path:
+    """The weights file that comes with the package, checked against the SHA-256 beside it.
+
+    Raises:
+      FileNotFoundError: this version ships none, or one of the two files is missing.
+      ValueError: there are several, so one has to be named; or the file is not what was shipped.
+    """
+    hashes = {path.with_suffix("") for path in PRETRAINED.glob("*.weights.h5.sha256")}
+    found = sorted({*PRETRAINED.glob("*.weights.h5"), *hashes})
+    if not found:
+        raise FileNotFoundError(
+            "This version ships no weights yet. Pass a model (--model=PATH on the command line): "
+            "a training workdir, a weights file or an exported SavedModel; "
+            "tools/train.py makes the first two."
+        )
+    if len(found) > 1:
+        names = ", ".join(str(path) for path in found)
+        raise ValueError(f"There are several shipped weights; pass one of them: {names}.")
+    _check_shipped(found[0])
+    return found[0]
+
+
+def _check_shipped(weights: Path) -> None:
+    beside = weights.with_name(f"{weights.name}.sha256")
+    for path in (weights, beside):
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} of the shipped weights is missing; install the package again."
+            )
+    wanted, received = beside.read_text(encoding="utf-8").split()[:1], files.sha256(weights)
+    if wanted != [received]:
+        raise ValueError(
+            f"{weights} is not what was shipped: its SHA-256 is {received}, "
+            f"{beside.name} says {''.join(wanted) or 'nothing'}; install the package again."
+        )

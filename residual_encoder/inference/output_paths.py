@@ -1,0 +1,67 @@
+"""Names of output files; importing it brings neither TensorFlow nor what colors films."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from residual_encoder.imaging import image_io, video_io
+
+FORMATS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
+
+
+def is_film(path: Path) -> bool:
+    """Returns whether a name is that of a film."""
+    return path.suffix.lower() in video_io.READABLE
+
+
+def check_format(form: str) -> None:
+    """Checks what pictures are to be saved as.
+
+    Raises:
+      ValueError: it is neither "keep" nor a key of `FORMATS`.
+    """
+    if form != "keep" and form not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"format is keep or one of {known}. Received {form!r}.")
+
+
+def output_name(place: Path, form: str = "keep") -> Path:
+    """Returns the name of the output: that of the input, in a format that can be written.
+
+    Args:
+      place: The input's name, or path relative to its folder.
+      form: A key of `FORMATS`, which replaces a picture's suffix; or "keep", which appends .png to
+        names whose format can only be read.
+    """
+    if is_film(place):
+        return video_output_name(place)
+    if form != "keep":
+        return place if _same_format(place.suffix, form) else place.with_suffix(FORMATS[form])
+    if place.suffix.lower() in image_io.WRITABLE:
+        return place
+    return place.with_name(f"{place.name}.png")
+
+
+def _same_format(suffix: str, form: str) -> bool:
+    wanted = image_io.format_name(FORMATS[form])
+    return suffix.lower() in image_io.WRITABLE and image_io.format_name(suffix) == wanted
+
+
+def video_output_name(place: str | os.PathLike[str]) -> Path:
+    """Returns a film's name, with .mp4 appended where its format cannot be written."""
+    path = Path(place)
+    return path if path.suffix.lower() in video_io.WRITABLE else path.with_name(f"{path.name}.mp4")
+
+
+def comparison_path(target: Path) -> Path:
+    """Returns the path of the picture that shows gray and colored side by side."""
+    return target.with_name(f"{target.stem}_compare{target.suffix}")
+
+
+def output_conflict(source: object, target: object) -> str:
+    """Explains why an input is not colored whose output is an input or another's output."""
+    return (
+        f"{source} would be written onto {target}, an input or the output of another; "
+        "choose another --output"
+    )
