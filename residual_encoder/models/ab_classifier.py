@@ -8,7 +8,6 @@ annealed mean of the distribution, enlarged to the picture's size.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,10 +15,10 @@ import keras
 from residual_encoder.imaging import ab_quantization
 from residual_encoder.imaging.colorspace import AB_SCALE
 from residual_encoder.models import vgg16
+from residual_encoder.models.configs import AbClassesConfig, ResidualEncoderConfig
 from residual_encoder.models.layers import HalfPixelUpsample2, batch_norm, convolution
 from residual_encoder.models.residual_encoder import (
     FIFTH_TAP,
-    ResidualEncoderConfig,
     merge,
     project,
 )
@@ -29,50 +28,6 @@ LOGITS = "logits"
 # A bottleneck's inner width as a share of its outer one: He et al. 2016 have a quarter of 256 and
 # more. Half, as there are few of them; a choice of this project.
 BOTTLENECK = 2
-
-
-@dataclass(frozen=True)
-class AbClassesConfig:
-    """What varies between networks of classes; the defaults are those of `modern_classes`.
-
-    Attributes:
-      width: Channels of color3, which the classes are told from. The residual encoder's 128 are
-        fewer than there are classes; the default is Zhang et al.'s 256.
-      temperature: Of the annealed mean: 1 gives the mean, towards 0 it becomes the mode.
-      taps: The deepest tap of the trunk: 4, or 5 for conv5_3 too. The shallowest is always the
-        third, at the classes' size.
-      trunk_rank: Rank of the trunk's convolutions in blocks 4 and 5, see `vgg16.build_trunk`; 0
-        leaves them whole.
-      context: Dilations of the residual bottlenecks behind color4, in order.
-      refinements: Dilations of the residual bottlenecks behind color3, in order.
-    """
-
-    width: int = 256
-    temperature: float = ab_quantization.TEMPERATURE
-    taps: int = 4
-    trunk_rank: int = 0
-    context: tuple[int, ...] = ()
-    refinements: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Checks ranges.
-
-        Raises:
-          ValueError: one of the numbers is out of range.
-        """
-        if self.width < 1 or not self.temperature > 0:
-            raise ValueError(f"width and temperature must be above zero. Received {self}.")
-        if self.taps not in (4, 5):
-            raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")
-        if self.trunk_rank < 0 or min((*self.context, *self.refinements, 1)) < 1:
-            raise ValueError(
-                f"trunk_rank must be at least 0 and dilations at least 1. Received {self}."
-            )
-
-    @property
-    def multiple(self) -> int:
-        """What height and width must be multiples of: the deepest tap's share of the side."""
-        return 2 ** (self.taps - 1)
 
 
 @keras.saving.register_keras_serializable("residual_encoder")

@@ -7,39 +7,13 @@ PyTorch's padding of 1, and 3 for the dilated ones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from residual_encoder.imaging import colorspace
+from residual_encoder.models.configs import CnnConfig
 from residual_encoder.utils.typing import Tensor
-
-
-@dataclass(frozen=True)
-class CnnConfig:
-    """What varies between the six.
-
-    Attributes:
-      widths: Channels of the encoder's levels.
-      skips: Whether levels are concatenated into the decoder, U-Net fashion, with L itself and a
-        linear 3x3 convolution at the end. Without, the network ends in a ReLU and cannot say a
-        negative a or b: no green and no blue.
-      dilated: How many 4x4 convolutions of dilation 2 stand at the bottom.
-    """
-
-    widths: tuple[int, ...] = (32, 64)
-    skips: bool = False
-    dilated: int = 0
-
-    def __post_init__(self) -> None:
-        """Checks the widths.
-
-        Raises:
-          ValueError: there is none, or one is not positive, or `dilated` is negative.
-        """
-        if not self.widths or min(self.widths) < 1 or self.dilated < 0:
-            raise ValueError(f"widths must be positive and dilated 0 or more. Received {self}.")
 
 
 @keras.saving.register_keras_serializable("residual_encoder")

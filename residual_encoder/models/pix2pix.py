@@ -7,12 +7,12 @@ discriminator pads by 1 throughout, so that its last two layers shrink the pictu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from residual_encoder.models.configs import Pix2PixConfig
 from residual_encoder.models.layers import Dropout
 from residual_encoder.utils.typing import Tensor
 
@@ -23,27 +23,6 @@ SLOPE = 0.2
 # The published code drops half of the three innermost decoder levels.
 DROPOUT = 0.5
 DROPOUT_LEVELS = 3
-
-
-@dataclass(frozen=True)
-class Pix2PixConfig:
-    """What varies between generators; the default is the published one.
-
-    Attributes:
-      widths: Channels of the encoder's levels, each half as large as the one before; the decoder
-        mirrors them.
-    """
-
-    widths: tuple[int, ...] = (64, 128, 256, 512, 512, 512, 512, 512)
-
-    def __post_init__(self) -> None:
-        """Checks the widths.
-
-        Raises:
-          ValueError: there is none, or one is not positive.
-        """
-        if not self.widths or min(self.widths) < 1:
-            raise ValueError(f"widths must be one or more positive numbers. Received {self}.")
 
 
 # --- norm of both ---------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ the last tap. Layers and variables carry the names of the released model (color4
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import keras
 
 from residual_encoder.models import vgg16
+from residual_encoder.models.configs import ResidualEncoderConfig
 from residual_encoder.models.layers import UPSAMPLINGS, Dropout, batch_norm, convolution
 from residual_encoder.utils.typing import Tensor
 
@@ -27,60 +27,6 @@ ACTIVATIONS: dict[str, Callable[..., keras.layers.Layer]] = {
 }
 # What pool5 reads: with it all of VGG16's pools are tapped, which the article leaves to the future.
 FIFTH_TAP = "block5_conv3"
-
-
-@dataclass(frozen=True)
-class ResidualEncoderConfig:
-    """What varies between residual encoders; the defaults are the 2016 network.
-
-    Attributes:
-      widths: Channels of color4, color3, color2, color1 and color0. The first three are also those
-        of the taps they are added to, so only the last two are free.
-      gray_tap: How the gray picture joins the last level: "add", as in 2016 (color1 then has the
-        three channels of the replicated gray), or "concat" (color1 may be wider).
-      activation: Of the decoder's convolutions but the last: "relu", "elu" or "leaky_relu".
-      dropout: Share of the values that training drops behind color5, color4, color3 and color2;
-        the narrow levels above have none to spare. The place is ours: the article names none.
-      upsampling: "legacy", TensorFlow's of 2016, which shifts by a quarter of a pixel of what it
-        enlarges, or "half_pixel", today's, which does not.
-      taps: 4 as in 2016, or 5: conv5_3 too. Then color5 (1x1, 512) is the deepest level and color4
-        a 3x3 convolution of its sum with conv4_3's tap.
-    """
-
-    widths: tuple[int, int, int, int, int] = (256, 128, 64, 3, 3)
-    gray_tap: str = "add"
-    activation: str = "relu"
-    dropout: float = 0.0
-    upsampling: str = "legacy"
-    taps: int = 4
-
-    def __post_init__(self) -> None:
-        """Checks the widths against the taps, and names and ranges.
-
-        Raises:
-          ValueError: a sum of two levels would not fit, or an option is unknown.
-        """
-        if self.widths[:3] != (256, 128, 64):
-            raise ValueError(
-                f"widths must begin (256, 128, 64), the taps'. Received {self.widths}."
-            )
-        if self.gray_tap not in ("add", "concat"):
-            raise ValueError(f'gray_tap must be "add" or "concat". Received {self.gray_tap!r}.')
-        if self.gray_tap == "add" and self.widths[3] != 3:
-            raise ValueError(f"Adding gray needs widths[3] = 3. Received {self.widths[3]}.")
-        for field, known in (("activation", ACTIVATIONS), ("upsampling", UPSAMPLINGS)):
-            if getattr(self, field) not in known:
-                value = getattr(self, field)
-                raise ValueError(f"{field} must be one of {list(known)}. Received {value!r}.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be from 0 to below 1. Received {self.dropout}.")
-        if self.taps not in (4, 5):
-            raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")
-
-    @property
-    def multiple(self) -> int:
-        """What height and width must be multiples of: the deepest tap's share of the side."""
-        return 2 ** (self.taps - 1)
 
 
 def residual_encoder(

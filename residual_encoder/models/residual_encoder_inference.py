@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder.models import subpixel_conv, vgg16
+from residual_encoder.models.configs import ResidualEncoderConfig
 from residual_encoder.models.layers import UPSAMPLINGS
-from residual_encoder.models.residual_encoder import ACTIVATIONS, ResidualEncoderConfig
+from residual_encoder.models.residual_encoder import ACTIVATIONS
 from residual_encoder.utils.typing import Tensor
 
 # Adding upsampled / scale to the tap itself, and scaling kernels instead, saves a pass over the
@@ -31,7 +32,7 @@ class Kernel(NamedTuple):
     bias: np.ndarray  # [K] float32
 
 
-class Folded:
+class FoldedResidualEncoder:
     """A residual encoder's weights, folded, and the function that they make.
 
     Calling it maps gray [B, H, W, 1] float32 in [0, 1] to chroma [B, H, W, 2] float32 in (0, 1), as

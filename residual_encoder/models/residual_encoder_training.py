@@ -17,8 +17,8 @@ from residual_encoder.models import subpixel_conv
 from residual_encoder.utils.typing import Tensor
 
 
-def for_training(model: keras.Model) -> Callable[..., Tensor]:
-    """What trains a residual encoder.
+def training_function(model: keras.Model) -> Callable[..., Tensor]:
+    """Returns the faster form of a residual encoder for training.
 
     Args:
       model: What `residual_encoder` built; its variables are the ones that learn.

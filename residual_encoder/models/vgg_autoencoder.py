@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from residual_encoder.models.configs import VggAutoencoderConfig
 from residual_encoder.utils.typing import Tensor
-
-
-@dataclass(frozen=True)
-class VggAutoencoderConfig:
-    """What varies between VGG autoencoders; the defaults are the published one.
-
-    Attributes:
-      widths: Channels of the 3x3 convolutions: two at 1/32 of the size, then one after each
-        upsampling by two.
-    """
-
-    widths: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
 
 
 def vgg_autoencoder(

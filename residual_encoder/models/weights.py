@@ -1,4 +1,4 @@
-"""Weights files and training checkpoints: flat HDF5, written whole or not at all, loaded strictly.
+"""Weights files: flat HDF5, written whole or not at all, loaded strictly.
 
 A file holds one dataset a variable, named by the variable's path ("color4/kernel"), and a JSON
 description. Nothing in it is executable. float16 values are allowed in weights files.
@@ -19,8 +19,6 @@ import numpy as np
 from residual_encoder.utils import files
 
 BEST = "best.weights.h5"
-KEEP = 3  # newest checkpoints kept, beside the best weights
-_PREFIX, _SUFFIX = "step-", ".h5"
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -175,54 +173,3 @@ def find_weights(model_path: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         raise FileNotFoundError(f"{path} holds no checkpoints/{BEST}. Wanted {wanted}.")
     raise FileNotFoundError(f"There is no {path}. Wanted {wanted}.")
-
-
-# --- training checkpoints -------------------------------------------------------------------------
-
-
-def _path(folder: Path, step: int) -> Path:
-    return folder / f"{_PREFIX}{step:08d}{_SUFFIX}"
-
-
-def steps(folder: Path) -> list[int]:
-    """Steps of the checkpoints in a folder, oldest first."""
-    names = (path.name for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"))
-    return sorted(int(name[len(_PREFIX) : -len(_SUFFIX)]) for name in names)
-
-
-def save(folder: Path, step: int, variables: Iterable[Any], state: dict[str, Any]) -> Path:
-    """Writes the checkpoint of a step and drops all but the newest `KEEP`.
-
-    Args:
-      folder: Where checkpoints lie; made if need be.
-      step: Steps done.
-      variables: Everything that training moves: of the model and of the optimizer.
-      state: JSON-able rest, the data cursor among it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = _path(folder, step)
-    write_arrays(path, to_arrays(variables), {"step": step, "state": state})
-    for old in steps(folder)[:-KEEP]:
-        _path(folder, old).unlink()
-    return path
-
-
-def restore(folder: Path, variables: Iterable[Any]) -> tuple[int, dict[str, Any]] | None:
-    """Loads the newest checkpoint, strictly.
-
-    Returns:
-      (step, state), or None where there is none.
-
-    Raises:
-      ValueError: the newest checkpoint is damaged or of another network.
-    """
-    found = steps(folder)
-    if not found:
-        return None
-    path = _path(folder, found[-1])
-    try:
-        arrays, about = read_arrays(path)
-    except ValueError as error:
-        raise ValueError(f"{error} Delete it to go on from the checkpoint before.") from error
-    assign(variables, arrays, str(path))
-    return about["step"], about["state"]

@@ -38,7 +38,7 @@ from residual_encoder.imaging import colorspace, image_io
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.models import any_size, low_rank, vgg16, weights
 from residual_encoder.recipes import Recipe
-from residual_encoder.training import activity, distributed, learner, learner_factory
+from residual_encoder.training import activity, checkpoints, distributed, learner, learner_factory
 from residual_encoder.training.learner import Learner
 from residual_encoder.training.workdir import Workdir, differences, read_metrics
 from residual_encoder.utils import devices, files
@@ -70,8 +70,8 @@ class TrainConfig:
       samples: Pictures on a strip sheet.
       seed: Of weights, order and augmentation.
       jit: "auto", "on" or "off": XLA.
-      strategy: "auto", "one", "mirrored" or "multiworker", as in `devices.strategy`. However many
-        share it, the batch is the recipe's, and so is the learning rate: neither is scaled.
+      strategy: "auto", "one", "mirrored" or "multiworker", as in `distributed.strategy`. However
+        many share it, the batch is the recipe's, and so is the learning rate: neither is scaled.
     """
 
     recipe: Recipe
@@ -181,7 +181,7 @@ def train(config: TrainConfig) -> Outcome:
       OSError: data or weights are missing, the workdir cannot be written or is in use, or another
         worker is gone.
     """
-    team = distributed.Team.of(devices.strategy(config.strategy, config.recipe.batch_size))
+    team = distributed.Team.of(distributed.strategy(config.strategy, config.recipe.batch_size))
     alone = Workdir(config.workdir).locked() if team.chief else contextlib.nullcontext()
     with team.together(), alone:
         return _train(config, team)
@@ -197,7 +197,7 @@ def _train(config: TrainConfig, team: distributed.Team) -> Outcome:
     keras.utils.set_random_seed(config.seed)
     run = _build(config, team, precision, jit)
     if team.chief:
-        started = bool(weights.steps(run.workdir.checkpoints))
+        started = bool(checkpoints.steps(run.workdir.checkpoints))
         run.workdir.claim(_about(run, precision, jit), FIXED if started else (), _up_to_date)
         _eval_dataset(run, 1, Tally())  # missing evaluation data is better known now than in hours
     _restore(run)
@@ -240,7 +240,7 @@ def _build(config: TrainConfig, team: distributed.Team, precision: str, jit: boo
     """The learner in the strategy's scope; at the chief, VGG16's weights in."""
     # A checkpoint or init_from brings the trunk too, and the chief brings it to the others.
     folder = Path(config.workdir) / "checkpoints"
-    filled = config.init_from or not team.chief or weights.steps(folder)
+    filled = config.init_from or not team.chief or checkpoints.steps(folder)
     learner = learner_factory.make(
         config.recipe,
         team.strategy,
@@ -290,7 +290,7 @@ def _restore(run: _Run) -> None:
 
 def _restored(run: _Run) -> tuple[int, dict[str, Any]]:
     """Step and state that the run goes on from; the variables filled."""
-    restored = weights.restore(run.workdir.checkpoints, run.learner.variables)
+    restored = checkpoints.restore(run.workdir.checkpoints, run.learner.variables)
     if restored:
         logging.info("Resumed at step %d.", restored[0])
     elif run.config.init_from:
@@ -504,7 +504,7 @@ class _Meter:
 
 def _save(run: _Run) -> None:
     """Checkpoint and strips; until an evaluation has chosen, the newest weights are the best."""
-    weights.save(run.workdir.checkpoints, run.step, run.learner.variables, _state(run))
+    checkpoints.save(run.workdir.checkpoints, run.step, run.learner.variables, _state(run))
     run.saved = run.step
     _show(run)
 
@@ -534,7 +534,7 @@ def _state(run: _Run) -> dict[str, Any]:
 
 
 def _save_best(run: _Run) -> None:
-    model = models.deployable(run.model, run.recipe.network)
+    model = models.for_saving(run.model, run.recipe.network)
     path = run.workdir.checkpoints / weights.BEST
     weights.save_weights(model, path, run.recipe.to_json())
 
