@@ -75,7 +75,8 @@ PIXELWISE = dataclasses.replace(
 )
 
 # A frozen VGG16 as encoder; published with Lab, ab / 128, MSE, Adam, 100 epochs. Learning rate and
-# batch are Keras's defaults; the number of photographs is not stated, so the steps are ours.
+# batch are Keras's defaults; the number of photographs is not stated, so the steps are a choice of
+# this project.
 VGG_AUTOENCODER = Recipe(
     name="vgg_autoencoder",
     network=VggAutoencoderConfig(),
@@ -124,9 +125,9 @@ PIX2PIX = Recipe(
     beta1=0.5,
     schedule="constant",
     batch_size=1,
-    steps=200_000,  # ours, 200 epochs of 1,000 photographs: steps go with the data in the paper
+    steps=200_000,  # a choice of this project: 200 epochs of 1,000 photographs
     image_size=256,
-    min_crop=256 / 286,  # resized to 286, cropped to 256; ours keeps the aspect of what it crops
+    min_crop=256 / 286,  # resized to 286, cropped to 256; here with the aspect kept
     max_crop=256 / 286,
     flip=True,
     adversarial=Adversarial(),
@@ -135,7 +136,7 @@ PIX2PIX = Recipe(
 # Three channels in color1 and color0 are the original's bottleneck: with 32 grass turns green.
 WIDE_TAIL = ResidualEncoderConfig(widths=(256, 128, 64, 32, 32), gray_tap="concat")
 
-# Ours: the same network with a wider tail, and today's habits of training.
+# This project's: the same network with a wider tail, trained with the methods of today.
 MODERN = Recipe(
     name="modern",
     network=WIDE_TAIL,
@@ -154,12 +155,12 @@ MODERN = Recipe(
     flip=True,
     train_trunk=True,
     precision="auto",
-    # VGG16's zero padding beside a white corner sets off channels that are silent elsewhere, and
-    # the corner turns yellow, magenta and cyan. Mirrored, the corner is no corner.
+    # VGG16's zero padding next to a white corner activates channels that are zero elsewhere, and
+    # the corner turns yellow, magenta and cyan. Mirrored, there is no such edge.
     margin=8,
 )
 
-# The same with a small adversarial term, against the brownish means that a squared error answers.
+# The same with a small adversarial term, against the brownish means that a squared error gives.
 MODERN_ADVERSARIAL = dataclasses.replace(
     MODERN,
     name="modern_adversarial",

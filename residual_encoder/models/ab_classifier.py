@@ -32,7 +32,7 @@ BOTTLENECK = 2
 
 @keras.saving.register_keras_serializable("residual_encoder")
 class AnnealedMean(keras.layers.Layer):
-    """Logits of the classes to the chroma of Lab."""
+    """The annealed mean of the classes' logits, as chroma of Lab."""
 
     def __init__(self, temperature: float, **settings: Any) -> None:
         """Takes the temperature, above zero, and a layer's settings."""
@@ -40,11 +40,11 @@ class AnnealedMean(keras.layers.Layer):
         self.temperature = temperature
 
     def call(self, logits: Tensor) -> Tensor:
-        """[B, H, W, Q] -> [B, H, W, 2] in [0, 1]."""
+        """Maps [B, H, W, Q] to [B, H, W, 2] in [0, 1]."""
         return ab_quantization.annealed_mean(logits, self.temperature) / AB_SCALE + 0.5
 
     def get_config(self) -> dict[str, Any]:
-        """What it takes to make the layer again."""
+        """Returns the arguments that make the layer again."""
         return {**super().get_config(), "temperature": self.temperature}
 
 
@@ -57,8 +57,8 @@ def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model])
 
     Returns:
       A model: `grayscale` [B, H, W, 1] float32 in [0, 1] -> chroma of Lab [B, H, W, 2] float32 in
-      (0, 1). H and W must be multiples of `config.multiple`. Its layer "logits" is what the loss
-      reads.
+      (0, 1). H and W must be multiples of `config.multiple`. The loss reads its layer
+      "logits".
     """
     encoder = ResidualEncoderConfig()
     gray = keras.Input((None, None, 1), name="grayscale")  # [B, H, W, 1]
@@ -81,7 +81,7 @@ def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model])
 
 
 def _deepest(encoder: ResidualEncoderConfig, deep: list[Tensor]) -> Tensor:
-    """Color4, of the fourth tap and of the fifth where there is one: [B, H/8, W/8, 256]."""
+    """Builds color4 from the fourth tap, and the fifth if there is one: [B, H/8, W/8, 256]."""
     x = deep[0]
     if len(deep) > 1:
         x = project(encoder, x.shape[-1], 1, "color5")(deep[1])  # [B, H/16, W/16, 512]
@@ -92,7 +92,7 @@ def _deepest(encoder: ResidualEncoderConfig, deep: list[Tensor]) -> Tensor:
 def _bottlenecks(
     encoder: ResidualEncoderConfig, dilations: tuple[int, ...], name: str
 ) -> Callable[[Tensor], Tensor]:
-    """Residual bottlenecks (He et al. 2016), dilated (Yu & Koltun 2016); the shape stays."""
+    """Builds residual bottlenecks (He et al. 2016), dilated (Yu & Koltun 2016); same shape."""
 
     def apply(x: Tensor) -> Tensor:
         for index, dilation in enumerate(dilations, start=1):
@@ -108,5 +108,5 @@ def _bottlenecks(
 
 
 def logits_of(model: keras.Model) -> keras.Model:
-    """The network up to its logits: gray -> [B, H/4, W/4, Q] float32. It shares all variables."""
+    """Returns the network up to its logits, gray -> [B, H/4, W/4, Q] float32; variables shared."""
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="ab_classes_logits")

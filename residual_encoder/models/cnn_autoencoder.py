@@ -18,10 +18,10 @@ from residual_encoder.utils.typing import Tensor
 
 @keras.saving.register_keras_serializable("residual_encoder")
 class Lightness(keras.layers.Layer):
-    """Gray in [0, 1] to Lab's L in [0, 100]."""
+    """Lab's L in [0, 100] of gray in [0, 1]."""
 
     def call(self, gray: Tensor) -> Tensor:
-        """[B, H, W, 1] -> [B, H, W, 1]."""
+        """Maps gray [B, H, W, 1] to L [B, H, W, 1]."""
         return colorspace.lightness(gray)
 
 
@@ -69,13 +69,13 @@ def _dilated(filters: int, name: str) -> keras.layers.Conv2D:
 
 
 def _shared() -> dict[str, Any]:
-    """SAME, and PyTorch's default initialization: uniform in +-1 / sqrt(fan in)."""
+    """Returns SAME padding and PyTorch's default initialization: uniform in +-1 / sqrt(fan in)."""
     uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     return {"padding": "same", "kernel_initializer": uniform}
 
 
 def _normed(layer: keras.layers.Layer, name: str) -> Callable[[Tensor], Tensor]:
-    """Layer, batch norm as PyTorch has it (epsilon 1e-5, moving average 0.9), ReLU."""
+    """Builds layer, batch norm as in PyTorch (epsilon 1e-5, moving average 0.9), ReLU."""
 
     def apply(x: Tensor) -> Tensor:
         norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")

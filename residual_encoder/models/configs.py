@@ -19,8 +19,8 @@ class ResidualEncoderConfig:
         three channels of the replicated gray), or "concat" (color1 may be wider).
       activation: Of the decoder's convolutions but the last: "relu", "elu" or "leaky_relu".
       dropout: Share of the values that training drops behind color5, color4, color3 and color2;
-        the narrow levels above have too few channels for it. Where it
-        stands is a choice of this project: the article does not name a place.
+        the narrow levels above have too few channels for it. The
+        position is a choice of this project: the article does not give one.
       upsampling: "legacy", TensorFlow's of 2016, which shifts by a quarter of a pixel of what it
         enlarges, or "half_pixel", today's, which does not.
       taps: 4 as in 2016, or 5: conv5_3 too. Then color5 (1x1, 512) is the deepest level and color4

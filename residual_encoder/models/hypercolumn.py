@@ -1,7 +1,8 @@
 """The hypercolumn models that the article tried before the residual encoder.
 
-All of VGG16's taps, as they are, are brought to the picture's size and stacked upon the gray: 963
-channels a pixel. From there a few convolutions, or a single 1x1 one, say the color.
+All of VGG16's taps, without normalization, are upsampled to the picture's size and concatenated
+with the gray: 963 channels for each pixel. A few convolutions, or a single 1x1 one, predict the
+color from them.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def hypercolumn(config: HypercolumnConfig, build_trunk: Callable[..., keras.Mode
 
 
 def _last(config: HypercolumnConfig) -> Callable[[Tensor], Tensor]:
-    """The convolution to two channels: with batch norm; pixelwise it is 1x1 with bias."""
+    """Builds the convolution to two channels: with batch norm; pixelwise it is 1x1 with bias."""
     if not config.widths:
         return convolution(2, 1, "uv", use_bias=True)
     return lambda x: batch_norm("uv_bn")(convolution(2, 3, "uv")(x))

@@ -1,6 +1,7 @@
-"""What a training run is described by, and what of it fits together; the numbers are elsewhere.
+"""The classes of recipes, and the checks that their fields fit together.
 
-Names only, without TensorFlow: the modules that compute look up what they stand for.
+Networks, losses, color spaces and optimizers are names here, and TensorFlow is not imported: the
+modules that compute look the names up. The published numbers are in `residual_encoder.recipes`.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Adversarial:
         """Checks ranges.
 
         Raises:
-          ValueError: what is wrong with which field.
+          ValueError: a field has an impossible value; the message names it.
         """
         wide = bool(self.widths) and min(self.widths) > 0
         _check(wide, "widths", "one or more positive numbers", self)
@@ -155,7 +156,7 @@ class Recipe:
         """Checks names and ranges.
 
         Raises:
-          ValueError: what is wrong with which field.
+          ValueError: a field has an impossible value; the message names it.
         """
         for field, known in (
             ("color_space", COLOR_SPACES),

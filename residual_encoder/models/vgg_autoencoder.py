@@ -22,7 +22,7 @@ def vgg_autoencoder(
 
     Returns:
       A model: `grayscale` [B, H, W, 1] float32 in [0, 1] -> chroma [B, H, W, 2] float32 in (0, 1):
-      tanh is ab / 128, and (tanh + 1) / 2 is our ab / 256 + 0.5. H and W are multiples of 32.
+      tanh is ab / 128, and (tanh + 1) / 2 is ab / 256 + 0.5. H and W are multiples of 32.
     """
     gray = keras.Input((None, None, 1), name="grayscale")  # [B, H, W, 1]
     gray3 = keras.layers.Concatenate(name="gray3")([gray, gray, gray])  # [B, H, W, 3]

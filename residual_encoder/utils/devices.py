@@ -46,8 +46,8 @@ def precision(asked: str) -> str:
     """Returns the precision: "auto" is "bfloat16" on GPUs and on CPUs with AMX or AVX512-BF16."""
     if asked != "auto":
         return asked
-    quick = bool(gpus()) or bool(_BFLOAT16_FLAGS & set(_cpu_info().get("flags", "").split()))
-    return "bfloat16" if quick else "float32"
+    fast = bool(gpus()) or bool(_BFLOAT16_FLAGS & set(_cpu_info().get("flags", "").split()))
+    return "bfloat16" if fast else "float32"
 
 
 def jit(asked: str, precision: str, replicas: int = 1) -> bool:
