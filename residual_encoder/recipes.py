@@ -1,249 +1,40 @@
 """What each article used: network, color space, loss, optimizer and schedule, with sources.
 
-The one place where a published training number lives.
+The one place where a published training number lives. Importing it loads no TensorFlow.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Any
 
-from residual_encoder.data.augmentation import Augment
-from residual_encoder.imaging.colorspace import COLOR_SPACES, GRAYS, ColorSpace
-from residual_encoder.models import factory
-from residual_encoder.models.factory import (
-    NETWORKS,
+from residual_encoder.models.configs import (
     AbClassesConfig,
     CnnConfig,
     HypercolumnConfig,
-    NetworkConfig,
     Pix2PixConfig,
     ResidualEncoderConfig,
     VggAutoencoderConfig,
 )
-from residual_encoder.training.losses import LOGIT_LOSSES, LOSSES, SPACE_OF_LOSS
+from residual_encoder.models.recipe import (
+    LOSSES,
+    OPTIMIZERS,
+    PRECISIONS,
+    SCHEDULES,
+    Adversarial,
+    LossInfo,
+    Recipe,
+)
 
-OPTIMIZERS = ("sgd", "adam", "adamw", "lamb")
-SCHEDULES = ("constant", "cosine")
-PRECISIONS = ("float32", "bfloat16", "auto")
-
-
-@dataclass(frozen=True)
-class Adversarial:
-    """A discriminator that is trained against the network; the defaults are pix2pix's.
-
-    Attributes:
-      widths: Channels of its convolutions.
-      loss_weight: Weight of the recipe's loss in what the network descends.
-      weight: Weight of the adversarial term beside it.
-      learning_rate: Peak learning rate of the discriminator's Adam; the schedule is the recipe's.
-      beta1: Momentum of that Adam.
-    """
-
-    widths: tuple[int, ...] = (64, 128, 256, 512)
-    loss_weight: float = 100.0
-    weight: float = 1.0
-    learning_rate: float = 2e-4
-    beta1: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Checks ranges.
-
-        Raises:
-          ValueError: what is wrong with which field.
-        """
-        wide = bool(self.widths) and min(self.widths) > 0
-        _check(wide, "widths", "one or more positive numbers", self)
-        for field in ("loss_weight", "weight", "learning_rate"):
-            _check(getattr(self, field) > 0, field, "above zero", self)
-        _check(0 <= self.beta1 < 1, "beta1", "at least 0 and below 1", self)
-
-    @property
-    def least_size(self) -> int:
-        """Side in pixels of the smallest picture that the discriminator has a word for."""
-        return 3 * 2 ** (len(self.widths) - 1)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A network, a color space, a loss and a schedule.
-
-    Attributes:
-      name: The name on the command line.
-      network: Which network, and its numbers.
-      color_space: Of the chroma: "yuv" or "lab".
-      gray: The gray that the network sees of a color picture: "mean", "luma" or "lightness".
-      loss: A name in `losses.LOSSES`.
-      optimizer: "sgd" (no momentum), "adam", "adamw" or "lamb".
-      learning_rate: Peak learning rate.
-      schedule: "constant", or "cosine": linear warm-up, then cosine decay to zero.
-      warmup_steps: Steps of linear warm-up, of the cosine schedule only.
-      weight_decay: Decoupled weight decay, of adamw and lamb only.
-      batch_size: Pictures a step, over all devices.
-      steps: Training steps.
-      image_size: Side of the training squares in pixels.
-      min_crop: Random square crops of at least this share of the short side; 1.0 is the center
-        square.
-      max_crop: And of at most this share.
-      flip: Whether half of the training pictures are mirrored.
-      train_trunk: Whether the trunk is fine-tuned.
-      frozen_blocks: The first blocks of the trunk that stay frozen even so, 0 to 4.
-      trunk_batch_norm: Whether the trunk trains with batch norm, folded before saving.
-      precision: "float32", "bfloat16" or "auto" (bfloat16 where the device is quick at it).
-      beta1: Momentum of adam, adamw and lamb.
-      adversarial: The discriminator to train against, or None.
-      margin: Pixels of mirrored border around what the network sees when it colors.
-      warp: Training pictures are turned, stretched and sheared by at most this.
-      tone: Their luma goes along a curve that bends by at most this.
-      grain: They get noise of at most this standard deviation.
-      rebalancing: Of the loss "ab_classes" only: 0 counts every pixel alike, 1 every color alike.
-      trunk_rate: Learning rate of the trunk as a share of the decoder's.
-      ema: Momentum of a moving average of the weights, which is what is evaluated and kept; 0 keeps
-        the weights themselves.
-    """
-
-    name: str
-    network: NetworkConfig
-    color_space: str
-    gray: str
-    loss: str
-    optimizer: str
-    learning_rate: float
-    schedule: str
-    batch_size: int
-    steps: int
-    image_size: int
-    warmup_steps: int = 0
-    weight_decay: float = 0.0
-    min_crop: float = 1.0
-    flip: bool = False
-    train_trunk: bool = False
-    frozen_blocks: int = 0
-    trunk_batch_norm: bool = False
-    precision: str = "float32"
-    max_crop: float = 1.0
-    beta1: float = 0.9
-    adversarial: Adversarial | None = None
-    margin: int = 0
-    warp: float = 0.0
-    tone: float = 0.0
-    grain: float = 0.0
-    rebalancing: float = 0.5  # Zhang et al. 2016, section 2.2: lambda is a half
-    trunk_rate: float = 1.0
-    ema: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Checks names and ranges.
-
-        Raises:
-          ValueError: what is wrong with which field.
-        """
-        for field, known in (
-            ("color_space", COLOR_SPACES),
-            ("gray", GRAYS),
-            ("loss", LOSSES),
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-            ("precision", PRECISIONS),
-        ):
-            _check(getattr(self, field) in known, field, f"one of {list(known)}", self)
-        size_fits = self.image_size > 0 and self.image_size % self.multiple == 0
-        _check(size_fits, "image_size", f"a positive multiple of {self.multiple}", self)
-        margin_fits = self.margin in (0, self.multiple)
-        _check(margin_fits, "margin", f"0 or {self.multiple}", self)
-        for field in ("batch_size", "steps", "learning_rate"):
-            _check(getattr(self, field) > 0, field, "above zero", self)
-        if self.adversarial:
-            least = self.adversarial.least_size
-            fits = self.image_size >= least
-            _check(fits, "image_size", f"at least {least} for the discriminator", self)
-        for field in ("warp", "tone", "grain"):
-            _check(0 <= getattr(self, field) < 1, field, "at least 0 and below 1", self)
-        _check(0 < self.max_crop <= 1, "max_crop", "above 0 and at most 1", self)
-        fits = 0 < self.min_crop <= self.max_crop
-        _check(fits, "min_crop", f"above 0 and at most max_crop, {self.max_crop:.3g}", self)
-        _check(0 <= self.beta1 < 1, "beta1", "at least 0 and below 1", self)
-        _check(0 <= self.frozen_blocks <= 4, "frozen_blocks", "0 to 4", self)
-        _check(0 <= self.rebalancing <= 1, "rebalancing", "0 to 1", self)
-        _check(self.trunk_rate > 0, "trunk_rate", "above zero", self)
-        _check(0 <= self.ema < 1, "ema", "at least 0 and below 1", self)
-        space = SPACE_OF_LOSS.get(self.loss, self.color_space)
-        _check(self.color_space == space, "color_space", f'"{space}" for loss {self.loss}', self)
-        self._check_classes()
-        if self.trunk_batch_norm or self.frozen_blocks:
-            _check(self.train_trunk, "train_trunk", "true where the trunk is set up to train", self)
-
-    def _check_classes(self) -> None:
-        """A network of classes and its loss, or neither."""
-        of_classes = isinstance(self.network, AbClassesConfig)
-        wanted = "ab_classes for a network of classes" if of_classes else "one of chroma"
-        _check((self.loss in LOGIT_LOSSES) == of_classes, "loss", wanted, self)
-        if of_classes:
-            _check(self.adversarial is None, "adversarial", "None for a network of classes", self)
-
-    @property
-    def space(self) -> ColorSpace:
-        """The color space of the chroma."""
-        return COLOR_SPACES[self.color_space]
-
-    @property
-    def augment(self) -> Augment:
-        """What training does to a picture."""
-        names = [field.name for field in dataclasses.fields(Augment)]
-        return Augment(**{name: getattr(self, name) for name in names})
-
-    @property
-    def multiple(self) -> int:
-        """What height and width of the network's input must be multiples of."""
-        return factory.multiple_of(self.network)
-
-    @property
-    def inference_size(self) -> int:
-        """Short side in pixels that the network sees of a photograph, a multiple as well.
-
-        The scale of training: a square of `image_size` shows this share of a short side on average.
-        """
-        share = (self.max_crop + self.min_crop) / 2
-        return self.multiple * round(self.image_size / share / self.multiple)
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-able fields; the network's name stands beside its numbers."""
-        fields = dataclasses.asdict(self)
-        return fields | {"network": {"name": factory.name_of(self.network)} | fields["network"]}
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Recipe:
-        """The recipe that `to_json` wrote.
-
-        Raises:
-          ValueError: a field or the network is unknown to this version.
-        """
-        network = dict(fields.get("network", {}))
-        name = network.pop("name", None)
-        if name not in NETWORKS:
-            raise ValueError(f"Unknown network {name!r}; this version has {list(NETWORKS)}.")
-        config: Any = NETWORKS[name].config
-        rival = fields.get("adversarial")
-        try:
-            parts = {
-                "network": config(**_frozen(network)),
-                "adversarial": rival and Adversarial(**_frozen(rival)),
-            }
-            return cls(**(fields | parts))
-        except TypeError as error:
-            raise ValueError(f"The recipe does not fit this version: {error}.") from error
-
-
-def _frozen(fields: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows lists only."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-
-
-def _check(holds: bool, field: str, wanted: str, config: Recipe | Adversarial) -> None:
-    if not holds:
-        raise ValueError(f"{field} must be {wanted}. Received {getattr(config, field)!r}.")
-
+__all__ = [
+    "LOSSES",
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "RECIPES",
+    "SCHEDULES",
+    "Adversarial",
+    "LossInfo",
+    "Recipe",
+]
 
 # The article: "The residual encoder"; numbers from the author's script where the article is silent.
 TINYCLOUDS2016 = Recipe(
@@ -284,7 +75,8 @@ PIXELWISE = dataclasses.replace(
 )
 
 # A frozen VGG16 as encoder; published with Lab, ab / 128, MSE, Adam, 100 epochs. Learning rate and
-# batch are Keras's defaults; the number of photographs is not stated, so the steps are ours.
+# batch are Keras's defaults; the number of photographs is not stated, so the steps are a choice of
+# this project.
 VGG_AUTOENCODER = Recipe(
     name="vgg_autoencoder",
     network=VggAutoencoderConfig(),
@@ -333,9 +125,9 @@ PIX2PIX = Recipe(
     beta1=0.5,
     schedule="constant",
     batch_size=1,
-    steps=200_000,  # ours, 200 epochs of 1,000 photographs: steps go with the data in the paper
+    steps=200_000,  # a choice of this project: 200 epochs of 1,000 photographs
     image_size=256,
-    min_crop=256 / 286,  # resized to 286, cropped to 256; ours keeps the aspect of what it crops
+    min_crop=256 / 286,  # resized to 286, cropped to 256; here with the aspect kept
     max_crop=256 / 286,
     flip=True,
     adversarial=Adversarial(),
@@ -344,7 +136,7 @@ PIX2PIX = Recipe(
 # Three channels in color1 and color0 are the original's bottleneck: with 32 grass turns green.
 WIDE_TAIL = ResidualEncoderConfig(widths=(256, 128, 64, 32, 32), gray_tap="concat")
 
-# Ours: the same network with a wider tail, and today's habits of training.
+# This project's: the same network with a wider tail, trained with the methods of today.
 MODERN = Recipe(
     name="modern",
     network=WIDE_TAIL,
@@ -363,12 +155,12 @@ MODERN = Recipe(
     flip=True,
     train_trunk=True,
     precision="auto",
-    # VGG16's zero padding beside a white corner sets off channels that are silent elsewhere, and
-    # the corner turns yellow, magenta and cyan. Mirrored, the corner is no corner.
+    # VGG16's zero padding next to a white corner activates channels that are zero elsewhere, and
+    # the corner turns yellow, magenta and cyan. Mirrored, there is no such edge.
     margin=8,
 )
 
-# The same with a small adversarial term, against the brownish means that a squared error answers.
+# The same with a small adversarial term, against the brownish means that a squared error gives.
 MODERN_ADVERSARIAL = dataclasses.replace(
     MODERN,
     name="modern_adversarial",

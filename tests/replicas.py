@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.recipes import RECIPES, Adversarial
+from residual_encoder.training import distributed
 from residual_encoder.training.run import TrainConfig
 from residual_encoder.training.trainer import train
-from residual_encoder.utils import devices
 
 replicas, workdir = int(sys.argv[1]), sys.argv[2]
 rival = Adversarial(widths=(4, 8)) if "adversarial" in sys.argv else None
@@ -22,7 +22,7 @@ parts = [tf.config.LogicalDeviceConfiguration()] * replicas
 tf.config.set_logical_device_configuration(cpu, parts)
 if replicas > 1:
     mirrored = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
-    devices.strategy = lambda *_: mirrored
+    distributed.strategy = lambda *_: mirrored
 # At the recipe's 0.1 rounding errors grow fast from random weights, against a rival even faster.
 size = {"batch_size": 4, "steps": 5, "image_size": 32}
 if not rival:

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from residual_encoder.data import augmentation
-from residual_encoder.data.augmentation import Augment
 from residual_encoder.imaging import colorspace
+from residual_encoder.imaging.augment_config import Augment
 
 SEEDS = [tf.constant([3, n]) for n in range(40)]
 RGB = np.random.default_rng(0).uniform(0.25, 0.75, (24, 24, 3)).astype(np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from residual_encoder.models import weights
+from residual_encoder.training import checkpoints
 from residual_encoder.utils import files
 
 RECIPE = {"name": "test"}
@@ -76,15 +77,15 @@ def test_newest_checkpoint_wins_and_three_are_kept(tmp_path):
     model = small()
     for step in (5, 10, 15, 20):
         model.weights[1].assign(np.full(3, step, np.float32))
-        weights.save(tmp_path, step, model.weights, {"cursor": [0, step]})
-    assert weights.steps(tmp_path) == [10, 15, 20]
+        checkpoints.save(tmp_path, step, model.weights, {"cursor": [0, step]})
+    assert checkpoints.steps(tmp_path) == [10, 15, 20]
     model.weights[1].assign(np.zeros(3))
-    assert weights.restore(tmp_path, model.weights) == (20, {"cursor": [0, 20]})
+    assert checkpoints.restore(tmp_path, model.weights) == (20, {"cursor": [0, 20]})
     np.testing.assert_array_equal(model.weights[1], np.full(3, 20))
 
 
 def test_no_checkpoint_is_none(tmp_path):
-    assert weights.restore(tmp_path, small().weights) is None
+    assert checkpoints.restore(tmp_path, small().weights) is None
 
 
 def test_a_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):

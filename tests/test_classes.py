@@ -12,7 +12,7 @@ from conftest import ROOT
 from test_training import ONE, SCENES
 
 from residual_encoder.data import color_prior
-from residual_encoder.imaging import ab_grid, ab_quantization, colorspace, image_io
+from residual_encoder.imaging import ab_quantization, colorspace, image_io
 from residual_encoder.models import factory
 from residual_encoder.models.factory import AbClassesConfig
 from residual_encoder.recipes import RECIPES
@@ -51,7 +51,7 @@ def numpy_encoding(ab):
 
 def test_classes_are_the_grid_of_srgb():
     assert Q == 261
-    np.testing.assert_array_equal(AB, ab_grid.centers(ab_grid.gamut_cells()))
+    np.testing.assert_array_equal(AB, ab_quantization.centers(ab_quantization.gamut_cells()))
     assert {(0, 0), (80, 70), (-80, 80), (80, -110)} <= set(
         map(tuple, AB)
     )  # gray, red, green, blue
@@ -104,8 +104,10 @@ def test_without_rebalancing_the_loss_is_the_plain_cross_entropy(rng):
 
 def test_a_color_outside_the_gamut_counts_for_the_nearest_class():
     by_cell = np.zeros(23 * 23, np.int64)
-    by_cell[ab_grid.ab_cell(tf.constant([[0.0, 0.0]])).numpy()] = 4
-    by_cell[ab_grid.ab_cell(tf.constant([[-110.0, 110.0]])).numpy()] = 1  # no sRGB is so green
+    by_cell[ab_quantization.ab_cell(tf.constant([[0.0, 0.0]])).numpy()] = 4
+    by_cell[ab_quantization.ab_cell(tf.constant([[-110.0, 110.0]])).numpy()] = (
+        1  # no sRGB is so green
+    )
     counts = color_prior._in_gamut(by_cell)
     assert counts.sum() == 5
     assert counts[np.flatnonzero((AB == 0).all(1))] == 4
@@ -220,17 +222,17 @@ def network():
 
 def test_shapes_and_the_way_from_logits_to_chroma(network, rng):
     gray = rng.uniform(size=(2, 16, 24, 1)).astype(np.float32)
-    logits = factory.predictor(network, AbClassesConfig(width=16))(gray)
+    logits = factory.training_function(network, AbClassesConfig(width=16))(gray)
     assert logits.shape == (2, 4, 6, Q)
-    ab = ab_quantization.annealed_mean(logits) / 256 + 0.5
+    ab = ab_quantization.annealed_mean(logits, 0.38) / 256 + 0.5
     expected = tf.image.resize(tf.image.resize(ab, [8, 12]), [16, 24])
     np.testing.assert_allclose(network(gray), expected, atol=1e-5)
 
 
-def test_predictor_of_the_other_networks_is_the_network_itself():
+def test_training_function_of_the_other_networks_is_the_network_itself():
     config = RECIPES["cnn1"].network
     model = factory.build(config)
-    assert factory.predictor(model, config) is model
+    assert factory.training_function(model, config) is model
 
 
 def test_chroma_is_a_color_of_the_plane_whatever_the_logits(network):
@@ -265,7 +267,7 @@ def test_one_step_moves_every_variable_by_the_loss_of_the_logits(rng):
     rgb = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     model = factory.build(RECIPE.network, train_trunk=True)
     truth = colorspace.split(rgb, colorspace.LAB, "lightness")
-    logits = factory.predictor(model, RECIPE.network)(truth.gray, training=True)
+    logits = factory.training_function(model, RECIPE.network)(truth.gray, training=True)
     optimizer = make_optimizer(dataclasses.replace(RECIPE, warmup_steps=0))
     optimizer.build(model.trainable_variables)
     before = [v.numpy() for v in model.trainable_variables]
@@ -299,7 +301,7 @@ def test_the_deep_network_has_every_gradient_and_the_shapes_of_the_plain_one(rng
     assert model(gray).shape == (2, 32, 48, 2)
     assert factory.multiple_of(DEEP) == 16
     with tf.GradientTape() as tape:
-        logits = factory.predictor(model, DEEP)(gray, training=True)
+        logits = factory.training_function(model, DEEP)(gray, training=True)
         loss = tf.reduce_mean(tf.square(logits - rng.normal(size=logits.shape)))
     variables = model.trainable_variables
     for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):

@@ -12,7 +12,6 @@ import tensorflow as tf
 from conftest import ROOT
 
 from residual_encoder.data import configs, image_folder, preprocessing, sources
-from residual_encoder.data.augmentation import Augment
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import (
     Cursor,
@@ -21,6 +20,7 @@ from residual_encoder.data.input_pipeline import (
     eval_batches,
     train_batches,
 )
+from residual_encoder.imaging.augment_config import Augment
 
 NONE = Augment()
 STRONG = Augment(min_crop=0.5, flip=True, warp=0.2, tone=0.3, grain=0.02)

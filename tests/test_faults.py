@@ -24,7 +24,7 @@ from residual_encoder.export import saved_model
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import batch
 from residual_encoder.models import weights
-from residual_encoder.training import snapshots
+from residual_encoder.training import checkpoints, snapshots
 from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import LOCK, Workdir, read_metrics
 from residual_encoder.utils import files
@@ -45,7 +45,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def newest(workdir: Path) -> tuple[dict[str, np.ndarray], dict]:
-    step = weights.steps(workdir / "checkpoints")[-1]
+    step = checkpoints.steps(workdir / "checkpoints")[-1]
     return weights.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")
 
 
@@ -159,8 +159,8 @@ def test_two_commands_on_one_workdir(tmp_path: Path) -> None:
         assert "in use by another run" in line and f"process {first.pid}" in line
         first.kill()
     again = subprocess.Popen([*command, "--steps=100000"], cwd=ROOT, stderr=subprocess.DEVNULL)
-    before = weights.steps(tmp_path / "checkpoints")[-1]
-    while weights.steps(tmp_path / "checkpoints")[-1] <= before:
+    before = checkpoints.steps(tmp_path / "checkpoints")[-1]
+    while checkpoints.steps(tmp_path / "checkpoints")[-1] <= before:
         assert again.poll() is None
         time.sleep(0.1)
     again.send_signal(signal.SIGTERM)
@@ -334,7 +334,7 @@ def test_a_run_on_a_disk_that_fills_up_goes_on_when_there_is_room(
         patch.setattr(owner, name, filling)
         with pytest.raises(OSError, match=f"Cannot write {run}/.*: No space left on device"):
             train(killed.config(run))
-    assert weights.steps(run / "checkpoints")[-1] >= 2
+    assert checkpoints.steps(run / "checkpoints")[-1] >= 2
     newest(run)  # can be read
     (small_disk / "filler").unlink()
     train(killed.config(run))

@@ -10,7 +10,7 @@ from conftest import SMALL
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.model_loading import load_network, shipped_weights
 from residual_encoder.models import any_size, factory
-from residual_encoder.models.factory import CnnConfig, Folded, ResidualEncoderConfig
+from residual_encoder.models.factory import CnnConfig, FoldedResidualEncoder, ResidualEncoderConfig
 from residual_encoder.recipes import RECIPES
 from residual_encoder.utils import devices
 
@@ -47,7 +47,7 @@ def test_folded_is_the_network(name, rng):
     gamma = model.get_layer("pool1_bn").gamma
     gamma.assign(tf.tensor_scatter_nd_update(gamma, [[3]], [0.0]))  # a tap that is shut
     spec = tf.TensorSpec([None, None, None, 1], tf.float32)
-    folded = tf.function(Folded(model, config), input_signature=[spec])
+    folded = tf.function(FoldedResidualEncoder(model, config), input_signature=[spec])
     for shape in ((2, 32, 48, 1), (1, config.multiple, 64, 1)):  # one trace, any size
         gray = rng.random(shape, np.float32)
         wanted = model(gray).numpy()
@@ -61,7 +61,7 @@ def test_bfloat16_is_near(rng):
     model = as_trained(WIDE, rng)
     gray = tf.image.resize(rng.random((2, 8, 8, 1), np.float32), [64, 64])
     wanted = model(gray).numpy()
-    error = np.abs(tf.function(Folded(model, WIDE, "bfloat16"))(gray) - wanted)
+    error = np.abs(tf.function(FoldedResidualEncoder(model, WIDE, "bfloat16"))(gray) - wanted)
     assert error.mean() < 0.02 * wanted.std()
     assert error.max() < 0.5 * wanted.std()
 
@@ -90,8 +90,10 @@ def _photographs(shared):
 
 def test_colorizer_takes_the_fast_form(soft_weights, monkeypatch):
     made = []
-    folded = factory.Folded
-    monkeypatch.setattr(factory, "Folded", lambda *args: made.append(args[2]) or folded(*args))
+    folded = factory.FoldedResidualEncoder
+    monkeypatch.setattr(
+        factory, "FoldedResidualEncoder", lambda *args: made.append(args[2]) or folded(*args)
+    )
     monkeypatch.setattr(devices, "precision", lambda asked: {"auto": "bfloat16"}[asked])
     assert Colorizer(soft_weights).precision == "bfloat16"
     assert made == ["bfloat16"]
@@ -102,5 +104,5 @@ def test_colorizer_takes_the_fast_form(soft_weights, monkeypatch):
 def test_other_networks_stay_as_they_are():
     config = CnnConfig((2, 2))
     model = factory.build(config)
-    assert factory.for_coloring(model, config, "bfloat16") is model
+    assert factory.for_inference(model, config, "bfloat16") is model
     assert not factory.foldable(lambda gray: gray, SMALL.network)  # a SavedModel's function

@@ -71,7 +71,7 @@ def _off(ours, plain):
 )
 def test_it_learns_what_the_network_learns(name, train_trunk):
     results = []
-    for form in (lambda model: model, residual_encoder_training.for_training):
+    for form in (lambda model: model, residual_encoder_training.training_function):
         model = _network(CONFIGS[name], train_trunk=train_trunk)
         results.append(_learned(model, form(model)))
     (loss, slopes, moved), (our_loss, our_slopes, our_moved) = results
@@ -88,7 +88,7 @@ def test_bfloat16_is_as_near_as_the_network():
     exact = _network(NARROW)
     _, wanted, _ = _learned(exact, exact)
     errors = []
-    for form in (lambda model: model, residual_encoder_training.for_training):
+    for form in (lambda model: model, residual_encoder_training.training_function):
         model = _network(NARROW, "bfloat16")
         errors.append(_off(_learned(model, form(model))[1], wanted))
     plain, ours = (np.array(list(error.values())) for error in errors)
@@ -101,7 +101,7 @@ def test_steps_take_it_where_it_pays():
     for name, pays in (("tinyclouds2016", True), ("modern", False)):
         config = RECIPES[name].network
         model = factory.build(config)
-        assert (factory.predictor(model, config) is not model) == pays
+        assert (factory.training_function(model, config) is not model) == pays
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from residual_encoder.data import imagenet
-from residual_encoder.data.augmentation import Augment
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import RecordStats, eval_batches, train_batches
+from residual_encoder.imaging.augment_config import Augment
 
 CMYK, PNG = "n01739381_1309.JPEG", "n02105855_2933.JPEG"  # names that TFDS knows as such
 

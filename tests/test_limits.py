@@ -23,6 +23,7 @@ from PIL import Image
 
 from residual_encoder.imaging import image_headers, image_io
 from residual_encoder.models import weights as weights_files
+from residual_encoder.training import checkpoints
 
 # --- our own habits -------------------------------------------------------------------------------
 
@@ -389,13 +390,13 @@ def test_a_link_to_another_file_is_a_missing_variable(weights: Path, tmp_path: P
 
 def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
     for step in (2, 4):
-        weights_files.save(tmp_path, step, [], {"cursor": [0, step]})
+        checkpoints.save(tmp_path, step, [], {"cursor": [0, step]})
     newest = tmp_path / "step-00000004.h5"
     newest.write_bytes(newest.read_bytes()[:100])
     with pytest.raises(ValueError, match="00000004.h5 is damaged.*Delete it to go on from"):
-        weights_files.restore(tmp_path, [])
+        checkpoints.restore(tmp_path, [])
     newest.unlink()
-    assert weights_files.restore(tmp_path, []) == (2, {"cursor": [0, 2]})
+    assert checkpoints.restore(tmp_path, []) == (2, {"cursor": [0, 2]})
 
 
 def test_the_shipped_weights_are_shown_by_their_hash() -> None:

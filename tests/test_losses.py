@@ -9,10 +9,15 @@ import tensorflow as tf
 
 from residual_encoder.imaging import colorspace
 from residual_encoder.imaging.colorspace import YUV, Truth
+from residual_encoder.recipes import LOSSES
 from residual_encoder.training import losses
 
 # Those of logits are in test_classes.py.
-CHROMA_LOSSES = [name for name in losses.LOSSES if name not in losses.LOGIT_LOSSES]
+CHROMA_LOSSES = [name for name, info in LOSSES.items() if not info.reads_logits]
+
+
+def test_recipes_name_the_losses_there_are():
+    assert LOSSES.keys() == losses.LOSSES.keys()
 
 
 def numpy_kernel(size):

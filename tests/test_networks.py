@@ -391,13 +391,13 @@ def test_a_margin_is_the_border_mirrored(rng):
 # --- what is saved --------------------------------------------------------------------------------
 
 
-def test_deployable_is_the_same_function_without_batch_norm_in_the_trunk(rng):
+def test_for_saving_is_the_same_function_without_batch_norm_in_the_trunk(rng):
     config = RECIPES["modern"].network
     trained = models.build(config, train_trunk=True, trunk_batch_norm=True)
     gray = rng.uniform(size=(2, 16, 16, 1)).astype(np.float32)
     for _ in range(3):
         trained(gray, training=True)  # moves the moving averages
-    plain = models.deployable(trained, config)
+    plain = models.for_saving(trained, config)
     assert not any("conv" in v.path and "_bn" in v.path for v in plain.weights)
     np.testing.assert_allclose(plain(gray), trained(gray, training=False), atol=2e-4)
 

@@ -20,6 +20,7 @@ from residual_encoder.imaging import ab_quantization, colorspace, guided_filter,
 from residual_encoder.imaging.colorspace import COLOR_SPACES, GRAYS, Truth
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import any_size
+from residual_encoder.recipes import LOSSES
 from residual_encoder.training import losses
 
 settings.register_profile("ours", max_examples=25, deadline=None, derandomize=True, database=None)
@@ -93,11 +94,11 @@ def test_types_do_not_matter(rgb, name, dtype) -> None:
 
 # --- losses ---------------------------------------------------------------------------------------
 
-PLAIN = sorted(losses.LOSSES.keys() - set(losses.LOGIT_LOSSES))
+PLAIN = sorted(name for name, info in LOSSES.items() if not info.reads_logits)
 
 
 def truth_of(rgb: np.ndarray, loss: str) -> Truth:
-    space = COLOR_SPACES[losses.SPACE_OF_LOSS.get(loss, "yuv")]
+    space = COLOR_SPACES[LOSSES[loss].color_space or "yuv"]
     return Truth(rgb[None], colorspace.luma_gray(rgb[None]), space.chroma(rgb[None]))
 
 

@@ -8,13 +8,14 @@ import pytest
 from conftest import ROOT
 
 from residual_encoder.models import weights
+from residual_encoder.training import checkpoints
 
 
 def trained(replicas, workdir, *step):
     command = [sys.executable, "tests/replicas.py", str(replicas), str(workdir), *step]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    (last,) = weights.steps(workdir / "checkpoints")
+    (last,) = checkpoints.steps(workdir / "checkpoints")
     arrays, _ = weights.read_arrays(workdir / "checkpoints" / f"step-{last:08d}.h5")
     return arrays
 

@@ -22,8 +22,9 @@ from residual_encoder.models.factory import (
     Pix2PixConfig,
     VggAutoencoderConfig,
 )
+from residual_encoder.recipes import LOSSES as LOSS_INFO
 from residual_encoder.recipes import RECIPES
-from residual_encoder.training.losses import LOGIT_LOSSES, LOSSES
+from residual_encoder.training.losses import LOSSES
 from residual_encoder.training.run import TrainConfig
 from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
@@ -202,7 +203,7 @@ def loss_of_gray(recipe, album):
     )
     truth = colorspace.split(batch.rgb, recipe.space, recipe.gray)
     answer = tf.fill(truth.chroma.shape, recipe.space.neutral)
-    if recipe.loss in LOGIT_LOSSES:
+    if LOSS_INFO[recipe.loss].reads_logits:
         answer = tf.zeros([*answer[:, ::4, ::4, 0].shape, len(ab_quantization.classes().ab)])
     return float(LOSSES[recipe.loss](truth, answer))
 

@@ -21,7 +21,7 @@ from residual_encoder.imaging import colorspace
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES, Recipe
-from residual_encoder.training import learner
+from residual_encoder.training import checkpoints, learner
 from residual_encoder.training.learner_factory import make_learner
 from residual_encoder.training.optimizers import make_optimizer
 from residual_encoder.training.run import Diverged, TrainConfig
@@ -40,7 +40,7 @@ def config(workdir, recipe=TINY, **changes):
 
 
 def saved(workdir):
-    step = weights.steps(workdir / "checkpoints")[-1]
+    step = checkpoints.steps(workdir / "checkpoints")[-1]
     arrays, about = weights.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")
     return arrays, about
 
@@ -217,7 +217,7 @@ def test_what_a_run_leaves(trained):
     assert {"loss", "learning_rate", "images_per_second", "input_wait_fraction"} <= rows[0].keys()
     assert rows[-1]["eval"]["n"] == 3 and "gray" in rows[-1]["eval"]["baselines"]
     assert {path.name for path in (workdir / "samples").iterdir()} == {"2.jpg", "4.jpg"}
-    assert weights.steps(workdir / "checkpoints") == [2, 4]
+    assert checkpoints.steps(workdir / "checkpoints") == [2, 4]
     assert list((workdir / "logs").glob("events*"))
     assert (outcome.step, outcome.interrupted) == (4, False)
 
@@ -282,7 +282,7 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_last_checkpoint(tmp_path
     before = path.read_bytes()
     with pytest.raises(Diverged, match="loss is nan by step 4.*last good checkpoint"):
         train(config(tmp_path))
-    assert weights.steps(tmp_path / "checkpoints") == [2]
+    assert checkpoints.steps(tmp_path / "checkpoints") == [2]
     assert path.read_bytes() == before
 
 
@@ -290,7 +290,7 @@ def test_missing_evaluation_data_is_known_before_the_first_step(tmp_path):
     nowhere = DataConfig("tfrecord", str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="nowhere is no folder"):
         train(dataclasses.replace(config(tmp_path / "run"), eval_data=nowhere))
-    assert not weights.steps(tmp_path / "run" / "checkpoints")
+    assert not checkpoints.steps(tmp_path / "run" / "checkpoints")
 
 
 def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
@@ -360,7 +360,7 @@ def test_killed_and_resumed_equals_never_stopped(tmp_path, recipe):
     time.sleep(0.05)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert 16 <= weights.steps(cut / "checkpoints")[-1] < 40
+    assert 16 <= checkpoints.steps(cut / "checkpoints")[-1] < 40
     assert run(cut, f"--recipe={recipe}").returncode == 0
     (arrays, about), (resumed, again) = saved(whole), saved(cut)
     assert about["step"] == again["step"] == 40

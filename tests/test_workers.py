@@ -18,7 +18,7 @@ from conftest import ROOT
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES
-from residual_encoder.training import distributed, trainer
+from residual_encoder.training import checkpoints, distributed, trainer
 from residual_encoder.training.run import TrainConfig
 from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
@@ -106,7 +106,7 @@ def wait_for(path, processes, seconds=240):
 
 
 def saved(workdir):
-    step = weights.steps(workdir / "checkpoints")[-1]
+    step = checkpoints.steps(workdir / "checkpoints")[-1]
     return weights.read_arrays(workdir / "checkpoints" / f"step-{step:08d}.h5")
 
 
@@ -160,7 +160,7 @@ def test_sigterm_at_one_stops_all_and_any_number_goes_on(tmp_path, started, late
     pair[1].send_signal(signal.SIGTERM)
     codes, said = ended(pair)
     assert codes == [75, 75], said
-    (step,) = weights.steps(cut / "checkpoints")
+    (step,) = checkpoints.steps(cut / "checkpoints")
     assert 1 <= step < 40
     for line in said:
         assert f"Stopped and saved at step {step}" in line
@@ -238,7 +238,7 @@ def test_faults_of_tf_config_are_named(monkeypatch, text, fault):
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError) as error:
-        devices.strategy("multiworker")
+        distributed.strategy("multiworker")
     assert fault in str(error.value) and distributed.EXAMPLE in str(error.value)
 
 
@@ -258,9 +258,9 @@ def test_a_batch_that_cannot_be_shared_is_refused():
 def test_automatic_takes_gpus_that_divide_the_batch(monkeypatch):
     chosen = []
     monkeypatch.setattr(devices, "gpus", lambda: ["a", "b", "c", "d"])
-    monkeypatch.setattr(devices.tf.distribute, "MirroredStrategy", chosen.append)
-    devices.strategy("auto", 6)
-    devices.strategy("auto", 8)
+    monkeypatch.setattr(distributed.tf.distribute, "MirroredStrategy", chosen.append)
+    distributed.strategy("auto", 6)
+    distributed.strategy("auto", 8)
     assert chosen == [["GPU:0", "GPU:1", "GPU:2"], ["GPU:0", "GPU:1", "GPU:2", "GPU:3"]]
 
 

@@ -18,6 +18,7 @@ from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.models import flops
 from residual_encoder.recipes import Recipe
+from residual_encoder.training import distributed
 from residual_encoder.training.learner import Learner
 from residual_encoder.training.learner_factory import make_learner
 from residual_encoder.utils import devices
@@ -153,7 +154,7 @@ def _infer(config: BenchmarkConfig, clock: _Clock) -> float:
     for variable in network.weights:
         if variable.path.endswith("bias"):  # as a trained one: zeros would be left out of the graph
             variable.assign(tf.fill(variable.shape, 0.01))
-    fast = models.for_coloring(network, recipe.network, precision)
+    fast = models.for_inference(network, recipe.network, precision)
     gray = tf.constant(_noise(config, 1) / np.float32(255))
 
     @tf.function(jit_compile=devices.jit(config.jit, precision) or None)
@@ -185,7 +186,7 @@ def _noise(config: BenchmarkConfig, channels: int) -> np.ndarray:
 
 
 def _learner(config: BenchmarkConfig) -> tuple[Learner, tf.distribute.Strategy]:
-    strategy, precision = devices.strategy("one"), devices.precision(config.recipe.precision)
+    strategy, precision = distributed.strategy("one"), devices.precision(config.recipe.precision)
     jit = devices.jit(config.jit, precision)
     return make_learner(config.recipe, strategy, precision=precision, jit=jit), strategy
 

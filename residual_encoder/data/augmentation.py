@@ -7,45 +7,11 @@ the chroma of YUV, which is what is learned, stays that of the picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import tensorflow as tf
 
+from residual_encoder.imaging.augment_config import Augment
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.utils.typing import Tensor
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Settings of augmentation; by default none: the center square.
-
-    Attributes:
-      min_crop: Smallest side of the cropped square, as a share of the picture's short side. The
-        side is uniform in [min_crop, max_crop] and its place anywhere in the picture. At 1 the
-        square is the center one.
-      flip: Mirror every second picture, left to right.
-      max_crop: Largest side, as a share of the short side.
-      warp: Most that a turn, stretch and shear changes each number of the identity matrix.
-      tone: Most that a tone curve of luma bends, see `tone`.
-      grain: Largest standard deviation of noise on luma, of its range 0 to 1.
-    """
-
-    min_crop: float = 1.0
-    flip: bool = False
-    max_crop: float = 1.0
-    warp: float = 0.0
-    tone: float = 0.0
-    grain: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_crop <= self.max_crop <= 1:
-            raise ValueError(
-                f"min_crop is {self.min_crop} and max_crop {self.max_crop}; they are shares of the "
-                "side, in (0, 1], the first at most the second"
-            )
-        for name in ("warp", "tone", "grain"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
 
 
 def augmented(rgb: Tensor, augment: Augment, seed: Tensor) -> Tensor:

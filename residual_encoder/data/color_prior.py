@@ -11,7 +11,7 @@ import tensorflow as tf
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.record_stats import RecordStats
-from residual_encoder.imaging import ab_grid, colorspace
+from residual_encoder.imaging import ab_quantization, colorspace
 from residual_encoder.utils import files
 
 BATCH = 64
@@ -39,8 +39,8 @@ class PriorConfig:
 def measure_prior(config: PriorConfig) -> int:
     """Counts the pixels of each class over center squares of 64 x 64 and writes them down.
 
-    The file has a line for each cell of `ab_grid.gamut_cells`: a, b and the pixels; pixels outside
-    of these cells count for the nearest of them.
+    The file has a line for each cell of `ab_quantization.gamut_cells`: a, b and the pixels; pixels
+    outside of these cells count for the nearest of them.
 
     Returns:
       How many photographs were counted.
@@ -52,7 +52,7 @@ def measure_prior(config: PriorConfig) -> int:
     """
     files.check_free(config.output, config.overwrite)
     stats, photographs = RecordStats(), 0
-    by_cell = np.zeros((2 * ab_grid.HALF_GRID + 1) ** 2, np.int64)
+    by_cell = np.zeros((2 * ab_quantization.HALF_GRID + 1) ** 2, np.int64)
     batches = input_pipeline.eval_batches(
         config.data,
         batch_size=BATCH,
@@ -64,7 +64,7 @@ def measure_prior(config: PriorConfig) -> int:
     with stats.reraising():
         for batch in batches:
             lab = colorspace.rgb_to_lab(tf.cast(batch.rgb, tf.float32) / 255)
-            cell = ab_grid.ab_cell(lab[..., 1:]).numpy()
+            cell = ab_quantization.ab_cell(lab[..., 1:]).numpy()
             by_cell += np.bincount(cell.ravel(), minlength=len(by_cell))
             photographs += len(batch.rgb)
     files.write_text(config.output, _text(_in_gamut(by_cell), photographs))
@@ -73,8 +73,8 @@ def measure_prior(config: PriorConfig) -> int:
 
 def _in_gamut(by_cell: np.ndarray) -> np.ndarray:
     """Counts of all cells -> [Q] counts of the gamut's, strays moved to the nearest."""
-    cells, filled = ab_grid.gamut_cells(), np.flatnonzero(by_cell)
-    between = ab_grid.centers(filled)[:, None] - ab_grid.centers(cells)
+    cells, filled = ab_quantization.gamut_cells(), np.flatnonzero(by_cell)
+    between = ab_quantization.centers(filled)[:, None] - ab_quantization.centers(cells)
     nearest = np.argmin(np.sum(between**2, axis=-1), axis=1)
     counts = np.zeros(len(cells), np.int64)
     np.add.at(counts, nearest, by_cell[filled])
@@ -87,6 +87,6 @@ def _text(counts: np.ndarray, photographs: int) -> str:
         f"# photographs, center squares of {IMAGE_SIZE} pixels a side. "
         "tools/measure_color_prior.py wrote this.\n"
     )
-    ab = ab_grid.centers(ab_grid.gamut_cells()).astype(int)
+    ab = ab_quantization.centers(ab_quantization.gamut_cells()).astype(int)
     rows = zip(ab, counts, strict=True)
     return about + "".join(f"{a} {b} {count}\n" for (a, b), count in rows)

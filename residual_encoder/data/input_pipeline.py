@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from residual_encoder.data import augmentation, loader, preprocessing
-from residual_encoder.data.augmentation import Augment
 from residual_encoder.data.configs import SPLITS, DataConfig
 from residual_encoder.data.record_stats import Cursor, RecordStats
 from residual_encoder.data.records import Source
 from residual_encoder.data.sources import make_source
+from residual_encoder.imaging.augment_config import Augment
 from residual_encoder.utils.typing import Tensor
 
 BEGINNING = Cursor(0, 0)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder.imaging import colorspace
-from residual_encoder.imaging.ab_grid import (
+from residual_encoder.imaging.ab_quantization import (
     HALF_GRID,
     ab_cell,
     centers,

@@ -1,8 +1,8 @@
-"""Color as one of a few hundred classes, as Zhang, Isola and Efros 2016 have it.
+"""Color as one of a few hundred classes, as in Zhang, Isola and Efros 2016.
 
-"Colorful Image Colorization", ECCV 2016; the sections named below are its. The classes are the
-cells of the ab grid that sRGB reaches. The paper says 313, some of which lie beyond sRGB; here they
-are those of the file with the prior, so that every machine has the same.
+"Colorful Image Colorization", ECCV 2016; the sections named below are of this paper. The classes
+are the cells of a grid over the ab plane of Lab that sRGB reaches. The paper has 313, some of which
+lie beyond sRGB; here they are those of the file with the prior, the same on every machine.
 """
 
 from __future__ import annotations
@@ -14,23 +14,71 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.imaging import ab_grid
+from residual_encoder.imaging import colorspace
 from residual_encoder.imaging.colorspace import AB_SCALE
 from residual_encoder.utils.typing import Tensor
 
+BIN = 10  # section 2.1: the ab plane in cells of 10 x 10
+HALF_GRID = 11  # cells -110..110 on either axis
+PRIOR_SIGMA = 5.0  # section 2.2: Gaussian that smooths the color prior
 STRIDE = 4  # section 2 and figure 2: classes at a quarter of the picture's side
 NEIGHBORS = 5  # section 2.1: the truth is spread over its 5 nearest classes
 SIGMA = 5.0  # section 2.1: by a Gaussian of their distance
 # Section 2.2: 1 - lambda, where lambda is the share of the uniform distribution in the prior.
 REBALANCING = 0.5
-TEMPERATURE = 0.38  # section 2.3
 
-# One line a class: a, b, and how many pixels of how many photographs fell into it.
+# One line for each class: a, b, and how many pixels of how many photographs fell into it.
 PRIOR = Path(__file__).with_name("ab_prior.txt")
 
 
+# --- the grid -------------------------------------------------------------------------------------
+
+
+def ab_cell(ab: Tensor) -> Tensor:
+    """Returns the index of the cell in the whole 23 x 23 grid. [..., 2] ab -> [...] int32."""
+    cell = tf.clip_by_value(tf.cast(tf.round(ab / BIN), tf.int32), -HALF_GRID, HALF_GRID)
+    return (cell[..., 0] + HALF_GRID) * (2 * HALF_GRID + 1) + cell[..., 1] + HALF_GRID
+
+
+def centers(cells: np.ndarray) -> np.ndarray:
+    """Returns the a and b in the middle of cells of the whole grid. [n] int -> [n, 2] float64."""
+    steps = np.stack(np.divmod(cells, 2 * HALF_GRID + 1), axis=-1) - HALF_GRID
+    return BIN * steps.astype(np.float64)
+
+
+@functools.cache
+def gamut_cells() -> np.ndarray:
+    """Returns the cells of the grid that some sRGB color reaches, [n] int, ascending.
+
+    The faces of the RGB cube have the same projection on the ab plane as the whole cube.
+    """
+    level = np.arange(256, dtype=np.uint8)
+    face = np.stack(np.meshgrid(level, level), axis=-1).reshape(-1, 2)
+    faces = [np.insert(face, axis, end, axis=1) for axis in range(3) for end in (0, 255)]
+    lab = colorspace.rgb_to_lab(np.concatenate(faces).astype(np.float32) / 255)
+    return np.unique(ab_cell(lab[..., 1:]))
+
+
+def smoothed_prior(points: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Returns shares of counted pixels, smoothed by a Gaussian of `PRIOR_SIGMA` that keeps the sum.
+
+    Args:
+      points: [n, 2] a and b of the cells.
+      counts: [n] pixels in each.
+
+    Returns:
+      [n] float64 of sum 1.
+    """
+    square = np.sum((points[:, None] - points[None]) ** 2, axis=-1)
+    kernel = np.exp(-square / (2 * PRIOR_SIGMA**2))
+    return (kernel / kernel.sum(axis=0)) @ (counts / counts.sum())
+
+
+# --- the classes ----------------------------------------------------------------------------------
+
+
 class Classes(NamedTuple):
-    """What the classes are.
+    """The classes.
 
     Attributes:
       ab: [Q, 2] float32, the middle of each.
@@ -46,7 +94,7 @@ def classes() -> Classes:
     """Reads the classes and the measured prior."""
     rows = np.loadtxt(PRIOR, dtype=np.int64)
     ab = rows[:, :2]
-    return Classes(ab.astype(np.float32), ab_grid.smoothed_prior(ab.astype(np.float64), rows[:, 2]))
+    return Classes(ab.astype(np.float32), smoothed_prior(ab.astype(np.float64), rows[:, 2]))
 
 
 def class_weights(prior: np.ndarray, rebalancing: float = REBALANCING) -> np.ndarray:
@@ -54,7 +102,7 @@ def class_weights(prior: np.ndarray, rebalancing: float = REBALANCING) -> np.nda
 
     Args:
       prior: [Q] shares p of sum 1.
-      rebalancing: 1 - mix. 1 counts every color alike, 0 every pixel alike.
+      rebalancing: 1 - mix. With 1 every color has the same weight in all, with 0 every pixel.
 
     Returns:
       [Q] float64, the weight of a pixel whose true color is nearest to each class.
@@ -63,10 +111,13 @@ def class_weights(prior: np.ndarray, rebalancing: float = REBALANCING) -> np.nda
     return weights / (prior @ weights)
 
 
-def pooled_ab(chroma: Tensor) -> Tensor:
-    """Chroma of Lab, averaged down to the classes' size, as ab.
+# --- targets, loss and the color of a distribution ------------------------------------------------
 
-    The paper takes every fourth pixel; the mean is the color of the place and not of a point.
+
+def pooled_ab(chroma: Tensor) -> Tensor:
+    """Averages chroma of Lab down to the classes' size, and returns it as ab.
+
+    The paper takes every fourth pixel; the mean is less noisy.
 
     Args:
       chroma: [B, H, W, 2] float32 in [0, 1], H and W multiples of `STRIDE`.
@@ -106,7 +157,7 @@ def cross_entropy(ab: Tensor, logits: Tensor, rebalancing: float = REBALANCING) 
     index, shares = soft_encoding(ab)
     logits = tf.cast(logits, tf.float32)
     picked = tf.gather(logits, index, batch_dims=3)  # [B, h, w, 5]
-    # The shares sum to 1, so log-softmax need not be made for all classes.
+    # The shares sum to 1, so log-softmax is not needed for all classes.
     entropy = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_sum(shares * picked, axis=-1)
     if not rebalancing:
         return tf.reduce_mean(entropy)
@@ -114,8 +165,8 @@ def cross_entropy(ab: Tensor, logits: Tensor, rebalancing: float = REBALANCING) 
     return tf.reduce_mean(tf.gather(weights, index[..., 0]) * entropy)
 
 
-def annealed_mean(logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """The mean color under the distribution, sharpened: the paper's equation 5.
+def annealed_mean(logits: Tensor, temperature: float) -> Tensor:
+    """Returns the mean color under the sharpened distribution: the paper's equation 5.
 
     Args:
       logits: [..., Q] float32.

@@ -39,12 +39,12 @@ WHITE = (0.950456, 1.0, 1.088754)
 # CIE 15:2004, as OpenCV rounds them.
 LAB_EPSILON, LAB_SLOPE, LAB_OFFSET = 0.008856, 7.787, 16 / 116
 
-# Chroma of Lab is ab / 256 + 0.5, so that tanh networks, which say ab / 128, span [0, 1].
+# Chroma of Lab is ab / 256 + 0.5, so that tanh networks, whose output is ab / 128, span [0, 1].
 AB_SCALE = 256.0
 
 
 class Truth(NamedTuple):
-    """A batch of color pictures, split: what the network sees and what it should say."""
+    """A batch of color pictures, split into the network's input and its target."""
 
     rgb: Tensor  # [B, H, W, 3] float32 in [0, 1]
     gray: Tensor  # [B, H, W, 1] float32 in [0, 1]
@@ -56,7 +56,7 @@ def _float(x: Tensor) -> Tensor:
 
 
 def _mix(x: Tensor, rows: Any) -> Tensor:
-    """Matrix product over the last axis: one output channel a row."""
+    """Multiplies the last axis by a matrix of one row for each output channel."""
     return tf.linalg.matmul(x, tf.constant(rows, tf.float32), transpose_b=True)
 
 
@@ -64,23 +64,26 @@ def _mix(x: Tensor, rows: Any) -> Tensor:
 
 
 def mean_gray(rgb: Tensor) -> Tensor:
-    """(R + G + B) / 3, the original's gray. [..., 3] in [0, 1] -> [..., 1]."""
+    """Computes (R + G + B) / 3, the original's gray. [..., 3] in [0, 1] -> [..., 1]."""
     return tf.reduce_mean(_float(rgb), axis=-1, keepdims=True)
 
 
 def luma_gray(rgb: Tensor) -> Tensor:
-    """BT.601 luma, the Y of YUV: merging it with the true chroma gives the picture back."""
+    """Computes BT.601 luma, the Y of YUV. [..., 3] in [0, 1] -> [..., 1].
+
+    Merged with the true chroma it gives the picture back.
+    """
     return _mix(_float(rgb), [LUMA])
 
 
 def lightness_gray(rgb: Tensor) -> Tensor:
-    """The gray whose Lab L is that of the color: the gray that Lab recipes keep exactly."""
+    """Computes the gray with the Lab L of the color. [..., 3] in [0, 1] -> [..., 1]."""
     luminance = _mix(_linear(_float(rgb)), [XYZ_FROM_RGB[1]])
     return _companded(luminance)
 
 
 def value_gray(rgb: Tensor) -> Tensor:
-    """The value of HSV, max(R, G, B). [..., 3] in [0, 1] -> [..., 1]."""
+    """Computes the value of HSV, max(R, G, B). [..., 3] in [0, 1] -> [..., 1]."""
     return tf.reduce_max(_float(rgb), axis=-1, keepdims=True)
 
 
@@ -95,13 +98,13 @@ GRAYS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def rgb_to_yuv(rgb: Tensor) -> Tensor:
-    """RGB in [0, 1] -> Y, U, V in [0, 1], clipped as the script does. [..., 3] -> [..., 3]."""
+    """Converts RGB [..., 3] in [0, 1] to Y, U, V in [0, 1], clipped as in the script."""
     yuv = _mix(_float(rgb), YUV_FROM_RGB) + tf.constant([0.0, YUV_NEUTRAL, YUV_NEUTRAL])
     return tf.clip_by_value(yuv, 0.0, 1.0)
 
 
 def yuv_to_rgb(yuv: Tensor) -> Tensor:
-    """Y, U, V in [0, 1] -> RGB clipped to [0, 1]. [..., 3] -> [..., 3]."""
+    """Converts Y, U, V [..., 3] in [0, 1] to RGB, clipped to [0, 1]."""
     y, u, v = tf.split(_float(yuv), 3, axis=-1)
     u, v = u - YUV_NEUTRAL, v - YUV_NEUTRAL
     rgb = tf.concat([y + 1.402 * v, y - 0.34414 * u - 0.71414 * v, y + 1.772 * u], axis=-1)
@@ -112,19 +115,19 @@ def yuv_to_rgb(yuv: Tensor) -> Tensor:
 
 
 def _linear(code: Tensor) -> Tensor:
-    """SRGB code values to linear light, IEC 61966-2-1."""
+    """Converts sRGB code values to linear light, IEC 61966-2-1."""
     power = ((tf.maximum(code, 0.04045) + 0.055) / 1.055) ** 2.4
     return tf.where(code > 0.04045, power, code / 12.92)
 
 
 def _companded(linear: Tensor) -> Tensor:
-    """Linear light to sRGB code values."""
+    """Converts linear light to sRGB code values."""
     power = 1.055 * tf.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
     return tf.where(linear > 0.0031308, power, linear * 12.92)
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
-    """RGB in [0, 1] -> L in [0, 100], a and b in about [-128, 127]. [..., 3] -> [..., 3]."""
+    """Converts RGB [..., 3] in [0, 1] to L in [0, 100], a and b in about [-128, 127]."""
     xyz = _mix(_linear(_float(rgb)), XYZ_FROM_RGB) / tf.constant(WHITE)
     root = tf.maximum(xyz, LAB_EPSILON) ** (1 / 3)
     f = tf.where(xyz > LAB_EPSILON, root, LAB_SLOPE * xyz + LAB_OFFSET)
@@ -133,13 +136,13 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lightness(gray: Tensor) -> Tensor:
-    """L of a gray pixel: gray in [0, 1] -> [0, 100]. [..., 1] -> [..., 1]."""
+    """Computes L in [0, 100] of gray in [0, 1]. [..., 1] -> [..., 1]."""
     gray = _float(gray)
     return rgb_to_lab(tf.concat([gray, gray, gray], axis=-1))[..., :1]
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """L, a, b -> RGB clipped to [0, 1]. [..., 3] -> [..., 3]."""
+    """Converts L, a, b [..., 3] to RGB, clipped to [0, 1]."""
     level, a, b = tf.split(_float(lab), 3, axis=-1)
     y = (level + 16) / 116
     f = tf.concat([y + a / 500, y, y - b / 200], axis=-1)
@@ -172,14 +175,14 @@ def _hsv_chroma(rgb: Tensor) -> Tensor:
 
 
 def _hsv_merge(gray: Tensor, chroma: Tensor) -> Tensor:
-    """Hue is clipped, not wrapped: beyond red lies nothing, which is what the article left."""
+    """Merges with hue clipped, not wrapped at red, as the article left it."""
     hsv = tf.concat([_float(chroma), _float(gray)], axis=-1)
     return tf.image.hsv_to_rgb(tf.clip_by_value(hsv, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
 class ColorSpace:
-    """How chroma is written down.
+    """A color space of chroma.
 
     Attributes:
       name: The name that recipes use.
@@ -202,7 +205,7 @@ COLOR_SPACES = {space.name: space for space in (YUV, LAB, HSV)}
 
 
 def split(rgb_u8: Tensor, space: ColorSpace, gray: str) -> Truth:
-    """Splits color pictures into what a network sees and what it should answer.
+    """Splits color pictures into a network's input and its target.
 
     Args:
       rgb_u8: [..., 3] uint8, sRGB.

@@ -76,7 +76,7 @@ class Colorizer:
         config, multiple = loaded.recipe.network, loaded.recipe.multiple
         fast = factory.foldable(loaded.network, config)
         self.precision = devices.precision(precision) if fast else "float32"
-        network = factory.for_coloring(loaded.network, config, self.precision)
+        network = factory.for_inference(loaded.network, config, self.precision)
         network = any_size.with_margin(network, loaded.recipe.margin)
 
         def chroma(gray: Tensor) -> Tensor:

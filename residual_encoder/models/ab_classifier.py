@@ -8,7 +8,6 @@ annealed mean of the distribution, enlarged to the picture's size.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,10 +15,10 @@ import keras
 from residual_encoder.imaging import ab_quantization
 from residual_encoder.imaging.colorspace import AB_SCALE
 from residual_encoder.models import vgg16
+from residual_encoder.models.configs import AbClassesConfig, ResidualEncoderConfig
 from residual_encoder.models.layers import HalfPixelUpsample2, batch_norm, convolution
 from residual_encoder.models.residual_encoder import (
     FIFTH_TAP,
-    ResidualEncoderConfig,
     merge,
     project,
 )
@@ -31,53 +30,9 @@ LOGITS = "logits"
 BOTTLENECK = 2
 
 
-@dataclass(frozen=True)
-class AbClassesConfig:
-    """What varies between networks of classes; the defaults are those of `modern_classes`.
-
-    Attributes:
-      width: Channels of color3, which the classes are told from. The residual encoder's 128 are
-        fewer than there are classes; the default is Zhang et al.'s 256.
-      temperature: Of the annealed mean: 1 gives the mean, towards 0 it becomes the mode.
-      taps: The deepest tap of the trunk: 4, or 5 for conv5_3 too. The shallowest is always the
-        third, at the classes' size.
-      trunk_rank: Rank of the trunk's convolutions in blocks 4 and 5, see `vgg16.build_trunk`; 0
-        leaves them whole.
-      context: Dilations of the residual bottlenecks behind color4, in order.
-      refinements: Dilations of the residual bottlenecks behind color3, in order.
-    """
-
-    width: int = 256
-    temperature: float = ab_quantization.TEMPERATURE
-    taps: int = 4
-    trunk_rank: int = 0
-    context: tuple[int, ...] = ()
-    refinements: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Checks ranges.
-
-        Raises:
-          ValueError: one of the numbers is out of range.
-        """
-        if self.width < 1 or not self.temperature > 0:
-            raise ValueError(f"width and temperature must be above zero. Received {self}.")
-        if self.taps not in (4, 5):
-            raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")
-        if self.trunk_rank < 0 or min((*self.context, *self.refinements, 1)) < 1:
-            raise ValueError(
-                f"trunk_rank must be at least 0 and dilations at least 1. Received {self}."
-            )
-
-    @property
-    def multiple(self) -> int:
-        """What height and width must be multiples of: the deepest tap's share of the side."""
-        return 2 ** (self.taps - 1)
-
-
 @keras.saving.register_keras_serializable("residual_encoder")
 class AnnealedMean(keras.layers.Layer):
-    """Logits of the classes to the chroma of Lab."""
+    """The annealed mean of the classes' logits, as chroma of Lab."""
 
     def __init__(self, temperature: float, **settings: Any) -> None:
         """Takes the temperature, above zero, and a layer's settings."""
@@ -85,11 +40,11 @@ class AnnealedMean(keras.layers.Layer):
         self.temperature = temperature
 
     def call(self, logits: Tensor) -> Tensor:
-        """[B, H, W, Q] -> [B, H, W, 2] in [0, 1]."""
+        """Maps [B, H, W, Q] to [B, H, W, 2] in [0, 1]."""
         return ab_quantization.annealed_mean(logits, self.temperature) / AB_SCALE + 0.5
 
     def get_config(self) -> dict[str, Any]:
-        """What it takes to make the layer again."""
+        """Returns the arguments that make the layer again."""
         return {**super().get_config(), "temperature": self.temperature}
 
 
@@ -102,8 +57,8 @@ def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model])
 
     Returns:
       A model: `grayscale` [B, H, W, 1] float32 in [0, 1] -> chroma of Lab [B, H, W, 2] float32 in
-      (0, 1). H and W must be multiples of `config.multiple`. Its layer "logits" is what the loss
-      reads.
+      (0, 1). H and W must be multiples of `config.multiple`. The loss reads its layer
+      "logits".
     """
     encoder = ResidualEncoderConfig()
     gray = keras.Input((None, None, 1), name="grayscale")  # [B, H, W, 1]
@@ -126,7 +81,7 @@ def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model])
 
 
 def _deepest(encoder: ResidualEncoderConfig, deep: list[Tensor]) -> Tensor:
-    """Color4, of the fourth tap and of the fifth where there is one: [B, H/8, W/8, 256]."""
+    """Builds color4 from the fourth tap, and the fifth if there is one: [B, H/8, W/8, 256]."""
     x = deep[0]
     if len(deep) > 1:
         x = project(encoder, x.shape[-1], 1, "color5")(deep[1])  # [B, H/16, W/16, 512]
@@ -137,7 +92,7 @@ def _deepest(encoder: ResidualEncoderConfig, deep: list[Tensor]) -> Tensor:
 def _bottlenecks(
     encoder: ResidualEncoderConfig, dilations: tuple[int, ...], name: str
 ) -> Callable[[Tensor], Tensor]:
-    """Residual bottlenecks (He et al. 2016), dilated (Yu & Koltun 2016); the shape stays."""
+    """Builds residual bottlenecks (He et al. 2016), dilated (Yu & Koltun 2016); same shape."""
 
     def apply(x: Tensor) -> Tensor:
         for index, dilation in enumerate(dilations, start=1):
@@ -153,5 +108,5 @@ def _bottlenecks(
 
 
 def logits_of(model: keras.Model) -> keras.Model:
-    """The network up to its logits: gray -> [B, H/4, W/4, Q] float32. It shares all variables."""
+    """Returns the network up to its logits, gray -> [B, H/4, W/4, Q] float32; variables shared."""
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="ab_classes_logits")

@@ -1,4 +1,4 @@
-"""Run a network at its own size and bring its chroma back to the picture's size."""
+"""Runs a network at its own size and resizes its chroma to the picture's size."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import tensorflow as tf
 from residual_encoder.imaging.tensor_resizing import resize
 from residual_encoder.utils.typing import Tensor
 
-# Longest side the network sees, in short sides: a strip of film or a line of text is squeezed, so
-# that memory depends on the network's size and never on the photograph.
+# Longest side the network sees, in short sides: a long strip is squeezed, so that memory
+# depends on the network's size and never on the photograph.
 LONGEST = 4
 
 
 def network_size(
     height: Tensor, width: Tensor, size: int, multiple: int = 8
 ) -> tuple[Tensor, Tensor]:
-    """The size that the network sees of a picture: its aspect, short side about `size`.
+    """Computes the network's input size for a picture: its aspect, short side about `size`.
 
     Args:
       height: int32 scalar, pixels.
@@ -38,7 +38,7 @@ def network_size(
 
 
 def with_margin(network: Callable[[Tensor], Tensor], margin: int) -> Callable[[Tensor], Tensor]:
-    """The same network, which sees the picture's border mirrored around it.
+    """Wraps a network so that it sees the picture's border mirrored around it.
 
     Args:
       network: gray [B, h, w, 1] -> chroma [B, h, w, 2], for h and w that are multiples.
@@ -56,7 +56,7 @@ def with_margin(network: Callable[[Tensor], Tensor], margin: int) -> Callable[[T
 def chroma_at(
     network: Callable[[Tensor], Tensor], gray: Tensor, size: int, multiple: int = 8
 ) -> Tensor:
-    """Chroma of pictures of any size.
+    """Computes the chroma of pictures of any size.
 
     Args:
       network: gray [B, h, w, 1] -> chroma [B, h, w, 2], for h and w that are multiples.

@@ -7,47 +7,21 @@ PyTorch's padding of 1, and 3 for the dilated ones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from residual_encoder.imaging import colorspace
+from residual_encoder.models.configs import CnnConfig
 from residual_encoder.utils.typing import Tensor
-
-
-@dataclass(frozen=True)
-class CnnConfig:
-    """What varies between the six.
-
-    Attributes:
-      widths: Channels of the encoder's levels.
-      skips: Whether levels are concatenated into the decoder, U-Net fashion, with L itself and a
-        linear 3x3 convolution at the end. Without, the network ends in a ReLU and cannot say a
-        negative a or b: no green and no blue.
-      dilated: How many 4x4 convolutions of dilation 2 stand at the bottom.
-    """
-
-    widths: tuple[int, ...] = (32, 64)
-    skips: bool = False
-    dilated: int = 0
-
-    def __post_init__(self) -> None:
-        """Checks the widths.
-
-        Raises:
-          ValueError: there is none, or one is not positive, or `dilated` is negative.
-        """
-        if not self.widths or min(self.widths) < 1 or self.dilated < 0:
-            raise ValueError(f"widths must be positive and dilated 0 or more. Received {self}.")
 
 
 @keras.saving.register_keras_serializable("residual_encoder")
 class Lightness(keras.layers.Layer):
-    """Gray in [0, 1] to Lab's L in [0, 100]."""
+    """Lab's L in [0, 100] of gray in [0, 1]."""
 
     def call(self, gray: Tensor) -> Tensor:
-        """[B, H, W, 1] -> [B, H, W, 1]."""
+        """Maps gray [B, H, W, 1] to L [B, H, W, 1]."""
         return colorspace.lightness(gray)
 
 
@@ -95,13 +69,13 @@ def _dilated(filters: int, name: str) -> keras.layers.Conv2D:
 
 
 def _shared() -> dict[str, Any]:
-    """SAME, and PyTorch's default initialization: uniform in +-1 / sqrt(fan in)."""
+    """Returns SAME padding and PyTorch's default initialization: uniform in +-1 / sqrt(fan in)."""
     uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     return {"padding": "same", "kernel_initializer": uniform}
 
 
 def _normed(layer: keras.layers.Layer, name: str) -> Callable[[Tensor], Tensor]:
-    """Layer, batch norm as PyTorch has it (epsilon 1e-5, moving average 0.9), ReLU."""
+    """Builds layer, batch norm as in PyTorch (epsilon 1e-5, moving average 0.9), ReLU."""
 
     def apply(x: Tensor) -> Tensor:
         norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")

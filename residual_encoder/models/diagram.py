@@ -48,7 +48,7 @@ text { font-family: system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans
 """
 
 
-# --- what is in the model -------------------------------------------------------------------------
+# --- reading the model ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Tap:
 
     Attributes:
       source: Index of the trunk's output, or None for the model's input.
-      labels: What happens on the way.
+      labels: The operations on it.
     """
 
     source: int | None
@@ -85,24 +85,24 @@ class Block:
 
 
 def _parents(layer: Layer) -> list[Tensor]:
-    """The distinct tensors a layer reads, as `keras.utils.model_to_dot` finds them."""
+    """Returns the distinct inputs of a layer, as `keras.utils.model_to_dot` finds them."""
     distinct = {id(tensor): tensor for tensor in layer._inbound_nodes[-1].input_tensors}
     return list(distinct.values())
 
 
 def _maker(tensor: Tensor) -> tuple[Layer, int]:
-    """The layer that made a tensor, and which of its outputs it is."""
+    """Returns the layer that made a tensor, and the index of the output."""
     history = tensor._keras_history
     return history.operation, history.tensor_index
 
 
 def _is_end(layer: Layer) -> bool:
-    """Whether the decoder's walk ends here: at the trunk, or at the input."""
+    """Returns whether the decoder ends here: at the trunk, or at the input."""
     return isinstance(layer, keras.Model | keras.layers.InputLayer)
 
 
 def _depth(tensor: Tensor) -> int:
-    """Layers between a tensor and the trunk or input, along the longest way."""
+    """Counts the layers between a tensor and the trunk or input, along the longest path."""
     layer, _ = _maker(tensor)
     return 0 if _is_end(layer) else 1 + max(_depth(parent) for parent in _parents(layer))
 
@@ -113,7 +113,7 @@ def _activation(layer: Layer) -> str:
 
 
 def _label(layer: Layer) -> str:
-    """A layer in a word or two."""
+    """Returns a layer in a word or two."""
     if isinstance(layer, keras.layers.Conv2D):
         height, width = layer.kernel_size
         inside = _activation(layer)
@@ -136,7 +136,7 @@ def _label(layer: Layer) -> str:
 
 
 def _follow(tensor: Tensor, labels: list[str]) -> Tap:
-    """A side path back to the trunk or the input."""
+    """Follows a side path back to the trunk or the input."""
     layer, index = _maker(tensor)
     if isinstance(layer, keras.Model):
         return Tap(index, labels)
@@ -146,7 +146,7 @@ def _follow(tensor: Tensor, labels: list[str]) -> Tap:
 
 
 def _path(model: keras.Model) -> list[tuple[Layer, list[Tensor]]]:
-    """The decoder's layers from the deepest tap to the output, each with its side inputs."""
+    """Returns the decoder's layers, deepest tap to output, each with its side inputs."""
     tensor, path = model.outputs[0], []
     while not _is_end(_maker(tensor)[0]):
         layer, _ = _maker(tensor)
@@ -157,18 +157,18 @@ def _path(model: keras.Model) -> list[tuple[Layer, list[Tensor]]]:
 
 
 def _shapes(tensors: list[Tensor], inputs: Tensor) -> list[Shape]:
-    """(height, width, channels) of tensors for a square input picture."""
+    """Returns (height, width, channels) of tensors for a square input picture."""
     probe = keras.Model(inputs, tensors)
     shapes = probe.compute_output_shape((1, PIXELS, PIXELS, inputs.shape[-1]))
     return [tuple(shape[1:]) for shape in shapes]
 
 
 def _steps(model: keras.Model) -> list[Step]:
-    """The decoder's stages, from the deepest tap, which enters the first, to the output."""
+    """Returns the decoder's stages, from the deepest tap, which enters the first, to the output."""
     path = _path(model)
     shapes = _shapes([layer.output for layer, _ in path], model.inputs[0])
     steps: list[Step] = []
-    before: list[str] = []  # what happens to the deepest tap before the first stage
+    before: list[str] = []  # operations on the deepest tap before the first stage
     for (layer, sides), shape in zip(path, shapes, strict=True):
         label = _label(layer)
         if isinstance(layer, keras.layers.Conv2D):
@@ -188,32 +188,32 @@ def _steps(model: keras.Model) -> list[Step]:
 
 
 def _blocks(trunk: keras.Model) -> list[Block]:
-    """The trunk's stretches between taps, shallow to deep."""
+    """Returns the trunk's parts between taps, shallow to deep."""
     shapes = _shapes(trunk.outputs, trunk.inputs[0])
     layers, blocks, done = trunk.layers, [], 0
     for output, shape in zip(trunk.outputs, shapes, strict=True):
         tap, _ = _maker(output)
         end = layers.index(tap) + 1
-        stretch = layers[done:end]
-        convolutions = [layer for layer in stretch if isinstance(layer, keras.layers.Conv2D)]
+        part = layers[done:end]
+        convolutions = [layer for layer in part if isinstance(layer, keras.layers.Conv2D)]
         last = convolutions[-1]
-        after = stretch[stretch.index(last) + 1 :]
+        after = part[part.index(last) + 1 :]
         text = f"{len(convolutions)} × " + ", ".join(_label(layer) for layer in [last, *after])
         blocks.append(Block(last.name, text, shape))
         done = end
     return blocks
 
 
-# --- how it is drawn ------------------------------------------------------------------------------
+# --- drawing --------------------------------------------------------------------------------------
 
 
 def _text(x: float, y: float, text: str, style: str = "") -> str:
-    """One line of text, its middle at y."""
+    """Draws one line of text, its middle at y."""
     return f'<text x="{x:g}" y="{y + 4.5:g}" class="{style}">{escape(text)}</text>'
 
 
 def _rectangle(x: float, y: float, width: float, height: float, style: str) -> str:
-    """A rounded rectangle around (x, y)."""
+    """Draws a rounded rectangle around (x, y)."""
     return (
         f'<rect x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width:g}" height="{height:g}" '
         f'rx="{min(8, height / 2):g}" class="{style}"/>'
@@ -221,7 +221,7 @@ def _rectangle(x: float, y: float, width: float, height: float, style: str) -> s
 
 
 def _arrow(*points: Point) -> str:
-    """A line through points with a head at the last; its last stretch is level or upright."""
+    """Draws an arrow through points; its last segment is horizontal or vertical."""
     (x0, y0), (x, y) = points[-2:]
     dx, dy = (x > x0) - (x < x0), (y > y0) - (y < y0)
     line = [*points[:-1], (x - 5 * dx, y - 5 * dy)]
@@ -238,12 +238,12 @@ def _joined(points: list[Point]) -> str:
 
 
 def _box_width(shape: Shape) -> float:
-    """Wider for larger pictures, so that trunk and decoder taper: 30 more for twice the side."""
+    """Returns a width that grows with the picture, by 30 for twice the side."""
     return max(150.0, 240 + 30 * math.log2(shape[1] / PIXELS))
 
 
 def _box(x: float, y: float, name: str, text: str, shape: Shape, style: str) -> str:
-    """A stage: its name, what it does, and on its outer side the size of its result."""
+    """Draws a stage: its name, its operations, and on its outer side the size of its result."""
     width = _box_width(shape)
     outer, side = (-1, "size-left") if x == LEFT else (1, "size-right")
     return (
@@ -275,17 +275,17 @@ def _height(step: Step) -> float:
 
 
 def _levels(steps: list[Step]) -> list[float]:
-    """The middle of each stage; they are drawn from the bottom up."""
+    """Returns the middle of each stage; they are drawn from the bottom up."""
     levels, y = [], 0.0
     for step in steps:
         y -= _height(step) + GAP
         levels.append(y + _height(step) / 2)
-        y -= BOX * max(0, len(step.taps) - 1)  # room for more than one tap beside it
+        y -= BOX * max(0, len(step.taps) - 1)  # room for more than one tap
     return [TOP + BOX + GAP - y + level for level in levels]
 
 
 def _decoder(steps: list[Step], levels: list[float]) -> Iterator[str]:
-    """The right column."""
+    """Draws the right column."""
     for index, (step, y) in enumerate(zip(steps, levels, strict=True)):
         if step.kind == "convolution":
             text = ", ".join(step.labels)
@@ -298,7 +298,7 @@ def _decoder(steps: list[Step], levels: list[float]) -> Iterator[str]:
 
 
 def _rows(steps: list[Step], levels: list[float]) -> dict[int | None, float]:
-    """At what height each source of the left column lies: beside the stage that reads it."""
+    """Returns the height of each source in the left column: that of the stage that reads it."""
     rows: dict[int | None, float] = {}
     for step, y in zip(steps, levels, strict=True):
         for index, tap in enumerate(step.taps):
@@ -307,7 +307,7 @@ def _rows(steps: list[Step], levels: list[float]) -> dict[int | None, float]:
 
 
 def _trunk(blocks: list[Block], rows: dict[int | None, float], top: float) -> Iterator[str]:
-    """The left column below the input: the trunk's blocks, pools between them."""
+    """Draws the left column below the input: the trunk's blocks, pools between them."""
     above = top
     for index, block in enumerate(blocks):
         if index not in rows:
@@ -323,14 +323,14 @@ def _trunk(blocks: list[Block], rows: dict[int | None, float], top: float) -> It
 def _tap_lines(
     steps: list[Step], levels: list[float], rows: dict[int | None, float], shapes: dict
 ) -> Iterator[str]:
-    """From the left column into the decoder, with what happens on the way."""
+    """Draws lines from the left column into the decoder, with the operations on them."""
     for step, y in zip(steps, levels, strict=True):
         for tap in step.taps:
             row = rows[tap.source]
             start = LEFT + _box_width(shapes[tap.source]) / 2
             if row == y:
                 yield _arrow((start, row), (RIGHT - _width(step) / 2, y))
-            else:  # beside another stage: past it, then up or down to this one
+            else:  # level with another stage: past it, then up or down to this one
                 x = RIGHT - _width(step) / 4
                 edge = y + math.copysign(_height(step) / 2, row - y)
                 yield _arrow((start, row), (x, row), (x, edge))
@@ -366,7 +366,7 @@ def network_figure(model: keras.Model) -> str:
     steps, blocks = _steps(model), _blocks(trunk)
     levels = _levels(steps)
     rows = _rows(steps, levels)
-    top = rows.get(None, TOP + BOX / 2)  # the input lies beside the stage that reads it
+    top = rows.get(None, TOP + BOX / 2)  # the input is level with the stage that reads it
     picture = (PIXELS, PIXELS, source.shape[-1])
     shapes: dict[int | None, Shape] = {None: picture}
     shapes |= {index: block.shape for index, block in enumerate(blocks)}

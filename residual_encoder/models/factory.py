@@ -1,4 +1,18 @@
-"""The published networks by name; each is a function of its config, in a file of its own."""
+"""Builds the published networks by name, and each in the form that its use needs.
+
+One model, four forms. They share a network's function; where one is slower than the next it is
+because it can do more:
+
+| form | made by | what it is | used for |
+| --- | --- | --- | --- |
+| as built | `build` | Keras model of the published layers | drawings, counts, all other forms |
+| training | `training_function` | function that shares the variables | every training step |
+| saving | `for_saving` | Keras model, float32, plain VGG16 trunk | weights files, validation |
+| inference | `for_inference` | function, weights are constants | coloring, exported models |
+
+Only residual encoders have a training and an inference form of their own, and networks of classes a
+training function that ends at their logits; for the others these are the model itself.
+"""
 
 from __future__ import annotations
 
@@ -9,73 +23,68 @@ from typing import Any, NamedTuple, cast
 
 import keras
 
-from residual_encoder.models import vgg16
-from residual_encoder.models.ab_classifier import AbClassesConfig, ab_classes, logits_of
-from residual_encoder.models.cnn_autoencoder import CnnConfig, cnn
-from residual_encoder.models.hypercolumn import HypercolumnConfig, hypercolumn
-from residual_encoder.models.pix2pix import Pix2PixConfig, patch_discriminator, pix2pix
-from residual_encoder.models.residual_encoder import ResidualEncoderConfig, residual_encoder
-from residual_encoder.models.residual_encoder_inference import Folded
-from residual_encoder.models.residual_encoder_training import for_training
-from residual_encoder.models.vgg_autoencoder import VggAutoencoderConfig, vgg_autoencoder
-
-NetworkConfig = (
-    ResidualEncoderConfig
-    | HypercolumnConfig
-    | VggAutoencoderConfig
-    | CnnConfig
-    | Pix2PixConfig
-    | AbClassesConfig
+from residual_encoder.models import residual_encoder_training, vgg16
+from residual_encoder.models.ab_classifier import ab_classes, logits_of
+from residual_encoder.models.cnn_autoencoder import cnn
+from residual_encoder.models.configs import (
+    AbClassesConfig,
+    CnnConfig,
+    HypercolumnConfig,
+    NetworkConfig,
+    Pix2PixConfig,
+    ResidualEncoderConfig,
+    VggAutoencoderConfig,
+    multiple_of,
+    name_of,
 )
+from residual_encoder.models.hypercolumn import hypercolumn
+from residual_encoder.models.pix2pix import patch_discriminator, pix2pix
+from residual_encoder.models.residual_encoder import residual_encoder
+from residual_encoder.models.residual_encoder_inference import FoldedResidualEncoder
+from residual_encoder.models.vgg_autoencoder import vgg_autoencoder
 
 
 class Network(NamedTuple):
     """A published network.
 
     Attributes:
-      config: The class of its numbers.
       build: (config, function that builds the trunk) -> model.
-      multiple: config -> what height and width of its input must be multiples of.
-      predictor: model -> the function, with the model's signature, whose output the loss reads.
+      training_function: model -> the function, with the model's signature, whose output the loss
+        reads.
     """
 
-    config: type[NetworkConfig]
     build: Callable[[Any, Callable[..., keras.Model]], keras.Model]
-    multiple: Callable[[Any], int]
-    predictor: Callable[[keras.Model], Callable[..., Any]] = lambda model: model
+    training_function: Callable[[keras.Model], Callable[..., Any]] = lambda model: model
 
 
 NETWORKS = {
-    "residual_encoder": Network(
-        ResidualEncoderConfig, residual_encoder, lambda config: config.multiple, for_training
-    ),
-    "hypercolumn": Network(HypercolumnConfig, hypercolumn, lambda _: 8),
-    "vgg_autoencoder": Network(VggAutoencoderConfig, vgg_autoencoder, lambda _: 32),
-    "cnn": Network(CnnConfig, cnn, lambda config: 2 ** len(config.widths)),
-    "pix2pix": Network(Pix2PixConfig, pix2pix, lambda _: 8),  # it pads to its own multiple inside
-    "ab_classes": Network(AbClassesConfig, ab_classes, lambda config: config.multiple, logits_of),
+    "residual_encoder": Network(residual_encoder, residual_encoder_training.training_function),
+    "hypercolumn": Network(hypercolumn),
+    "vgg_autoencoder": Network(vgg_autoencoder),
+    "cnn": Network(cnn),
+    "pix2pix": Network(pix2pix),
+    "ab_classes": Network(ab_classes, logits_of),
 }
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 TRUNK = "vgg16"
 
 
-def name_of(config: NetworkConfig) -> str:
-    """The name in `NETWORKS` of a config's network."""
-    return next(name for name, network in NETWORKS.items() if type(config) is network.config)
+def training_function(model: keras.Model, config: NetworkConfig) -> Callable[..., Any]:
+    """Returns the form of a network that trains.
 
+    Args:
+      model: A network that `build` made from `config`; its variables are the ones that learn.
+      config: Its config.
 
-def multiple_of(config: NetworkConfig) -> int:
-    """What height and width of a network's input must be multiples of."""
-    return NETWORKS[name_of(config)].multiple(config)
-
-
-def predictor(model: keras.Model, config: NetworkConfig) -> Callable[..., Any]:
-    """What the loss reads while a network trains: chroma, or the logits of a network of classes."""
-    return NETWORKS[name_of(config)].predictor(model)
+    Returns:
+      A function, `f(gray, training=True)`, of what the loss reads: chroma [B, H, W, 2] float32 in
+      [0, 1], or of a network of classes the logits [B, H / 4, W / 4, Q] float32.
+    """
+    return NETWORKS[name_of(config)].training_function(model)
 
 
 def trunk_of(model: keras.Model) -> keras.Model | None:
-    """The VGG16 inside a network, if it has one."""
+    """Returns the VGG16 inside a network, or None where there is none."""
     return next((layer for layer in model.layers if layer.name == TRUNK), None)
 
 
@@ -91,12 +100,12 @@ def build(
     """Builds a network.
 
     Args:
-      config: Which network, and its numbers.
-      vgg16_weights: "imagenet", "none", the path of a VGG16 weight file, or "later" where the
-        caller loads all weights.
-      train_trunk: Whether training may move the trunk.
-      frozen_blocks: The first blocks of the trunk that stay frozen even so.
-      trunk_batch_norm: Whether the trunk gets batch norm while it trains; `deployable` folds it.
+      config: The network's numbers; their class decides which network it is.
+      vgg16_weights: "imagenet", "none" (He-initialized), the path of a VGG16 weight file, or
+        "later" where the caller loads all weights.
+      train_trunk: Whether the trunk is trained too.
+      frozen_blocks: Number of the trunk's first blocks that stay frozen all the same, 0 to 5.
+      trunk_batch_norm: Whether the trunk gets batch norm while it trains; `for_saving` folds it.
       precision: "float32", or "bfloat16" for bfloat16 layers with float32 weights and output.
 
     Returns:
@@ -121,15 +130,15 @@ def build(
 
 
 def build_discriminator(widths: tuple[int, ...], precision: str = "float32") -> keras.Model:
-    """Builds the PatchGAN that adversarial training sets against a network.
+    """Builds the PatchGAN that adversarial training uses.
 
     Args:
       widths: Channels of its convolutions.
       precision: "float32" or "bfloat16", as of `build`.
 
     Returns:
-      A model: [gray [B, H, W, 1], chroma [B, H, W, 2]] -> how likely the chroma of each patch is
-      true, [B, h, w, 1]; all float32 in [0, 1].
+      A model: [gray [B, H, W, 1], chroma [B, H, W, 2]] -> probability that the chroma of each
+      patch is true, [B, h, w, 1]; all float32 in [0, 1].
     """
     with _dtype_policy(PRECISIONS[precision]):
         return patch_discriminator(widths)
@@ -137,7 +146,7 @@ def build_discriminator(widths: tuple[int, ...], precision: str = "float32") -> 
 
 @contextlib.contextmanager
 def _dtype_policy(name: str) -> Iterator[None]:
-    """Layers made inside have this policy; `keras.applications` takes no dtype of its own."""
+    """Sets the policy of layers made inside; `keras.applications` takes no dtype argument."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -147,31 +156,31 @@ def _dtype_policy(name: str) -> Iterator[None]:
 
 
 def foldable(model: Any, config: NetworkConfig) -> bool:
-    """Whether there is a faster form of a network for coloring: of the residual encoders."""
+    """Returns whether a network has a faster form for inference: the residual encoders have."""
     return isinstance(model, keras.Model) and isinstance(config, ResidualEncoderConfig)
 
 
-def for_coloring(
+def for_inference(
     model: Any, config: NetworkConfig, precision: str = "float32"
 ) -> Callable[[Any], Any]:
-    """The fastest function that does what a network does when it colors.
+    """Returns the form of a network that colors: the fastest function with its outputs.
 
     Args:
-      model: The network, gray [B, H, W, 1] -> chroma [B, H, W, 2], float32 in [0, 1]. What is
-        foldable must come from `build`, of `config`.
+      model: The network, gray [B, H, W, 1] -> chroma [B, H, W, 2], float32 in [0, 1]. A
+        residual encoder must be one that `build` made from `config`.
       config: Its config.
-      precision: "float32" or "bfloat16"; what is not foldable stays as it is.
+      precision: "float32" or "bfloat16", of residual encoders; other networks stay as they are.
 
     Returns:
-      A function as `model`, fast in a `tf.function`: `Folded`, or the model itself.
+      A function as `model`, fast in a `tf.function`: a `FoldedResidualEncoder`, or the model.
     """
     if not foldable(model, config):
         return model
-    return Folded(model, cast(ResidualEncoderConfig, config), precision)
+    return FoldedResidualEncoder(model, cast(ResidualEncoderConfig, config), precision)
 
 
-def deployable(model: keras.Model, config: NetworkConfig) -> keras.Model:
-    """The network as it is saved: float32, without batch norm in the trunk, with the same weights.
+def for_saving(model: keras.Model, config: NetworkConfig) -> keras.Model:
+    """Returns a copy of a network as it is saved: float32, batch norms of its trunk folded.
 
     Args:
       model: A network that `build` made from `config`, in any precision.
@@ -190,7 +199,7 @@ __all__ = [
     "NETWORKS",
     "AbClassesConfig",
     "CnnConfig",
-    "Folded",
+    "FoldedResidualEncoder",
     "HypercolumnConfig",
     "NetworkConfig",
     "Pix2PixConfig",
@@ -198,11 +207,11 @@ __all__ = [
     "VggAutoencoderConfig",
     "build",
     "build_discriminator",
-    "deployable",
     "foldable",
-    "for_coloring",
+    "for_inference",
+    "for_saving",
     "multiple_of",
     "name_of",
-    "predictor",
+    "training_function",
     "trunk_of",
 ]

@@ -43,7 +43,7 @@ def count(model: keras.Model, size: int) -> Flops:
 
 
 def _walk(model: keras.Model, x: Tensor, moving: bool) -> tuple[Flops, bool]:
-    """Operations of a model on a symbolic input, and whether weights that train lie in it.
+    """Counts operations of a model on a symbolic input, and returns whether any weight trains.
 
     Args:
       model: The model; models inside it are walked as well.
@@ -78,7 +78,7 @@ def _trains(layer: keras.layers.Layer) -> bool:
 
 
 def _of_layer(layer: keras.layers.Layer, x: Tensor, y: Tensor, before: bool) -> Flops:
-    """Operations of one layer; of everything but convolutions and dense layers none.
+    """Counts operations of one layer: of convolutions and dense layers; others have none.
 
     Args:
       layer: The layer.

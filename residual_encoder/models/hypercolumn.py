@@ -1,40 +1,19 @@
 """The hypercolumn models that the article tried before the residual encoder.
 
-All of VGG16's taps, as they are, are brought to the picture's size and stacked upon the gray: 963
-channels a pixel. From there a few convolutions, or a single 1x1 one, say the color.
+All of VGG16's taps, without normalization, are upsampled to the picture's size and concatenated
+with the gray: 963 channels for each pixel. A few convolutions, or a single 1x1 one, predict the
+color from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import keras
 
+from residual_encoder.models.configs import HypercolumnConfig
 from residual_encoder.models.layers import Upsample2, batch_norm, convolution
 from residual_encoder.utils.typing import Tensor
-
-
-@dataclass(frozen=True)
-class HypercolumnConfig:
-    """What varies between hypercolumn models.
-
-    Attributes:
-      widths: Channels of the 3x3 convolutions before the last one: (128, 64) in the article's text
-        and drawing, (128, 64, 3) in its script. None at all is the pixelwise model: one 1x1
-        convolution with bias.
-    """
-
-    widths: tuple[int, ...] = (128, 64)
-
-    def __post_init__(self) -> None:
-        """Checks the widths.
-
-        Raises:
-          ValueError: one of them is not positive.
-        """
-        if any(width < 1 for width in self.widths):
-            raise ValueError(f"widths must be positive. Received {self.widths}.")
 
 
 def hypercolumn(config: HypercolumnConfig, build_trunk: Callable[..., keras.Model]) -> keras.Model:
@@ -65,7 +44,7 @@ def hypercolumn(config: HypercolumnConfig, build_trunk: Callable[..., keras.Mode
 
 
 def _last(config: HypercolumnConfig) -> Callable[[Tensor], Tensor]:
-    """The convolution to two channels: with batch norm; pixelwise it is 1x1 with bias."""
+    """Builds the convolution to two channels: with batch norm; pixelwise it is 1x1 with bias."""
     if not config.widths:
         return convolution(2, 1, "uv", use_bias=True)
     return lambda x: batch_norm("uv_bn")(convolution(2, 3, "uv")(x))

@@ -13,7 +13,7 @@ from residual_encoder.utils.typing import Tensor
 
 # Initial weights of the author's script: truncated normal, sigma 0.01.
 INITIAL_SIGMA = 0.01
-# Channels from which on the fused batch norm pays on a CPU: what a vector of AVX-512 holds.
+# Fewest channels with which the fused batch norm is faster on a CPU: a vector of AVX-512.
 NARROW = 16
 
 
@@ -22,51 +22,57 @@ class Upsample2(keras.layers.Layer):
     """x2 bilinear upsampling as TensorFlow did it in 2016: anchored at the top left.
 
     Equal to `tf.compat.v1.image.resize_bilinear` without aligned corners or half-pixel centers:
-    out[2i] = x[i], out[2i + 1] = (x[i] + x[i + 1]) / 2, the last one repeated. Two slices and an
-    average an axis, so height and width may be unknown.
+    out[2i] = x[i], out[2i + 1] = (x[i] + x[i + 1]) / 2, the last one repeated. It takes two
+    slices and an average per axis, so height and width may be unknown.
     """
 
     half_pixel_centers = False
 
     def __init__(self, quick_gradient: bool = False, **settings: Any) -> None:
-        """Takes whether training on a CPU runs what has a quick gradient, and a layer's settings.
+        """Makes the layer.
 
-        That of slices is slow there. Float32 is `resized`; for bfloat16 `doubled`, whose products
-        grow with the square of the channels, is quicker up to 256 of them.
+        Args:
+          quick_gradient: Whether training on a CPU uses operations with a fast gradient; that of
+            slices is slow there. It is `resized` in float32. In bfloat16 it is
+            `upsample_by_convolution`, whose products grow with the square of the channels, and
+            which is faster up to 256 of them.
+          **settings: As of any layer.
         """
         super().__init__(**settings)
         self.quick_gradient = quick_gradient
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """[B, H, W, C] -> [B, 2H, 2W, C]."""
+        """Upsamples [B, H, W, C] to [B, 2H, 2W, C]."""
         if self.quick_gradient and training and not devices.gpus():
-            return self.resized(x) if x.dtype == tf.float32 else doubled(x, self.shares())
+            if x.dtype == tf.float32:
+                return self.resized(x)
+            return upsample_by_convolution(x, self.interpolation_weights())
         for axis in (1, 2):
             before, after = _neighbors(x, axis)
             x = _interleave(*self.between(before, x, after), axis)
         return x
 
     def between(self, before: Tensor, x: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-        """The even and the odd outputs, from the inputs and their neighbors along one axis."""
+        """Computes the even and the odd outputs from the inputs and their neighbors on an axis."""
         return x, (x + after) / 2
 
     def resized(self, x: Tensor) -> Tensor:
-        """The same by TensorFlow's own operation, which computes in float32: quick on a CPU."""
+        """Does the same by TensorFlow's own operation, which is fast on a CPU, in float32."""
         size, centers = 2 * tf.shape(x)[1:3], self.half_pixel_centers
         y = tf.raw_ops.ResizeBilinear(images=x, size=size, half_pixel_centers=centers)
         return tf.cast(y, x.dtype)
 
-    def shares(self) -> np.ndarray:
-        """What the even and the odd outputs take of before, x and after: [2, 3]."""
+    def interpolation_weights(self) -> np.ndarray:
+        """Returns the weights of before, x and after in the even and the odd output: [2, 3]."""
         return np.stack(self.between(*np.eye(3)))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Twice the height and width, where they are known."""
+        """Returns twice the height and width, where they are known."""
         batch, height, width, channels = input_shape
         return batch, height and 2 * height, width and 2 * width, channels
 
     def get_config(self) -> dict[str, Any]:
-        """What it takes to make the layer again."""
+        """Returns the arguments that make the layer again."""
         return {**super().get_config(), "quick_gradient": self.quick_gradient}
 
 
@@ -81,30 +87,30 @@ class HalfPixelUpsample2(Upsample2):
     half_pixel_centers = True
 
     def between(self, before: Tensor, x: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-        """The even and the odd outputs, from the inputs and their neighbors along one axis."""
+        """Computes the even and the odd outputs from the inputs and their neighbors on an axis."""
         return (before + 3 * x) / 4, (3 * x + after) / 4
 
 
 @keras.saving.register_keras_serializable("residual_encoder")
 class Dropout(keras.layers.Layer):
-    """Keras's dropout; its random state is called after the layer.
+    """Keras's dropout with its random state named after the layer.
 
-    Keras numbers the states through the process, so that a checkpoint of the second network that a
-    process builds would not fit the first of another.
+    Keras numbers the states of a process, so that a checkpoint of the second network that a process
+    builds would not fit the first network of another.
     """
 
     def __init__(self, rate: float, **settings: Any) -> None:
-        """Takes the share that training drops, from 0 to below 1, and a layer's settings."""
+        """Takes the rate that training drops, at least 0 and below 1, and a layer's settings."""
         super().__init__(**settings)
         self.rate = rate
         self.seed_generator = keras.random.SeedGenerator(name=self.name)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """Any shape; what is left is scaled up, so that the mean stays."""
+        """Drops values of any shape, and scales up the others so that the mean stays."""
         return keras.random.dropout(x, self.rate, seed=self.seed_generator) if training else x
 
     def get_config(self) -> dict[str, Any]:
-        """What it takes to make the layer again."""
+        """Returns the arguments that make the layer again."""
         return {**super().get_config(), "rate": self.rate}
 
 
@@ -112,37 +118,37 @@ UPSAMPLINGS = {"legacy": Upsample2, "half_pixel": HalfPixelUpsample2}
 
 
 def _neighbors(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Before and after each element along an axis, 1 or 2; the ends are their own neighbors."""
+    """Returns the elements before and after each on an axis, 1 or 2; the ends are repeated."""
     if axis == 1:
         return tf.concat([x[:, :1], x[:, :-1]], 1), tf.concat([x[:, 1:], x[:, -1:]], 1)
     return tf.concat([x[:, :, :1], x[:, :, :-1]], 2), tf.concat([x[:, :, 1:], x[:, :, -1:]], 2)
 
 
 def _interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
-    """Two tensors of one shape, alternating along an axis."""
+    """Interleaves two tensors of one shape along an axis."""
     sizes = [size or tf.shape(even)[i] for i, size in enumerate(even.shape)]
     sizes[axis] = 2 * sizes[axis]
     return tf.reshape(tf.stack([even, odd], axis=axis + 1), sizes)
 
 
-def doubled(x: Tensor, shares: np.ndarray) -> Tensor:
-    """x2 bilinear upsampling as two convolutions, whose gradient is two as well.
+def upsample_by_convolution(x: Tensor, weights: np.ndarray) -> Tensor:
+    """Upsamples by two, bilinearly, with two convolutions, whose gradient is two convolutions too.
 
-    One makes the even rows and one the odd ones, each both columns of a pixel. In bfloat16 a
-    processor has more products to spare than passes over memory.
+    One makes the even rows and one the odd rows, each both columns of a pixel. In bfloat16 products
+    are cheaper for a CPU than passes over memory.
 
     Args:
       x: [B, H, W, C], float32 or bfloat16.
-      shares: What `Upsample2.shares` gives: [2, 3].
+      weights: Of the upsampling, [2, 3], as of `Upsample2.interpolation_weights`.
 
     Returns:
       [B, 2H, 2W, C], as `x`.
     """
-    columns, sides = _used(shares)
+    columns, sides = _used(weights)
     batch, height, width, _ = tf.unstack(tf.shape(x))
     channels, rows = x.shape[-1], []
-    for share in shares:
-        row, ends = _used(share[None])
+    for row_weights in weights:
+        row, ends = _used(row_weights[None])
         kernel = np.einsum("h,pw,ck->hwcpk", row[0], columns, np.eye(channels))
         kernel = tf.constant(kernel.reshape(*kernel.shape[:3], 2 * channels), x.dtype)
         padded = tf.pad(x, [[0, 0], ends, sides, [0, 0]], "SYMMETRIC")
@@ -151,16 +157,16 @@ def doubled(x: Tensor, shares: np.ndarray) -> Tensor:
     return tf.reshape(tf.stack(rows, 2), [batch, 2 * height, 2 * width, channels])
 
 
-def _used(shares: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Shares [n, 3] without the neighbors that none takes; how many are left before and after."""
-    used = np.abs(shares).max(axis=0) > 0
-    return shares[:, used], [int(used[0]), int(used[2])]
+def _used(weights: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Drops neighbors whose weights [n, 3] are all zero; returns how many are before and after."""
+    used = np.abs(weights).max(axis=0) > 0
+    return weights[:, used], [int(used[0]), int(used[2])]
 
 
 def convolution(
     filters: int, size: int, name: str, use_bias: bool = False, dilation: int = 1
 ) -> keras.layers.Conv2D:
-    """A SAME convolution without bias, as everywhere in the 2016 decoder: batch norm stands in."""
+    """Builds a SAME convolution, by default without bias: the batch norm behind it has one."""
     return keras.layers.Conv2D(
         filters,
         size,
@@ -178,27 +184,30 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     Keras converts bfloat16 to float32 and passes over the batch once for every step of the formula.
     TensorFlow's fused operation reads and writes the batch in its own precision and sums in
-    float32. On a CPU it is slow where channels are few; those are worked on by rows of pixels.
+    float32. On a CPU it is slow where channels are few; there moments are summed over rows.
     """
 
     def call(self, x: Tensor, training: bool = False, mask: Tensor = None) -> Tensor:
-        """[B, H, W, C] -> the same shape. Masks are not known here."""
+        """Normalizes [B, H, W, C]. Masks take the path of Keras."""
         if not (training and self.trainable) or self.synchronized or mask is not None:
             return super().call(x, training=training, mask=mask)
         y, mean, variance = self._by_rows(x) if x.shape[-1] < NARROW else self._fused(x)
-        self._remember(mean, variance)
+        self._update_moving(mean, variance)
         return y
 
     def scale_and_offset(self, x: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
-        """What `call` multiplies `x` with and adds, for one who does it in passing: [C] each."""
+        """Returns the factor and addend that `call` would apply to `x`, [C] each.
+
+        In training it updates the moving averages, as `call` does.
+        """
         mean, variance = self.moving_mean, self.moving_variance
         if training and self.trainable:
             mean, variance = moments(x)
-            self._remember(mean, variance)
+            self._update_moving(mean, variance)
         scale = self.gamma * tf.math.rsqrt(variance + self.epsilon)
         return scale, self.beta - scale * mean
 
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_moving(self, mean: Tensor, variance: Tensor) -> None:
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + now * (1.0 - self.momentum))
 
@@ -228,10 +237,10 @@ class BatchNorm(keras.layers.BatchNormalization):
 
 @tf.custom_gradient
 def moments(x: Tensor) -> Any:
-    """Mean and variance over all but the channels of [B, H, W, C]: float32 [C] each.
+    """Computes mean and variance over all but the channels of [B, H, W, C]: float32 [C] each.
 
-    By the fused batch norm, the quickest on a CPU although it normalizes as well; what it says of
-    gradients holds for that alone.
+    The fused batch norm is the fastest on a CPU although it normalizes as well. Its own gradient is
+    only that of the normalized output, so this one has its own.
     """
     channels = x.shape[-1]
     _, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, tf.ones(channels), tf.zeros(channels))
@@ -249,14 +258,14 @@ def _pixels(x: Tensor) -> Tensor:
 
 
 def _of_batch(variance: Tensor, x: Tensor) -> Tensor:
-    """The variance of the batch, as Keras has it, from TensorFlow's estimate beyond the batch."""
+    """Returns the variance of the batch, as in Keras, from TensorFlow's unbiased estimate."""
     return variance * (_pixels(x) - 1) / _pixels(x)
 
 
 def batch_norm(name: str) -> BatchNorm:
-    """Batch norm of the script: epsilon 1e-3, moving average 0.99, gamma and beta trained.
+    """Builds the batch norm of the script: epsilon 1e-3, moving average 0.99, gamma and beta.
 
-    Several replicas share their moments, so that the batch is what counts and not its share.
+    Several replicas share their moments, so that they are those of the whole batch.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return BatchNorm(momentum=0.99, epsilon=1e-3, synchronized=replicas > 1, name=name)

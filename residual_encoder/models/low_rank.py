@@ -21,8 +21,8 @@ def split_weights(vgg: keras.Model, pictures: Iterable[Tensor], rank: int) -> di
     """Computes the weights of a trunk that `vgg16.build_trunk` made with `rank`.
 
     Args:
-      vgg: What `vgg16.whole` made, with the weights to approximate.
-      pictures: RGB batches [B, H, W, 3] float32 in [0, 1], of the kind that the network will see.
+      vgg: A network that `vgg16.whole` made, with the weights to approximate.
+      pictures: RGB batches [B, H, W, 3] float32 in [0, 1], like those that the network is for.
       rank: Dimensions to keep of each layer's responses.
 
     Returns:
@@ -43,7 +43,7 @@ def split_weights(vgg: keras.Model, pictures: Iterable[Tensor], rank: int) -> di
 def _moments(
     vgg: keras.Model, layers: list[keras.layers.Conv2D], pictures: Iterable[Tensor]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Mean [K] and covariance [K, K] of each layer's responses before ReLU, float64."""
+    """Computes mean [K] and covariance [K, K] of each layer's responses before ReLU, float64."""
     inputs_of = tf.function(keras.Model(vgg.input, [layer.input for layer in layers]))
     sums = [np.zeros((1 + layer.filters, layer.filters)) for layer in layers]
     count = np.zeros(len(layers))
@@ -54,7 +54,9 @@ def _moments(
             sums[k] += np.concatenate([y.sum(0)[None], y.T @ y])
             count[k] += len(y)
     if not count.all():
-        raise ValueError("Splitting VGG16 needs photographs to look at; the data set has none.")
+        raise ValueError(
+            "Splitting VGG16 needs photographs to measure responses on; the data set has none."
+        )
     means = [total[0] / n for total, n in zip(sums, count, strict=True)]
     return [
         (mean, total[1:] / n - np.outer(mean, mean))
@@ -65,7 +67,7 @@ def _moments(
 def _split(
     layer: keras.layers.Conv2D, mean: np.ndarray, covariance: np.ndarray, rank: int
 ) -> dict[str, np.ndarray]:
-    """The paper's equation 5: y is about U U' (W x + b - mean) + mean."""
+    """Applies the paper's equation 5: y is about U U' (W x + b - mean) + mean."""
     kernel, bias = layer.get_weights()
     axes = np.linalg.eigh(covariance)[1][:, ::-1][:, :rank]  # [K, rank], largest variance first
     arrays = {

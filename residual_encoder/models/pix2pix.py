@@ -7,12 +7,12 @@ discriminator pads by 1 throughout, so that its last two layers shrink the pictu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from residual_encoder.models.configs import Pix2PixConfig
 from residual_encoder.models.layers import Dropout
 from residual_encoder.utils.typing import Tensor
 
@@ -23,27 +23,6 @@ SLOPE = 0.2
 # The published code drops half of the three innermost decoder levels.
 DROPOUT = 0.5
 DROPOUT_LEVELS = 3
-
-
-@dataclass(frozen=True)
-class Pix2PixConfig:
-    """What varies between generators; the default is the published one.
-
-    Attributes:
-      widths: Channels of the encoder's levels, each half as large as the one before; the decoder
-        mirrors them.
-    """
-
-    widths: tuple[int, ...] = (64, 128, 256, 512, 512, 512, 512, 512)
-
-    def __post_init__(self) -> None:
-        """Checks the widths.
-
-        Raises:
-          ValueError: there is none, or one is not positive.
-        """
-        if not self.widths or min(self.widths) < 1:
-            raise ValueError(f"widths must be one or more positive numbers. Received {self}.")
 
 
 # --- norm of both ---------------------------------------------------------------------------------
@@ -68,7 +47,7 @@ class PictureNorm(keras.layers.Layer):
         self.beta = self.add_weight(shape=channels, initializer="zeros", name="beta")
 
     def call(self, x: Tensor) -> Tensor:
-        """[B, H, W, C] -> [B, H, W, C], every channel of every picture by itself."""
+        """Normalizes every channel of every picture of [B, H, W, C] by itself."""
         mean, variance = tf.nn.moments(x, axes=(1, 2), keepdims=True)
         return tf.nn.batch_normalization(x, mean, variance, self.beta, self.gamma, EPSILON)
 
@@ -79,15 +58,15 @@ class PictureNorm(keras.layers.Layer):
 def pix2pix(config: Pix2PixConfig, _: Callable[..., keras.Model]) -> keras.Model:
     """Builds the generator. It has no trunk.
 
-    The innermost encoder level has no norm: where it is 1x1, all would become zero, as the paper's
-    errata say of it.
+    The innermost encoder level has no norm, which would make all of it zero where it is 1x1 (see
+    the paper's errata).
 
     Args:
       config: Widths of the levels.
 
     Returns:
       A model: `grayscale` [B, H, W, 1] float32 in [0, 1] -> chroma [B, H, W, 2] float32 in (0, 1):
-      tanh is ab / 128, and (tanh + 1) / 2 is our ab / 256 + 0.5. Any H and W: inside, the border is
+      tanh is ab / 128, and (tanh + 1) / 2 is ab / 256 + 0.5. Any H and W: inside, the border is
       repeated up to multiples of two to the number of levels.
     """
     last = len(config.widths)
@@ -122,7 +101,7 @@ def _doubling(filters: int, name: str, use_bias: bool) -> keras.layers.Conv2DTra
 
 
 def _shared(use_bias: bool) -> dict[str, Any]:
-    """Where norm follows, it takes a bias away again, so there is none."""
+    """Returns settings of all convolutions; where a norm follows, it would cancel a bias."""
     normal = keras.initializers.RandomNormal(stddev=SIGMA)
     return {"padding": "same", "kernel_initializer": normal, "use_bias": use_bias}
 
@@ -135,7 +114,7 @@ def _leaky(name: str) -> keras.layers.LeakyReLU:
 class PadToMultiple(keras.layers.Layer):
     """Repeats border pixels, as many on either side, until height and width are multiples.
 
-    A gather of clipped places, so height and width may be unknown, and smaller than what is added.
+    A gather at clipped indices, so height and width may be unknown, and smaller than the padding.
     """
 
     def __init__(self, multiple: int, **kwargs: Any) -> None:
@@ -143,7 +122,7 @@ class PadToMultiple(keras.layers.Layer):
         self.multiple = multiple
 
     def call(self, x: Tensor) -> Tensor:
-        """[B, h, w, C] -> [B, H, W, C]."""
+        """Pads [B, h, w, C] to [B, H, W, C]."""
         for axis in (1, 2):
             size = _size(x, axis)
             extra = -size % self.multiple
@@ -152,16 +131,16 @@ class PadToMultiple(keras.layers.Layer):
         return x
 
     def get_config(self) -> dict[str, Any]:
-        """For Keras's serialization."""
+        """Returns the arguments that make the layer again."""
         return super().get_config() | {"multiple": self.multiple}
 
 
 @keras.saving.register_keras_serializable("residual_encoder")
 class CropLike(keras.layers.Layer):
-    """Takes away what `PadToMultiple` added: the middle of the first, of the second's size."""
+    """Crops the first input to the second's size, about its middle: undoes `PadToMultiple`."""
 
     def call(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
-        """[B, H, W, C] and [B, h, w, c] -> [B, h, w, C]."""
+        """Crops [B, H, W, C] to [B, h, w, C], the size of [B, h, w, c]."""
         x, like = inputs
         height, width = _size(like, 1), _size(like, 2)
         top, left = (_size(x, 1) - height) // 2, (_size(x, 2) - width) // 2
@@ -169,7 +148,7 @@ class CropLike(keras.layers.Layer):
 
 
 def _size(x: Tensor, axis: int) -> Any:
-    """A number where it is known, a scalar in the graph elsewhere."""
+    """Returns a size as a number where it is known, otherwise as a scalar of the graph."""
     return x.shape[axis] or tf.shape(x)[axis]
 
 
@@ -177,7 +156,7 @@ def _size(x: Tensor, axis: int) -> Any:
 
 
 def patch_discriminator(widths: tuple[int, ...]) -> keras.Model:
-    """Builds the discriminator: of each patch of a picture, how likely its colors are true.
+    """Builds the discriminator: the probability that the colors of each patch are true.
 
     With the published widths, 64, 128, 256 and 512, a patch is 70x70 pixels.
 
@@ -205,7 +184,7 @@ def patch_discriminator(widths: tuple[int, ...]) -> keras.Model:
 
 
 def _patches(filters: int, strides: int, name: str, use_bias: bool) -> Callable[[Tensor], Tensor]:
-    """A convolution of a picture padded by a pixel of zeros all around."""
+    """Builds a convolution of its input padded by a pixel of zeros all around."""
     layer = keras.layers.Conv2D(
         filters, 4, strides=strides, name=name, **_shared(use_bias) | {"padding": "valid"}
     )

@@ -8,79 +8,25 @@ the last tap. Layers and variables carry the names of the released model (color4
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import keras
 
 from residual_encoder.models import vgg16
+from residual_encoder.models.configs import ResidualEncoderConfig
 from residual_encoder.models.layers import UPSAMPLINGS, Dropout, batch_norm, convolution
 from residual_encoder.utils.typing import Tensor
 
-# The article tried "leaky ReLUs" without saying how leaky. Ours: between the 0.01 of Maas et al.
-# 2013 and the 1 / 5.5 of Xu et al. 2015.
+# The article tried "leaky ReLUs" and gives no slope. This one is a choice of this project, between
+# the 0.01 of Maas et al. 2013 and the 1 / 5.5 of Xu et al. 2015.
 LEAK = 0.1
 ACTIVATIONS: dict[str, Callable[..., keras.layers.Layer]] = {
     "relu": keras.layers.ReLU,
     "elu": keras.layers.ELU,  # Clevert et al. 2015: alpha 1
     "leaky_relu": partial(keras.layers.LeakyReLU, negative_slope=LEAK),
 }
-# What pool5 reads: with it all of VGG16's pools are tapped, which the article leaves to the future.
+# The input of pool5: with it all of VGG16's pools are tapped, which the article leaves for later.
 FIFTH_TAP = "block5_conv3"
-
-
-@dataclass(frozen=True)
-class ResidualEncoderConfig:
-    """What varies between residual encoders; the defaults are the 2016 network.
-
-    Attributes:
-      widths: Channels of color4, color3, color2, color1 and color0. The first three are also those
-        of the taps they are added to, so only the last two are free.
-      gray_tap: How the gray picture joins the last level: "add", as in 2016 (color1 then has the
-        three channels of the replicated gray), or "concat" (color1 may be wider).
-      activation: Of the decoder's convolutions but the last: "relu", "elu" or "leaky_relu".
-      dropout: Share of the values that training drops behind color5, color4, color3 and color2;
-        the narrow levels above have none to spare. The place is ours: the article names none.
-      upsampling: "legacy", TensorFlow's of 2016, which shifts by a quarter of a pixel of what it
-        enlarges, or "half_pixel", today's, which does not.
-      taps: 4 as in 2016, or 5: conv5_3 too. Then color5 (1x1, 512) is the deepest level and color4
-        a 3x3 convolution of its sum with conv4_3's tap.
-    """
-
-    widths: tuple[int, int, int, int, int] = (256, 128, 64, 3, 3)
-    gray_tap: str = "add"
-    activation: str = "relu"
-    dropout: float = 0.0
-    upsampling: str = "legacy"
-    taps: int = 4
-
-    def __post_init__(self) -> None:
-        """Checks the widths against the taps, and names and ranges.
-
-        Raises:
-          ValueError: a sum of two levels would not fit, or an option is unknown.
-        """
-        if self.widths[:3] != (256, 128, 64):
-            raise ValueError(
-                f"widths must begin (256, 128, 64), the taps'. Received {self.widths}."
-            )
-        if self.gray_tap not in ("add", "concat"):
-            raise ValueError(f'gray_tap must be "add" or "concat". Received {self.gray_tap!r}.')
-        if self.gray_tap == "add" and self.widths[3] != 3:
-            raise ValueError(f"Adding gray needs widths[3] = 3. Received {self.widths[3]}.")
-        for field, known in (("activation", ACTIVATIONS), ("upsampling", UPSAMPLINGS)):
-            if getattr(self, field) not in known:
-                value = getattr(self, field)
-                raise ValueError(f"{field} must be one of {list(known)}. Received {value!r}.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be from 0 to below 1. Received {self.dropout}.")
-        if self.taps not in (4, 5):
-            raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")
-
-    @property
-    def multiple(self) -> int:
-        """What height and width must be multiples of: the deepest tap's share of the side."""
-        return 2 ** (self.taps - 1)
 
 
 def residual_encoder(
@@ -94,8 +40,8 @@ def residual_encoder(
 
     Returns:
       A model: `grayscale` [B, H, W, 1] float32 in [0, 1] -> chroma [B, H, W, 2] float32 in (0, 1).
-      H and W must be multiples of `config.multiple`. Its layer "uv" with its norm makes the logits
-      of the chroma.
+      H and W must be multiples of `config.multiple`. Its layer "uv" and its norm compute the
+      logits of the chroma.
     """
     c4, c3, c2, c1, c0 = config.widths
     gray = keras.Input((None, None, 1), name="grayscale")  # [B, H, W, 1]
@@ -118,13 +64,13 @@ def residual_encoder(
 def _normed_taps(
     config: ResidualEncoderConfig, gray3: Tensor, build_trunk: Callable[..., keras.Model]
 ) -> list[Tensor]:
-    """Batch norm of each tap: [B, H, W, 64], [B, H/2, W/2, 128] and so on, shallow to deep."""
+    """Returns the normalized taps: [B, H, W, 64], [B, H/2, W/2, 128], ..., shallow to deep."""
     taps = build_trunk(taps=(*vgg16.TAPS, FIFTH_TAP)[: config.taps])(gray3)
     return [batch_norm(f"pool{k}_bn")(tap) for k, tap in enumerate(taps, start=1)]
 
 
 def _deepest(config: ResidualEncoderConfig, deep: list[Tensor]) -> Tensor:
-    """Color4, of the fourth tap and of the fifth where there is one: [B, H/8, W/8, widths[0]]."""
+    """Builds color4 of the fourth tap, and the fifth if any: [B, H/8, W/8, widths[0]]."""
     width, t4 = config.widths[0], deep[0]
     if config.taps == 4:
         return project(config, width, 1, "color4")(t4)
@@ -136,7 +82,7 @@ def _deepest(config: ResidualEncoderConfig, deep: list[Tensor]) -> Tensor:
 def project(
     config: ResidualEncoderConfig, filters: int, size: int, name: str, dilation: int = 1
 ) -> Callable[[Tensor], Tensor]:
-    """Convolution, batch norm, activation; behind the wide levels dropout, where it is wanted."""
+    """Builds convolution, batch norm and activation, and dropout behind the wide levels."""
 
     def apply(x: Tensor) -> Tensor:
         x = batch_norm(f"{name}_bn")(convolution(filters, size, name, dilation=dilation)(x))
@@ -149,7 +95,7 @@ def project(
 
 
 def merge(config: ResidualEncoderConfig, name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """x2 upsampling, then the residual sum with the tap of that size."""
+    """Builds x2 upsampling, then the residual sum with the tap of that size."""
 
     def apply(x: Tensor, tap: Tensor) -> Tensor:
         upsample = UPSAMPLINGS[config.upsampling]
@@ -160,7 +106,7 @@ def merge(config: ResidualEncoderConfig, name: str) -> Callable[[Tensor, Tensor]
 
 
 def _with_gray(config: ResidualEncoderConfig, x: Tensor, gray: Tensor, gray3: Tensor) -> Tensor:
-    """The last tap, gray - 0.5. No batch norm: the article's drawing has one, its code has none."""
+    """Joins the last tap, gray - 0.5; its batch norm is in the article's drawing only."""
     if config.gray_tap == "add":
         centered = keras.layers.Rescaling(1.0, offset=-0.5, name="gray_tap")(gray3)
         return keras.layers.Add(name="merge0")([x, centered])

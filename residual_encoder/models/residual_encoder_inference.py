@@ -1,7 +1,7 @@
-"""The residual encoder as it colors: the same function of gray, in fewer and faster operations.
+"""The residual encoder's form for inference: the same outputs, by fewer and faster operations.
 
-Every batch norm is folded into the convolution before or behind it, weights are constants of the
-graph, and what is left are convolutions with a bias and an activation, which oneDNN runs as one
+Every batch norm is folded into the convolution before or behind it, and weights are constants of
+the graph. There remain convolutions with a bias and an activation, which oneDNN runs as one
 operation on weights that it packs once. Channels last, any height and width.
 """
 
@@ -14,13 +14,14 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder.models import subpixel_conv, vgg16
+from residual_encoder.models.configs import ResidualEncoderConfig
 from residual_encoder.models.layers import UPSAMPLINGS
-from residual_encoder.models.residual_encoder import ACTIVATIONS, ResidualEncoderConfig
+from residual_encoder.models.residual_encoder import ACTIVATIONS
 from residual_encoder.utils.typing import Tensor
 
 # Adding upsampled / scale to the tap itself, and scaling kernels instead, saves a pass over the
-# tap. Ours: a smaller scale, which may be zero, becomes this one; a tap would have to be in the
-# billions to be seen through it. Channels of fine-tuned trunks go down to 1e-6.
+# tap. A smaller scale, which may be zero, is replaced by this one: a tap would have to be in the
+# billions to show. Scales of fine-tuned trunks go down to 1e-6. A choice of this project.
 LEAST_SCALE = 1e-12
 
 
@@ -31,8 +32,8 @@ class Kernel(NamedTuple):
     bias: np.ndarray  # [K] float32
 
 
-class Folded:
-    """A residual encoder's weights, folded, and the function that they make.
+class FoldedResidualEncoder:
+    """A residual encoder as a function, with its batch norms folded.
 
     Calling it maps gray [B, H, W, 1] float32 in [0, 1] to chroma [B, H, W, 2] float32 in (0, 1), as
     the model it was made from; H and W are multiples of `config.multiple`. Call it in a
@@ -42,11 +43,11 @@ class Folded:
     def __init__(
         self, model: keras.Model, config: ResidualEncoderConfig, precision: str = "float32"
     ) -> None:
-        """Reads the weights of a model; later changes of them do not count.
+        """Copies the weights of a model; later changes to the model have no effect.
 
         Args:
-          model: What `models.build` made of `config`, in any precision, without batch norm in the
-            trunk.
+          model: A network that `models.build` made from `config`, in any precision, without batch
+            norm in the trunk.
           config: Its config.
           precision: "float32" or "bfloat16", of everything but input, logits and output.
         """
@@ -67,7 +68,7 @@ class Folded:
         self.upsampling = UPSAMPLINGS[config.upsampling](dtype=precision)
 
     def __call__(self, gray: Tensor) -> Tensor:
-        """Gray [B, H, W, 1] -> chroma [B, H, W, 2]."""
+        """Maps gray [B, H, W, 1] to chroma [B, H, W, 2]."""
         centered = gray - 0.5  # [B, H, W, 1]
         *shallow, deepest = self._taps(centered)
         x = self._deepest(deepest)  # [B, H/8, W/8, 256], or with five taps [B, H/16, W/16, 512]
@@ -81,8 +82,8 @@ class Folded:
     # --- the trunk --------------------------------------------------------------------------------
 
     def _taps(self, centered: Tensor) -> list[Tensor]:
-        """Activations before the pools, [B, H, W, 64] to the deepest."""
-        # Its borders are padded with the mean color, which is not gray: ones tell inside.
+        """Returns the activations before the pools, [B, H, W, 64] to the deepest."""
+        # VGG16 pads the mean color, which is not gray: a channel of ones marks the inside.
         x = tf.concat([centered, tf.ones_like(centered)], -1)  # [B, H, W, 2]
         x = tf.cast(x, self.dtype)
         taps = []
@@ -94,7 +95,7 @@ class Folded:
         return taps
 
     def _convolutions(self, block: int) -> list[str]:
-        """Names of the trunk's convolutions in a block, in order."""
+        """Returns the names of the trunk's convolutions in a block, in order."""
         kernels = (name.removesuffix("/kernel") for name in self.trunk if name.endswith("kernel"))
         return sorted(name for name in kernels if name.startswith(f"block{block}_"))
 
@@ -109,20 +110,20 @@ class Folded:
     # --- the decoder ------------------------------------------------------------------------------
 
     def _kernel(self, name: str) -> Kernel:
-        """A convolution of the decoder with the norm behind it."""
+        """Returns a convolution of the decoder with the norm behind it folded in."""
         scale, offset = self.norms[f"{name}_bn"]
         return Kernel(self.kernels[name] * scale, offset)
 
     def _deepest(self, tap: Tensor) -> Tensor:
-        """The 1x1 convolution of the deepest tap, whose norm goes into it as well."""
+        """Computes the 1x1 convolution of the deepest tap, whose norm is folded into it as well."""
         scale, offset = self.norms[f"pool{self.config.taps}_bn"]
         kernel, bias = self._kernel(f"color{self.config.taps}")
         return self._projected(tap, Kernel(kernel * scale[:, None], bias + offset @ kernel[0, 0]))
 
     def _merged(self, x: Tensor, tap: Tensor, level: int) -> Tensor:
-        """x2 upsampling, the sum with a normalized tap, convolution."""
+        """Upsamples by two, adds a normalized tap, convolves."""
         if self.config.widths[-1 - level] <= subpixel_conv.MOST_FILTERS:
-            return self._merged_by_phases(x, tap, level)
+            return self._merged_by_subpixels(x, tap, level)
         scale, offset = self.norms[f"pool{level}_bn"]
         scale = np.where(np.abs(scale) < LEAST_SCALE, LEAST_SCALE, scale)
         kernel, bias = self._kernel(f"color{level}")
@@ -130,13 +131,14 @@ class Folded:
         x = self.upsampling.resized(x) + tap
         return self._projected(x, Kernel(kernel * scale[:, None], bias))
 
-    def _merged_by_phases(self, x: Tensor, tap: Tensor, level: int) -> Tensor:
-        """The same where few channels come out: the sum of many is dear, so it is not made."""
+    def _merged_by_subpixels(self, x: Tensor, tap: Tensor, level: int) -> Tensor:
+        """Does the same where few channels come out, without the sum of many, which is slow."""
         scale, offset = self.norms[f"pool{level}_bn"]
         kernel, bias = self._kernel(f"color{level}")
-        x += tf.constant(offset, x.dtype)  # as good as added after upsampling
-        x = subpixel_conv.convolved_double(x, kernel, self.upsampling.shares())  # [B, H/2, W/2, 12]
-        tap_kernel = subpixel_conv.kernel_of(kernel * scale[:, None])  # [4, 4, 64, 12]
+        x += tf.constant(offset, x.dtype)  # the same as adding it after upsampling
+        weights = self.upsampling.interpolation_weights()
+        x = subpixel_conv.conv_of_upsampled(x, kernel, weights)  # [B, H/2, W/2, 12]
+        tap_kernel = subpixel_conv.polyphase_kernel(kernel * scale[:, None])  # [4, 4, 64, 12]
         x += self._convolved(tap, Kernel(tap_kernel, np.tile(bias, 4)), stride=2)
         return tf.nn.depth_to_space(self.activation(x), 2)  # [B, H, W, 3]
 
@@ -154,7 +156,7 @@ class Folded:
 
 
 def _scale_and_offset(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
-    """What a batch norm multiplies with and adds, [C] each."""
+    """Returns the factor and the addend of a batch norm, [C] each."""
     gamma, beta, mean, variance = norm.get_weights()
     scale = gamma / np.sqrt(variance + norm.epsilon)
     return scale, beta - scale * mean

@@ -1,11 +1,27 @@
-"""A 3x3 convolution of a picture that is enlarged by two, without enlarging it.
+"""A 3x3 convolution of a x2 upsampled picture as one convolution of the small picture.
 
-Every second pixel of what a convolution answers to x2 bilinear upsampling is a convolution of the
-small picture, with a kernel of its own. Four such kernels, as channels of one, are the whole
-answer, and the large picture is never made: where channels are many, its passes through memory cost
-more than the products.
+Upsampling by two and convolving is linear, so there is a kernel that does both at once, a different
+one for each phase (the even and odd rows and columns) of the result. The upsampled picture, whose
+passes through memory cost more than the products where channels are many, is never made.
 
-The four phases of a picture [B, 2H, 2W, K] are [B, H, W, 4K], as `tf.nn.space_to_depth` lays them.
+Derivation, along one axis. Let x[i] be the small picture, y[n] the upsampled one and z[n] = sum
+over t of k[t] y[n - 1 + t] the convolution.
+
+1. *Polyphase kernel.* Both phases z[2i] and z[2i + 1] read only y[2i - 1 + r] for r = 0..3: phase p
+   is k shifted by p, K[p, r] = k[r - p]. `polyphase_kernel` makes K: a convolution of y by K with
+   stride 2 has the phases of z as channels.
+2. *Interpolation.* Bilinear upsampling gives each of the four as y[2i - 1 + r] = sum over h of
+   A[h, r] x[i - 1 + h] with h = 0..2. The composed kernel, sum over r of A[h, r] K[p, r], has three
+   taps on x.
+3. *Border correction.* A SAME convolution of x takes zeros beyond its ends. But upsampling repeats
+   the end pixel, and the convolution of y takes zeros beyond y, so that y[-1] and y[2H] must count
+   as zero. Both differences are multiples of the end pixel itself: E[0, r] x[0] is to be added to
+   y[-1 + r] at the first i, and E[1, r] x[H - 1] at the last.
+
+In two dimensions both axes are A + E, and (A + E) (A + E)' is four convolutions: A A' of the whole
+picture, E A' of its first and last row, A E' of its first and last column, E E' of its corners.
+
+The phases of a picture [B, 2H, 2W, K] are laid out as by `tf.nn.space_to_depth`: [B, H, W, 4K].
 """
 
 from __future__ import annotations
@@ -20,50 +36,54 @@ from residual_encoder.utils.typing import Tensor
 MOST_FILTERS = 4
 
 
-def kernel_of(kernel: Tensor) -> Tensor:
-    """[3, 3, C, K] -> [4, 4, C, 4K], which gives phases of the same answer: stride 2, SAME."""
+def polyphase_kernel(kernel: Tensor) -> Tensor:
+    """Makes the kernel whose convolution with stride 2 gives the phases of a 3x3 convolution.
+
+    Args:
+      kernel: [3, 3, C, K] of a SAME convolution with stride 1.
+
+    Returns:
+      [4, 4, C, 4K], for a SAME convolution with stride 2 of a picture of even height and width.
+    """
     shifts = [[[p, 1 - p], [q, 1 - q], [0, 0], [0, 0]] for p in (0, 1) for q in (0, 1)]
     return tf.concat([tf.pad(kernel, shift) for shift in shifts], -1)
 
 
-def convolved_double(x: Tensor, kernel: Tensor, shares: np.ndarray) -> Tensor:
-    """Phases of a SAME 3x3 convolution, zeros beyond the borders, of x2 upsampled `x`.
+def conv_of_upsampled(x: Tensor, kernel: Tensor, weights: np.ndarray) -> Tensor:
+    """Convolves x2 upsampled `x` by a 3x3 kernel, SAME with zeros beyond the borders.
 
     Args:
       x: [B, H, W, C], float32 or bfloat16; H and W at least 2.
       kernel: [3, 3, C, K] float32.
-      shares: What `Upsample2.shares` gives: [2, 3].
+      weights: Of the upsampling, [2, 3], as of `Upsample2.interpolation_weights`.
 
     Returns:
-      [B, H, W, 4K], as `x`.
+      The phases of the result, [B, H, W, 4K], of the dtype of `x`.
     """
-    large = kernel_of(kernel)  # [4, 4, C, 4K]
-    taken, ends = (tf.constant(part, tf.float32) for part in _taken(shares))
-    y = _convolved(x, tf.einsum("hr,ws,rsck->hwck", taken, taken, large))  # [B, H, W, 4K]
-    # Beyond the borders of `x` that has seen zeros, instead of the border once more inside those of
-    # the large picture, and zeros outside. Where two ends meet they do as factors.
-    rows = _at_ends(x, tf.einsum("er,ws,rsck->ewck", ends, taken, large)[:, None], 1)
-    columns = _at_ends(x, tf.einsum("hr,es,rsck->ehck", taken, ends, large)[:, :, None], 2)
-    corners = tf.einsum("er,fs,rsck->efck", ends, ends, large)[:, :, None, None]
+    phases = polyphase_kernel(kernel)  # [4, 4, C, 4K]
+    inner, border = (tf.constant(part, tf.float32) for part in _composed(weights))
+    y = _convolved(x, tf.einsum("hr,ws,rsck->hwck", inner, inner, phases))  # [B, H, W, 4K]
+    rows = _at_ends(x, tf.einsum("er,ws,rsck->ewck", border, inner, phases)[:, None], 1)
+    columns = _at_ends(x, tf.einsum("hr,es,rsck->ehck", inner, border, phases)[:, :, None], 2)
+    corner_kernels = tf.einsum("er,fs,rsck->efck", border, border, phases)[:, :, None, None]
     corners = [
-        _at_ends(x_end, corner, 2)
-        for x_end, corner in zip(_ends(x, 1), tf.unstack(corners), strict=True)
+        _at_ends(x_end, kernels, 2)
+        for x_end, kernels in zip(_ends(x, 1), tf.unstack(corner_kernels), strict=True)
     ]
-    return _more(_more(y, rows, 1), _more(columns, tf.concat(corners, 1), 1), 2)
+    return _added(_added(y, rows, 1), _added(columns, tf.concat(corners, 1), 1), 2)
 
 
-def _taken(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What pixels 2i - 1 to 2i + 2 of the large picture take of the small one, along an axis.
+def _composed(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns A [3, 4] and E [2, 4] of the module's derivation.
 
-    Returns:
-      Of i - 1, i and i + 1: [3, 4]. And what the first and the last i take beside that of
-      themselves, where there is nothing before or after: [2, 4].
+    Neither the odd outputs take the input before them nor the even ones that after; the products of
+    these two, which would reach x[i - 2] and x[i + 2], are left out.
     """
-    (even_before, even, even_after), (odd_before, odd, odd_after) = shares
-    inside = [[odd, even_before, odd_before, 0], [odd_after, even, odd, even_before]]
-    inside += [[0, even_after, odd_after, even]]
-    ends = [[-odd_after, even_before, odd_before, 0], [0, even_after, odd_after, -even_before]]
-    return np.array(inside), np.array(ends)
+    (even_before, even, even_after), (odd_before, odd, odd_after) = weights
+    inner = [[odd, even_before, odd_before, 0], [odd_after, even, odd, even_before]]
+    inner += [[0, even_after, odd_after, even]]
+    border = [[-odd_after, even_before, odd_before, 0], [0, even_after, odd_after, -even_before]]
+    return np.array(inner), np.array(border)
 
 
 def _convolved(x: Tensor, kernel: Tensor) -> Tensor:
@@ -71,19 +91,19 @@ def _convolved(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _ends(x: Tensor, axis: int) -> list[Tensor]:
-    """First and last along an axis, 1 or 2."""
+    """Returns the first and the last slice along an axis, 1 or 2."""
     first, _, last = tf.split(x, [1, tf.shape(x)[axis] - 2, 1], axis)
     return [first, last]
 
 
 def _at_ends(x: Tensor, kernels: Tensor, axis: int) -> Tensor:
-    """The first and the last of an axis, each convolved with a kernel of its own."""
+    """Convolves the first and the last slice of an axis, each with a kernel of its own."""
     both = zip(_ends(x, axis), tf.unstack(kernels), strict=True)
     return tf.concat([_convolved(end, kernel) for end, kernel in both], axis)
 
 
-def _more(x: Tensor, ends: Tensor, axis: int) -> Tensor:
-    """`x` with `ends` added to the first and the last along an axis."""
+def _added(x: Tensor, ends: Tensor, axis: int) -> Tensor:
+    """Adds `ends` to the first and the last slice of `x` along an axis."""
     first, inner, last = tf.split(x, [1, tf.shape(x)[axis] - 2, 1], axis)
-    more_first, more_last = tf.split(ends, 2, axis)
-    return tf.concat([first + more_first, inner, last + more_last], axis)
+    add_first, add_last = tf.split(ends, 2, axis)
+    return tf.concat([first + add_first, inner, last + add_last], axis)

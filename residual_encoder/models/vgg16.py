@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from residual_encoder.utils.typing import Tensor
 
-# The ReLU outputs that pool1..pool4 read: the article's taps.
+# The inputs of pool1 to pool4, which are ReLU outputs: the article's taps.
 TAPS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3")
 # The blocks whose convolutions `rank` splits: three quarters of VGG16's weights before its top.
 DEEP_BLOCKS = (4, 5)
@@ -29,10 +29,10 @@ KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 @keras.saving.register_keras_serializable("residual_encoder")
 class CaffePreprocessing(keras.layers.Layer):
-    """RGB in [0, 1] to the BGR, mean-free 0..255 values that VGG16 was trained on."""
+    """The preprocessing of VGG16's training: BGR of 0..255, less the mean, from RGB in [0, 1]."""
 
     def call(self, rgb: Tensor) -> Tensor:
-        """[B, H, W, 3] RGB in [0, 1] -> [B, H, W, 3] BGR in about [-124, 152]."""
+        """Maps RGB [B, H, W, 3] in [0, 1] to BGR [B, H, W, 3] in about [-124, 152]."""
         return keras.ops.flip(rgb, axis=-1) * 255.0 - keras.ops.array(BGR_MEAN, rgb.dtype)
 
 
@@ -51,8 +51,8 @@ def build_trunk(
         "later" (any values: the caller loads its own) or the path of a VGG16 weight file in the
         Keras layout without the top.
       taps: Names of the layers whose activations come out, in order.
-      trainable: Whether training may move the trunk. The original's is frozen.
-      frozen_blocks: The first blocks that stay as they are even so, 0 to 5.
+      trainable: Whether the trunk is trained. The original's is frozen.
+      frozen_blocks: Number of the first blocks that stay frozen all the same, 0 to 5.
       batch_norm: Whether to put a BatchNormalization between each convolution and its ReLU, which
         helps training from scratch. `folded_weights` takes them out again.
       rank: Makes each convolution of blocks 4 and 5 a 3x3 one to this many channels, without
@@ -80,24 +80,24 @@ def build_trunk(
 
 
 def _activation(tap: str, batch_norm: bool) -> str:
-    """The layer whose output a tap is: with batch norm, ReLU is a layer of its own."""
+    """Returns the layer with a tap's output: with batch norm, ReLU is a layer of its own."""
     return f"{tap}_relu" if batch_norm and "conv" in tap else tap
 
 
 def is_trunk(path: str) -> bool:
-    """Whether a variable's path is that of one of the trunk's convolutions or their norms."""
+    """Returns whether a variable's path is of one of the trunk's convolutions or their norms."""
     return path.startswith("block")
 
 
 def _block(layer: keras.layers.Layer) -> int:
-    """3 for "block3_conv1"; 0 for layers outside the blocks."""
+    """Returns 3 for "block3_conv1", 0 for layers outside the blocks."""
     return int(layer.name[len("block")]) if layer.name.startswith("block") else 0
 
 
 def whole(weights: str) -> keras.Model:
     """Builds VGG16's convolutions behind its preprocessing; weights as in `build_trunk`."""
     rgb = keras.Input((None, None, 3), name="rgb")
-    # float32 whatever the precision: bfloat16 cannot tell neighboring values of 0..255 apart.
+    # float32 whatever the precision: bfloat16 rounds values of 0..255 to whole numbers.
     caffe = CaffePreprocessing(name="caffe_preprocessing", dtype="float32")(rgb)
     vgg = keras.applications.VGG16(include_top=False, weights=None, input_tensor=caffe)
     if weights == "none":
@@ -135,7 +135,7 @@ def _convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
 
 
 def _he_initialize(vgg: keras.Model) -> None:
-    """He et al. 2015: the initialization that lets a deep ReLU network start without batch norm."""
+    """Initializes as He et al. 2015, so that a deep ReLU network trains without batch norm."""
     for convolution in _convolutions(vgg):
         kernel, bias = convolution.get_weights()
         he = keras.initializers.HeNormal()
@@ -143,7 +143,7 @@ def _he_initialize(vgg: keras.Model) -> None:
 
 
 def _with_batch_norm(vgg: keras.Model) -> keras.Model:
-    """The same network and weights with BatchNormalization before each ReLU."""
+    """Copies a network and its weights, with BatchNormalization before each ReLU."""
     shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
 
     def linear(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -171,7 +171,7 @@ def deep_convolutions(vgg: keras.Model) -> list[keras.layers.Conv2D]:
 
 
 def _factored(vgg: keras.Model, rank: int) -> keras.Model:
-    """The same network with two convolutions, He-initialized, in place of each deep one."""
+    """Copies a network, with two convolutions, He-initialized, in place of each deep one."""
     deep = {layer.name for layer in deep_convolutions(vgg)}
 
     def call(layer: keras.layers.Layer, x: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ def _factored(vgg: keras.Model, rank: int) -> keras.Model:
 
 
 def folded_weights(trunk: keras.Model) -> dict[str, np.ndarray]:
-    """The trunk as plain VGG16: batch norms, where there are any, folded into the convolutions.
+    """Returns the trunk's weights as plain VGG16's, batch norms folded into convolutions.
 
     Returns:
       {"block1_conv1/kernel": float32 [3, 3, C, K], "block1_conv1/bias": float32 [K], ...}.

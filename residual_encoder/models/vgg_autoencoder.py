@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from residual_encoder.models.configs import VggAutoencoderConfig
 from residual_encoder.utils.typing import Tensor
-
-
-@dataclass(frozen=True)
-class VggAutoencoderConfig:
-    """What varies between VGG autoencoders; the defaults are the published one.
-
-    Attributes:
-      widths: Channels of the 3x3 convolutions: two at 1/32 of the size, then one after each
-        upsampling by two.
-    """
-
-    widths: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
 
 
 def vgg_autoencoder(
@@ -34,7 +22,7 @@ def vgg_autoencoder(
 
     Returns:
       A model: `grayscale` [B, H, W, 1] float32 in [0, 1] -> chroma [B, H, W, 2] float32 in (0, 1):
-      tanh is ab / 128, and (tanh + 1) / 2 is our ab / 256 + 0.5. H and W are multiples of 32.
+      tanh is ab / 128, and (tanh + 1) / 2 is ab / 256 + 0.5. H and W are multiples of 32.
     """
     gray = keras.Input((None, None, 1), name="grayscale")  # [B, H, W, 1]
     gray3 = keras.layers.Concatenate(name="gray3")([gray, gray, gray])  # [B, H, W, 3]

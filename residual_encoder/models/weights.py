@@ -1,4 +1,4 @@
-"""Weights files and training checkpoints: flat HDF5, written whole or not at all, loaded strictly.
+"""Weights files: flat HDF5, written whole or not at all, loaded strictly.
 
 A file holds one dataset a variable, named by the variable's path ("color4/kernel"), and a JSON
 description. Nothing in it is executable. float16 values are allowed in weights files.
@@ -19,8 +19,6 @@ import numpy as np
 from residual_encoder.utils import files
 
 BEST = "best.weights.h5"
-KEEP = 3  # newest checkpoints kept, beside the best weights
-_PREFIX, _SUFFIX = "step-", ".h5"
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -34,8 +32,8 @@ def write_arrays(path: str | os.PathLike[str], arrays: Arrays, about: dict[str, 
     Raises:
       OSError: the file cannot be written.
     """
-    # The newer layout has checksums over its structure. Text of a length of its own lies in a heap
-    # that has none: where that was damaged, HDF5 went round in circles.
+    # The newer layout has checksums over its structure. Text of variable length lies in a
+    # heap that has none: where that was damaged, HDF5 looped for ever.
     with files.replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
         file.attrs["about"] = np.bytes_(json.dumps(about))
         for name, value in arrays.items():
@@ -43,7 +41,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Arrays, about: dict[str, 
 
 
 def _checked(value: np.ndarray) -> dict[str, Any]:
-    """Storage with a checksum, which HDF5 compares on reading; it has none for single numbers."""
+    """Returns storage with a checksum, which HDF5 verifies; it has none for single numbers."""
     return {"chunks": value.shape, "fletcher32": True} if value.ndim and value.size else {}
 
 
@@ -52,7 +50,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is damaged or no weights file of ours.
+      ValueError: the file is damaged or not a weights file of this project.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no weights file {path}.")
@@ -76,7 +74,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
 
 
 def _numbers(name: str, node: h5py.Dataset, room: int) -> np.ndarray:
-    """A variable's values, which must lie in the file itself: at most `room` bytes.
+    """Reads a variable's values, which must lie in the file itself: at most `room` bytes.
 
     Raises:
       ValueError: they are elsewhere, no numbers, more than fit into the file, or damaged.
@@ -103,14 +101,14 @@ def _named(variables: Iterable[Any]) -> dict[str, Any]:
 
 
 def to_arrays(variables: Iterable[Any]) -> dict[str, np.ndarray]:
-    """Current values by variable path."""
+    """Returns the current values by variable path."""
     return {
         path: keras.ops.convert_to_numpy(variable) for path, variable in _named(variables).items()
     }
 
 
 def assign(variables: Iterable[Any], arrays: Arrays, source: str) -> None:
-    """Gives every variable its value, or changes nothing and says all that differs.
+    """Gives every variable its value, or changes nothing and lists all that differs.
 
     Raises:
       ValueError: names or shapes differ; the message lists missing, unexpected and misshapen ones.
@@ -152,7 +150,12 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The recipe, as JSON, that a weights file was trained with."""
+    """Returns the recipe, as JSON, that a weights file was trained with.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is damaged or names no recipe.
+    """
     _, about = read_arrays(path)
     if "recipe" not in about:
         raise ValueError(f"{path} names no recipe; wanted a weights file, not a checkpoint.")
@@ -160,7 +163,7 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def find_weights(model_path: str | os.PathLike[str]) -> Path:
-    """The weights file that a path stands for: itself, or the best one of a training workdir.
+    """Returns the weights file at a path: itself, or the best one of a training workdir.
 
     Raises:
       FileNotFoundError: the path does not exist, or the workdir has no weights yet.
@@ -175,54 +178,3 @@ def find_weights(model_path: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         raise FileNotFoundError(f"{path} holds no checkpoints/{BEST}. Wanted {wanted}.")
     raise FileNotFoundError(f"There is no {path}. Wanted {wanted}.")
-
-
-# --- training checkpoints -------------------------------------------------------------------------
-
-
-def _path(folder: Path, step: int) -> Path:
-    return folder / f"{_PREFIX}{step:08d}{_SUFFIX}"
-
-
-def steps(folder: Path) -> list[int]:
-    """Steps of the checkpoints in a folder, oldest first."""
-    names = (path.name for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"))
-    return sorted(int(name[len(_PREFIX) : -len(_SUFFIX)]) for name in names)
-
-
-def save(folder: Path, step: int, variables: Iterable[Any], state: dict[str, Any]) -> Path:
-    """Writes the checkpoint of a step and drops all but the newest `KEEP`.
-
-    Args:
-      folder: Where checkpoints lie; made if need be.
-      step: Steps done.
-      variables: Everything that training moves: of the model and of the optimizer.
-      state: JSON-able rest, the data cursor among it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = _path(folder, step)
-    write_arrays(path, to_arrays(variables), {"step": step, "state": state})
-    for old in steps(folder)[:-KEEP]:
-        _path(folder, old).unlink()
-    return path
-
-
-def restore(folder: Path, variables: Iterable[Any]) -> tuple[int, dict[str, Any]] | None:
-    """Loads the newest checkpoint, strictly.
-
-    Returns:
-      (step, state), or None where there is none.
-
-    Raises:
-      ValueError: the newest checkpoint is damaged or of another network.
-    """
-    found = steps(folder)
-    if not found:
-        return None
-    path = _path(folder, found[-1])
-    try:
-        arrays, about = read_arrays(path)
-    except ValueError as error:
-        raise ValueError(f"{error} Delete it to go on from the checkpoint before.") from error
-    assign(variables, arrays, str(path))
-    return about["step"], about["state"]

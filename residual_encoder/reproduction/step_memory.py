@@ -85,10 +85,10 @@ def _step(recipe: Recipe) -> tuple[Callable[[Tensor], Any], float]:
     import tensorflow as tf
 
     from residual_encoder import models
+    from residual_encoder.training import distributed
     from residual_encoder.training.learner import supervised_learner
-    from residual_encoder.utils import devices
 
-    strategy = devices.strategy("one")
+    strategy = distributed.strategy("one")
     with strategy.scope():
         model = models.build(recipe.network, train_trunk=recipe.train_trunk)
         learner = supervised_learner(model, recipe, strategy)

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.utils import errors
+from residual_encoder.utils import devices, errors
+from residual_encoder.utils.devices import STRATEGIES
 
 JOBS = ("chief", "worker")
 EXAMPLE = (
@@ -36,6 +37,31 @@ GONE = (
 
 class WorkerLost(OSError):
     """Another worker ended, or cannot be reached any more."""
+
+
+def strategy(asked: str, batch_size: int = 1) -> tf.distribute.Strategy:
+    """Returns the distribution strategy, which reads batches ahead onto its devices.
+
+    Args:
+      asked: "one" device; "mirrored", all GPUs of this machine; "multiworker", all GPUs of the
+        workers of TF_CONFIG, which must be made before TensorFlow runs anything; or "auto", as many
+        GPUs of this machine as can share the batch equally.
+      batch_size: Pictures of that batch.
+
+    Raises:
+      ValueError: the name is unknown, or TF_CONFIG is missing or wrong.
+      OSError: this worker's port is taken, or the others do not come.
+    """
+    if asked not in STRATEGIES:
+        raise ValueError(f"strategy must be one of {list(STRATEGIES)}. Received {asked!r}.")
+    if asked == "multiworker":
+        return join()
+    if asked == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    sharing = max([n for n in range(1, len(devices.gpus()) + 1) if batch_size % n == 0], default=1)
+    if asked == "auto" and sharing > 1:
+        return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(sharing)])
+    return tf.distribute.OneDeviceStrategy("/GPU:0" if devices.gpus() else "/CPU:0")
 
 
 def check_tf_config() -> None:

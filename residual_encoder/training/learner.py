@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from residual_encoder import recipes
 from residual_encoder.imaging import colorspace
 from residual_encoder.models import factory
 from residual_encoder.recipes import Recipe
-from residual_encoder.training.losses import LOGIT_LOSSES, LOSSES
+from residual_encoder.training.losses import LOSSES
 from residual_encoder.training.optimizers import make_optimizer
 from residual_encoder.utils.typing import Tensor
 
@@ -65,7 +66,7 @@ def averaged(one: Learner) -> Iterator[None]:
 def loss_of_recipe(recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:
     """Looks up the recipe's loss, with its rebalancing where it reads logits."""
     loss = LOSSES[recipe.loss]
-    if recipe.loss in LOGIT_LOSSES:
+    if recipes.LOSSES[recipe.loss].reads_logits:
         return functools.partial(loss, rebalancing=recipe.rebalancing)
     return loss
 
@@ -91,14 +92,14 @@ def make_step(
     """
     replicas = strategy.num_replicas_in_sync
     loss_of = loss_of_recipe(recipe)
-    predictor = factory.predictor(model, recipe.network)
+    forward = factory.training_function(model, recipe.network)
 
     @tf.function(jit_compile=jit or None)
     def replica_step(rgb: Tensor) -> Tensor:
         truth = colorspace.split(rgb, recipe.space, recipe.gray)
         with tf.GradientTape() as tape:
             # Keras optimizers sum gradients over replicas, so each gives its share of the mean.
-            loss = loss_of(truth, predictor(truth.gray, training=True)) / replicas
+            loss = loss_of(truth, forward(truth.gray, training=True)) / replicas
         descend(model, optimizer, tape.gradient(loss, model.trainable_variables))
         return loss
 

@@ -134,6 +134,7 @@ def ab_classes(
     )
 
 
+# What recipes know of each is in `recipes.LOSSES`, under the same name.
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "blurred_euclidean": blurred_euclidean,
     "blurred_distance": blurred_distance,
@@ -144,12 +145,3 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "ab_classes": ab_classes,
     "tanh_l1": tanh_l1,
 }
-# The color space of the losses that are defined in one only.
-SPACE_OF_LOSS = {
-    "tinyclouds_code": "yuv",
-    "rgb_euclidean": "yuv",
-    "lab_mse": "lab",
-    "ab_classes": "lab",
-}
-# The losses that read the logits of a network of classes.
-LOGIT_LOSSES = ("ab_classes",)

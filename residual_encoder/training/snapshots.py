@@ -16,7 +16,7 @@ from residual_encoder.evaluation import image_grids, metrics
 from residual_encoder.imaging import colorspace, image_io
 from residual_encoder.models import any_size, weights
 from residual_encoder.recipes import Recipe
-from residual_encoder.training import learner
+from residual_encoder.training import checkpoints, learner
 from residual_encoder.training.run import TrainConfig, TrainingRun
 from residual_encoder.training.workdir import Workdir, read_metrics
 from residual_encoder.utils.typing import Tensor
@@ -39,7 +39,7 @@ def save(run: TrainingRun) -> None:
     Raises:
       OSError: the workdir cannot be written.
     """
-    weights.save(run.workdir.checkpoints, run.step, run.learner.variables, run.state())
+    checkpoints.save(run.workdir.checkpoints, run.step, run.learner.variables, run.state())
     run.saved = run.step
     write_snapshot(run)
 
@@ -80,7 +80,7 @@ def evaluate(run: TrainingRun) -> None:
 
 
 def _save_best(model: keras.Model, recipe: Recipe, workdir: Workdir) -> None:
-    deployable = models.deployable(model, recipe.network)
+    deployable = models.for_saving(model, recipe.network)
     weights.save_weights(deployable, workdir.checkpoints / weights.BEST, recipe.to_json())
 
 

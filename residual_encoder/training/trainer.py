@@ -24,7 +24,7 @@ from residual_encoder.data import input_pipeline
 from residual_encoder.data.input_pipeline import Cursor, RecordStats, TrainBatch, WorkerShare
 from residual_encoder.models import weights
 from residual_encoder.recipes import Recipe
-from residual_encoder.training import snapshots
+from residual_encoder.training import checkpoints, distributed, snapshots
 from residual_encoder.training.distributed import WorkerGroup
 from residual_encoder.training.learner_factory import make_learner
 from residual_encoder.training.run import TrainConfig, TrainingRun, TrainResult
@@ -54,7 +54,7 @@ def train(config: TrainConfig) -> TrainResult:
       OSError: data or weights are missing, the workdir cannot be written or is in use, or another
         worker is gone.
     """
-    workers = WorkerGroup.of(devices.strategy(config.strategy, config.recipe.batch_size))
+    workers = WorkerGroup.of(distributed.strategy(config.strategy, config.recipe.batch_size))
     alone = Workdir(config.workdir).locked() if workers.chief else contextlib.nullcontext()
     with workers.errors_as_worker_lost(), alone:
         return _train(config, workers)
@@ -70,7 +70,7 @@ def _train(config: TrainConfig, workers: WorkerGroup) -> TrainResult:
     keras.utils.set_random_seed(config.seed)
     run = _build(config, workers, precision, jit)
     if workers.chief:
-        started = bool(weights.steps(run.workdir.checkpoints))
+        started = bool(checkpoints.steps(run.workdir.checkpoints))
         run.workdir.claim(_about(run, precision, jit), FIXED if started else (), _up_to_date)
         snapshots.check_eval_data(config)  # better known now than in hours
     _restore(run)
@@ -113,7 +113,7 @@ def _build(config: TrainConfig, workers: WorkerGroup, precision: str, jit: bool)
     """Builds the learner in the strategy's scope; the chief's gets VGG16's weights."""
     # A checkpoint or init_from brings the trunk too, and the chief brings it to the others.
     folder = Path(config.workdir) / "checkpoints"
-    filled = config.init_from or not workers.chief or weights.steps(folder)
+    filled = config.init_from or not workers.chief or checkpoints.steps(folder)
     learner = make_learner(
         config.recipe,
         workers.strategy,
@@ -138,7 +138,7 @@ def _restore(run: TrainingRun) -> None:
 
 def _restored(run: TrainingRun) -> tuple[int, dict[str, Any]]:
     """Fills the chief's variables; returns step and state to resume from."""
-    restored = weights.restore(run.workdir.checkpoints, run.learner.variables)
+    restored = checkpoints.restore(run.workdir.checkpoints, run.learner.variables)
     if restored:
         logging.info("Resumed at step %d.", restored[0])
     elif run.config.init_from:

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from residual_encoder import models
 from residual_encoder.data import input_pipeline
-from residual_encoder.data.augmentation import Augment
 from residual_encoder.data.configs import DataConfig
+from residual_encoder.imaging.augment_config import Augment
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.models import low_rank, vgg16
 from residual_encoder.recipes import Recipe

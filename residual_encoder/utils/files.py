@@ -1,4 +1,4 @@
-"""Whole files or none: atomic writes, content hashes, and what lies below a folder."""
+"""Writes files whole or not at all, hashes their contents, and lists what lies below a folder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-# What a disk says that takes no more, or nothing at all.
+# Errors of a disk that is full, read-only or broken.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Inside, a disk that is full, read-only or broken is an error that names the file.
+    """Makes an error that names the file of a disk that is full, read-only or broken.
 
     Raises:
       OSError: with the disk's own `errno`.
@@ -44,7 +44,7 @@ def _sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; on a clean exit it becomes `path` at once.
+    """Yields a temporary name in the folder of `path`; on a clean exit it becomes `path` at once.
 
     Readers see the old file or the new one, never a part of it. After an error the temporary file
     is gone and an earlier `path` is as it was. The suffix is kept, so that writers which look at it
@@ -76,7 +76,7 @@ def sweep(folder: Path) -> None:
 
 
 def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Refuses a path that something lies at, unless it may be replaced.
+    """Refuses a path that exists, unless it may be replaced.
 
     Raises:
       FileExistsError: it exists and `overwrite` is false.
@@ -106,7 +106,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Returns the SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

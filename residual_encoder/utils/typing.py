@@ -1,4 +1,4 @@
-"""The type of what TensorFlow and Keras compute with."""
+"""The type of tensors."""
 
 from typing import Any
 
