@@ -21,7 +21,7 @@ APPS, TOOLS = ROOT / "residual_encoder" / "apps", ROOT / "tools"
 COMMANDS = sorted(path.stem.removesuffix("_cli") for path in APPS.glob("*_cli.py"))
 FORMER = {"tour": "quickstart", "prior": "measure_color_prior", "figure": "draw_model",
           "showcase": "sample_sheet"}  # fmt: skip
-CPU_SECONDS = 0.5  # of --help, user and system; measured on two cores: 0.2 to 0.35
+CPU_SECONDS = 0.5  # of --help, user and system; measured: 0.13 to 0.15
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
