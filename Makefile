@@ -52,7 +52,7 @@ test: .venv/ready  ## run all tests but those that need minutes, the network or 
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: .venv/ready  ## run the quick tests, below two minutes on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not network and not gpu and not long'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'fast and not slow and not network and not gpu'
 
 test-slow: .venv/ready  ## run the tests that need minutes each
 	$(BIN)/python -m pytest -m slow

@@ -34,6 +34,30 @@ tf.config.experimental.enable_tensor_float_32_execution(False)
 keras.config.disable_traceback_filtering()
 
 
+# The files of `make test-fast`, by the package that they cover: the quickest that cover its core,
+# chosen by `pytest --durations=0`; below two minutes together on two cores.
+FAST = {
+    "imaging": ("colorspace", "images", "guided", "resampling"),
+    "data": ("scenes", "augmenting"),
+    "models": ("phases", "flops", "diagram", "low_rank"),
+    "recipes": ("recipes", "imports"),
+    "evaluation": ("metrics", "report"),
+    "training": ("losses", "checkpoints", "activity", "strategy"),
+    "inference": ("inference",),
+    "export": ("uploads",),
+    "reproduction": ("claims",),
+    "apps": ("cli", "peer"),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    stems = {f"test_{name}" for names in FAST.values() for name in names}
+    for item in items:
+        if item.path.stem in stems:
+            item.add_marker("fast")
+
+
 # Set where everything can be installed: a test that lacks a program or a package fails there.
 REQUIRE_ALL = bool(os.environ.get("RESIDUAL_ENCODER_REQUIRE_ALL"))
 LACKING = re.compile(r"not installed|no ffmpeg|could not import")

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import FAST, ROOT
 
 from residual_encoder.apps import benchmark, shared_flags
 from residual_encoder.data import input_pipeline
@@ -21,7 +21,7 @@ APPS, TOOLS = ROOT / "residual_encoder" / "apps", ROOT / "tools"
 COMMANDS = sorted(path.stem.removesuffix("_cli") for path in APPS.glob("*_cli.py"))
 FORMER = {"tour": "quickstart", "prior": "measure_color_prior", "figure": "draw_model",
           "showcase": "sample_sheet"}  # fmt: skip
-CPU_SECONDS = 0.5  # of --help, user and system; measured on two cores: 0.2 to 0.35
+CPU_SECONDS = 0.5  # of --help, user and system; measured: 0.13 to 0.15
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -184,3 +184,11 @@ def test_archives_are_planned_without_tensorflow() -> None:
     code = "".join(f"import residual_encoder.apps.archive.{name}\n" for name in names)
     code += "import sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_fast_tests_cover_every_package() -> None:
+    folders = {path.parent.name for path in (ROOT / "residual_encoder").glob("*/__init__.py")}
+    assert folders | {"recipes"} == {*FAST, "utils"}
+    there = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    for names in FAST.values():
+        assert there & {f"test_{name}" for name in names}
