@@ -63,15 +63,23 @@ def test_what_is_still_to_be_cut_exists():
 
 
 def test_only_imaging_imports_opencv():
-    users = {
-        path.split("/")[0] for path in modules() if "import cv2" in (PACKAGE / path).read_text()
-    }
+    users = {path.split("/")[0] for path in modules() if "cv2" in (PACKAGE / path).read_text()}
     assert users == {"imaging"}
 
 
 def test_only_apps_define_flags():
     definers = {path for path in modules() if "flags.DEFINE" in (PACKAGE / path).read_text()}
     assert {path.split("/")[0] for path in definers} == {"apps"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["inference.output_paths", "apps.archive.tasks", "apps.archive.beam_pipeline", "utils.files"],
+)
+def test_naming_outputs_needs_no_tensorflow(module):
+    unwanted = "tensorflow", "residual_encoder.inference.video", "residual_encoder.imaging.ffmpeg"
+    code = f"import residual_encoder.{module}, sys; sys.exit(any(map(sys.modules.get, {unwanted})))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_importing_the_package_starts_nothing():

@@ -1,4 +1,4 @@
-"""A model measured on a dataset: the report that tools/evaluate.py writes."""
+"""Measures a model on a dataset: the report that tools/evaluate.py writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERSIONED = ("tensorflow", "keras", "numpy", "scikit-image")
 
 
 class MeasuredColorizer(Protocol):
-    """What is measured; `inference.colorizer.Colorizer` has all of it.
+    """Describes what is measured; `inference.colorizer.Colorizer` fits.
 
     Attributes:
       recipe: The `Recipe` of its training; name, color_space, gray and space are read.
@@ -46,7 +46,7 @@ class MeasuredColorizer(Protocol):
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Says what data to measure on, and where the report goes.
+    """Configures what data to measure on, and where the report goes.
 
     Attributes:
       data: The photographs; their validation split is read.

@@ -17,10 +17,10 @@ LONG = 28  # characters from which on a table's cell may take several lines
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture on a page.
+    """Shows a picture on a page.
 
     Attributes:
-      picture: [H, W, 3] or [H, W] uint8 pixels, a PNG file's bytes, or SVG text of our own making.
+      picture: [H, W, 3] or [H, W] uint8 pixels, a PNG file's bytes, or trusted SVG text.
       caption: Plain text below it, also what stands in for it where it cannot be seen.
     """
 
@@ -30,7 +30,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page, top to bottom: heading, paragraphs, table, figures. All is plain text."""
+    """Holds a part of a page, top to bottom: heading, paragraphs, table, figures; plain text."""
 
     heading: str
     paragraphs: Sequence[str] = ()
@@ -103,7 +103,7 @@ def _markup_section(section: Section) -> str:
 
 
 def html(title: str, sections: Sequence[Section]) -> str:
-    """One page that needs no other file and no network: styles and pictures are inside.
+    """Makes one page that needs no other file and no network: styles and pictures are inside.
 
     Args:
       title: Plain text.

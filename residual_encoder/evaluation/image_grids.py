@@ -28,7 +28,7 @@ def _panel(picture: Any) -> np.ndarray:
 
 
 def strip(gray: Any, output: Any, truth: Any) -> np.ndarray:
-    """The article's gray | output | truth strip.
+    """Puts gray | output | truth into a strip, as in the article.
 
     Args:
       gray: [H, W] or [H, W, 1], float in [0, 1] or uint8.
@@ -54,7 +54,7 @@ def _padded(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def contact_sheet(strips: Sequence[np.ndarray], columns: int = 1) -> np.ndarray:
-    """Strips below and beside each other, in reading order, on white.
+    """Arranges strips in rows and columns, in reading order, on white.
 
     Args:
       strips: [H, W, 3] uint8 each; sizes may differ.
@@ -83,7 +83,7 @@ def contact_sheet(strips: Sequence[np.ndarray], columns: int = 1) -> np.ndarray:
 
 
 def headed_sheet(headings: Sequence[str], columns: Sequence[np.ndarray]) -> bytes:
-    """Columns of pictures side by side, each below its heading.
+    """Puts columns of pictures side by side, each below its heading.
 
     Args:
       headings: One a column.

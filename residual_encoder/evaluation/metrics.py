@@ -57,18 +57,18 @@ Rows = dict[str, np.ndarray]  # one float64 row (or one number) a photograph
 
 
 def quantize(rgb: Tensor) -> Tensor:
-    """RGB in [0, 1] -> uint8, rounded to nearest as when a picture is saved."""
+    """Rounds RGB in [0, 1] to uint8, as when a picture is saved."""
     return tf.cast(tf.round(tf.clip_by_value(rgb, 0.0, 1.0) * 255), tf.uint8)
 
 
 def psnr(mean_square: Any) -> np.ndarray:
-    """Mean squared error of 8-bit code values (any shape) -> dB, at most `PSNR_CAP`."""
+    """Converts mean squared errors of 8-bit code values (any shape) to dB, at most `PSNR_CAP`."""
     floor = 255.0**2 / 10 ** (PSNR_CAP / 10)
     return 10 * np.log10(255.0**2 / np.maximum(mean_square, floor))
 
 
 def colorfulness(rgb_u8: Tensor) -> Tensor:
-    """Colorfulness M3 of Hasler and Suesstrunk 2003. [B, H, W, 3] uint8 -> [B] float64."""
+    """Measures colorfulness (Hasler and Suesstrunk 2003): [B, H, W, 3] uint8 -> [B] float64."""
     red, green, blue = tf.unstack(tf.cast(rgb_u8, tf.float64), axis=-1)
     opponent = tf.stack([red - green, (red + green) / 2 - blue], axis=-1)
     mean, variance = tf.nn.moments(opponent, axes=[1, 2])
@@ -77,7 +77,7 @@ def colorfulness(rgb_u8: Tensor) -> Tensor:
 
 
 def rebalancing_weights(counts: np.ndarray) -> np.ndarray:
-    """Weight of a pixel by the cell of its true color: 1 / smoothed prior, mean 1 under the prior.
+    """Weighs pixels by the cell of their true color: 1 / smoothed prior, mean 1 under the prior.
 
     Args:
       counts: [cells] pixels in each cell of the whole ab grid.
@@ -133,7 +133,7 @@ def _measure(output: Tensor, truth: Tensor) -> dict[str, Tensor]:
 
 
 def measure(output: Tensor, truth: Tensor) -> Rows:
-    """Every per-photograph number of a batch.
+    """Computes every per-photograph number of a batch.
 
     Args:
       output: [B, H, W, 3] uint8, what the colorizer made.
@@ -178,7 +178,7 @@ STATISTICS: dict[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = {
 
 
 def resampled_means(rows: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
-    """Bootstrap means of per-photograph rows. [n, columns] -> [resamples, columns] float64.
+    """Resamples the means of per-photograph rows. [n, columns] -> [resamples, columns] float64.
 
     All columns see the same resamples, so differences between them are paired.
     """
@@ -195,7 +195,7 @@ def resampled_means(rows: np.ndarray, seed: int, resamples: int = RESAMPLES) -> 
 
 
 def summarize(rows: Rows, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """Rows of per-photograph numbers -> every metric with its mean and 95 % interval."""
+    """Gives every metric its mean and 95 % interval, from rows of per-photograph numbers."""
     names = sorted(rows)
     table = np.stack([np.asarray(rows[name], np.float64) for name in names], axis=-1)
     point = dict(zip(names, table.mean(axis=0), strict=True))
@@ -263,24 +263,24 @@ def evaluate(
     Raises:
       ValueError: no photograph came, or `predict` gave another shape or numbers not finite.
     """
-    parts: dict[str, list[Rows]] = {"ours": [], "gray": [], "oracle": []}
+    parts: dict[str, list[Rows]] = {"model": [], "gray": [], "oracle": []}
     for batch in batches:
         truth = colorspace.split(batch.rgb, space, gray)
         chroma = {
-            "ours": _predicted(predict, truth.gray),
+            "model": _predicted(predict, truth.gray),
             "gray": tf.fill(tf.shape(truth.chroma), space.neutral),
             "oracle": truth.chroma,
         }
         for name, pair in chroma.items():
             output = quantize(space.merge(truth.gray, pair))
             parts[name].append(measure(output, tf.convert_to_tensor(batch.rgb)))
-    if not parts["ours"]:
+    if not parts["model"]:
         raise ValueError("no photograph to evaluate: the data or its validation split is empty")
     rows = {name: _stack(part) for name, part in parts.items()}
-    weights = rebalancing_weights(rows["ours"]["pixels_by_cell"].sum(axis=0))
+    weights = rebalancing_weights(rows["model"]["pixels_by_cell"].sum(axis=0))
     report = {name: _block(part, rows["gray"], weights, seed) for name, part in rows.items()}
     baselines = {name: report[name] for name in ("gray", "oracle")}
-    return report["ours"] | {"prior": PRIOR_NOTE, "protocol": PROTOCOL, "baselines": baselines}
+    return report["model"] | {"prior": PRIOR_NOTE, "protocol": PROTOCOL, "baselines": baselines}
 
 
 def _block(rows: Rows, gray: Rows, weights: np.ndarray, seed: int) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def _points(rows: Iterable[Mapping[str, Any]], x: str, y: str) -> tuple[np.ndarr
 def curve(
     runs: Mapping[str, Sequence[Mapping[str, Any]]], *, x: str = "step", y: str = "loss"
 ) -> bytes:
-    """Training curves: pale as logged, and a smoothed line over it.
+    """Draws training curves: pale as logged, and a smoothed line over it.
 
     Args:
       runs: Rows of metrics.jsonl by the name of the run.
@@ -69,13 +69,13 @@ def curve(
 def smooth_points(
     rows: Iterable[Mapping[str, Any]], x: str, y: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The smoothed line of a curve: x and y where rows have both, see `curve`."""
+    """Returns the smoothed line of a curve: x and y where rows have both, see `curve`."""
     places, values = _points(rows, x, y)
     return places, _smoothed(values) if len(values) else values
 
 
 def png(figure: Any) -> bytes:
-    """A matplotlib figure as a PNG file."""
+    """Draws a matplotlib figure into a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with io.BytesIO() as file:

@@ -24,13 +24,13 @@ Table = list[list[str]]  # the first line is the heading
 
 
 def interval(metric: Mapping[str, Any], factor: float, digits: int) -> str:
-    """A metric of an evaluation with its 95 % interval, times a factor: 0.31 [0.12, 0.50]."""
+    """Formats a metric with its 95 % interval, times a factor: 0.31 [0.12, 0.50]."""
     low, high = (f"{factor * bound:.{digits}f}" for bound in metric["ci95"])
     return f"{factor * metric['mean']:.{digits}f} [{low}, {high}]"
 
 
 def metrics_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Evaluations side by side, a metric a line; metrics that one of them lacks are left out.
+    """Puts evaluations side by side, a metric a line, without metrics that one of them lacks.
 
     Args:
       evaluations: What `metrics.evaluate` gave, or one of its baselines, by heading.
@@ -44,7 +44,7 @@ def metrics_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def text_table(table: Table) -> str:
-    """A table for a terminal: columns aligned, no markup."""
+    """Formats a table for a terminal: columns aligned, no markup."""
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     aligned = (
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

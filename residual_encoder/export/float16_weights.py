@@ -1,4 +1,4 @@
-"""Weights made ready to ship: float16 kernels, and a SHA-256 beside them."""
+"""Makes weights ready to ship: float16 kernels, and a file with their SHA-256."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from residual_encoder.recipes import Recipe
 from residual_encoder.utils import files
 
 SUFFIX = ".weights.h5"
-# Ours: half an 8-bit step of chroma, so that float16 is lost in the rounding of a saved picture.
+# Half an 8-bit step of chroma, so that float16 is lost in the rounding of a saved picture.
 TOLERANCE = 0.5 / 255
 PROBES, PROBE_SIZE = 4, 64  # random gray pictures that the two networks are compared on
 
 
 def halved(arrays: weights_files.Arrays) -> dict[str, np.ndarray]:
-    """Kernels in float16; vectors stay float32, as variances of taps exceed float16's 65,504."""
+    """Converts kernels to float16; vectors stay, as variances of taps exceed float16's 65,504."""
     return {
         name: value.astype(np.float16) if value.ndim > 1 else value
         for name, value in arrays.items()
@@ -29,7 +29,7 @@ def halved(arrays: weights_files.Arrays) -> dict[str, np.ndarray]:
 
 
 def _kind(recipe: dict[str, Any]) -> dict[str, Any]:
-    """What of a recipe says what weights compute."""
+    """The fields of a recipe that determine what weights compute."""
     return {name: recipe.get(name) for name in ("network", "color_space", "gray")}
 
 
@@ -37,9 +37,9 @@ def mean(
     one: tuple[weights_files.Arrays, dict[str, Any]],
     other: tuple[weights_files.Arrays, dict[str, Any]],
 ) -> dict[str, np.ndarray]:
-    """The mean of two networks' weights, both as `weights.read_arrays` gives them.
+    """Averages two networks' weights, both as `weights.read_arrays` gives them.
 
-    Where one was trained on from the other, their mean often sees better than either (Wortsman et
+    Where one was trained on from the other, their mean often colors better than either (Wortsman et
     al. 2022, "Model soups").
 
     Raises:
@@ -62,7 +62,7 @@ def release(
     path: str | os.PathLike[str],
     average_with: str | os.PathLike[str] | None = None,
 ) -> float:
-    """Writes a network's weights in half the bytes, and `PATH.sha256` beside them.
+    """Writes a network's weights in half the bytes, and their hash as `PATH.sha256`.
 
     Args:
       model_path: A training workdir or a weights file.

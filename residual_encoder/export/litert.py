@@ -1,7 +1,7 @@
 """A trained network as a LiteRT file for phones and small computers, proven before it is kept.
 
 TensorFlow converts the network to float32, LiteRT's quantizer makes float16 or int8 of that, and
-LiteRT's interpreter runs what comes out beside the network.
+LiteRT's interpreter runs the file, and its output is compared with the network's.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ Runner = Callable[[np.ndarray], np.ndarray]  # gray [1, H, W, 1] -> chroma [1, H
 PRECISIONS = ("float16", "int8")
 SUFFIX = ".tflite"
 INPUT, OUTPUT = "grayscale", "chroma"  # names in the file's one signature
-# Largest difference in chroma that float16 may make; ours: one step of an 8-bit code value.
+# Largest difference in chroma that float16 may make: one step of an 8-bit code value.
 FLOAT16_TOLERANCE = 1 / 255
-# Most that int8 may cost in pooled PSNR, in dB; ours.
+# Most that int8 may cost in pooled PSNR, in dB.
 INT8_TOLERANCE = 0.3
-RUNS = 9  # timed, after one that is not; ours
+RUNS = 9  # timed, after one that is not
 
 
 @dataclass(frozen=True)
 class LitertConfig:
-    """What to write.
+    """Configures what to write.
 
     Attributes:
       model: A training workdir or a weights file.
@@ -78,7 +78,7 @@ class LitertConfig:
 
 @dataclass(frozen=True)
 class Report:
-    """What was proven of a file, at one size, with as many threads as there are cores.
+    """Reports what was measured of a file, at one size, with as many threads as there are cores.
 
     Attributes:
       size: (height, width) of the pictures it was proven with.
@@ -247,7 +247,7 @@ def _quantized(
 
     Its answers are logits, for which eight bits are too coarse: 0.2 dB of the 0.9 that eight bits
     everywhere would cost. The rest are the batch norms of the taps, whose factors lie too far apart
-    for one scale: what is no convolution stays in float32 as well.
+    for one scale: other operations stay in float32 as well.
     """
     from litert_quantizer import qtyping, quantizer
 
@@ -306,7 +306,7 @@ def _grays(recipe: Recipe, rgb_u8: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def runner(content: bytes) -> Runner:
-    """A LiteRT file as a function: gray [1, H, W, 1] float32 -> chroma [1, H, W, 2] float32."""
+    """Loads a LiteRT file to call: gray [1, H, W, 1] float32 -> chroma [1, H, W, 2] float32."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
@@ -315,7 +315,7 @@ def runner(content: bytes) -> Runner:
 
 
 def prove(loaded: Loaded, content: bytes, size: tuple[int, int], photographs: np.ndarray) -> Report:
-    """Runs a LiteRT file beside the network it was made of.
+    """Compares a LiteRT file with the network it was made of.
 
     Args:
       loaded: The network.

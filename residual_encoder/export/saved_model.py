@@ -26,8 +26,8 @@ from residual_encoder.inference.model_loading import (
 from residual_encoder.models import any_size
 from residual_encoder.utils.typing import Tensor
 
-TOLERANCE = 1e-5  # ours: a fortieth of half an 8-bit step; float32 in another order stays below
-# Largest picture that `colorize_bytes` takes, unless told otherwise. Ours: cameras make such ones.
+TOLERANCE = 1e-5  # a fortieth of half an 8-bit step; float32 in another order stays below
+# Largest picture that `colorize_bytes` takes, unless told otherwise: as large as cameras make.
 MAX_PIXELS = 50_000_000
 LEAST_PIXELS = tf_serving.SCENE_SIZE**2  # what the requests that warm a server up have
 PARITY_BATCHES = (1, 3)
@@ -35,7 +35,7 @@ PARITY_SIZES = ((17, 23), (64, 64), (120, 75))
 
 
 class ExportedColorizer(tf.Module):
-    """What the SavedModel holds: the network, its color space, and nothing of Keras or ours.
+    """Holds what the SavedModel has: the network and its color space, without Keras.
 
     All pictures are sRGB code values.
     """
@@ -45,7 +45,7 @@ class ExportedColorizer(tf.Module):
 
         Args:
           loaded: Its `network` is a Keras model with float32 weights.
-          card: The JSON file that says what this is; becomes an asset of the SavedModel.
+          card: The JSON file that describes the model; becomes an asset of the SavedModel.
           max_pixels: Height times width of the largest picture file that is taken.
         """
         super().__init__(name="colorizer")
@@ -56,12 +56,12 @@ class ExportedColorizer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, "grayscale")])
     def network(self, grayscale: Tensor) -> dict[str, Tensor]:
-        """The bare network: height and width are multiples of the recipe's `multiple`."""
+        """Runs the bare network: height and width are multiples of the recipe's `multiple`."""
         return {"chroma": self._network(grayscale)}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, "grayscale")])
     def chroma(self, grayscale: Tensor) -> dict[str, Tensor]:
-        """[B, H, W, 1] in [0, 1], any H and W -> `chroma` [B, H, W, 2], for those who merge."""
+        """Predicts `chroma`: [B, H, W, 1] in [0, 1], any H and W -> [B, H, W, 2] in [0, 1]."""
         recipe = self._recipe
         network = any_size.with_margin(self._network, recipe.margin)
         chroma = any_size.chroma_at(network, grayscale, recipe.inference_size, recipe.multiple)
@@ -69,13 +69,13 @@ class ExportedColorizer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, "grayscale")])
     def colorize(self, grayscale: Tensor) -> dict[str, Tensor]:
-        """[B, H, W, 1] in [0, 1], any H and W -> `inferred_rgb` [B, H, W, 3] of the same gray."""
+        """Colors: [B, H, W, 1] in [0, 1], any H and W -> `inferred_rgb` [B, H, W, 3], same gray."""
         chroma = self.chroma(grayscale)["chroma"]
         return {"inferred_rgb": self._recipe.space.merge(grayscale, chroma)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     def colorize_bytes(self, image_bytes: Tensor) -> dict[str, Tensor]:
-        """[B] JPEG, PNG, BMP or WebP files -> `png_bytes` [B], 8 bits, each at its own size.
+        """Colors files: [B] JPEG, PNG, BMP or WebP -> `png_bytes` [B], 8 bits, each at its size.
 
         A file that is broken or too large has empty bytes, and its reason in `error` [B], which is
         empty for the others. JPEG files are turned upright by their EXIF data; alpha is dropped.
@@ -96,7 +96,7 @@ class ExportedColorizer(tf.Module):
 
     @property
     def signatures(self) -> dict[str, Any]:
-        """The functions by the names they are served under."""
+        """Returns the functions by the names they are served under."""
         return {
             "serving_default": self.colorize,
             "colorize_bytes": self.colorize_bytes,
@@ -168,7 +168,7 @@ def export_saved_model(
 def _folder_becoming(target: Path) -> Iterator[Path]:
     """Yields an empty folder that becomes `target` on a clean exit, else disappears.
 
-    It lies beside the target, or beside the first of its parents that are still to be made.
+    It lies next to the target, or next to the first of its parents that are still to be made.
     """
     place = next(folder for folder in target.absolute().parents if folder.is_dir())
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=place))
@@ -198,7 +198,7 @@ def _save(loaded: Loaded, folder: Path, max_pixels: int) -> None:
 
 
 def largest_difference(loaded: Loaded, folder: str | os.PathLike[str]) -> float:
-    """Largest absolute difference between a network and its SavedModel, read back from disk.
+    """Returns the largest difference between a network and its SavedModel, read back from disk.
 
     Random gray pictures, two batch sizes by three picture sizes, through all signatures. RGB and
     chroma are in [0, 1]; PNG samples may differ by their rounding and are counted beyond it. It

@@ -1,4 +1,4 @@
-"""What TensorFlow Serving finds beside a SavedModel: requests that warm it up before it answers."""
+"""Writes requests into a SavedModel that warm TensorFlow Serving up before it answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from residual_encoder.data import scenes
 # Where the server looks, and how the requests are written: tensorflow.org/tfx/serving,
 # "SavedModel Warmup".
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
-SCENE_SIZE = 512  # side in pixels of the pictures sent; ours: more than the network sees
+SCENE_SIZE = 512  # side in pixels of the pictures sent: more than the network sees
 
 
 def write_warmup(folder: Path, name: str, gray_size: int) -> None:

@@ -1,4 +1,4 @@
-"""Frames to H.264 with the sound of the film they came from, through the program ffmpeg."""
+"""Encodes frames as H.264, with the sound of the film they came from, by the program ffmpeg."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOUND = (  # tried in this order: as it is; as AAC where the container does not 
 
 
 def find() -> str | None:
-    """The path of an ffmpeg that encodes H.264; None where there is none."""
+    """Finds the path of an ffmpeg that encodes H.264; None where there is none."""
     program = shutil.which("ffmpeg")
     if program is None:
         return None
@@ -40,7 +40,7 @@ def find() -> str | None:
 
 
 class H264Encoder:
-    """H.264 by ffmpeg's libx264, with the film's sound and tags."""
+    """Encodes H.264 by ffmpeg's libx264, with the film's sound and tags."""
 
     name = "h264"
     suffix = ".h264"

@@ -4,7 +4,7 @@ In every small window of the network's size chroma is fitted as slope * gray + o
 Tang, "Guided Image Filtering", ECCV 2010). The slopes, averaged over windows and enlarged as in
 "Fast Guided Filter" (He and Sun 2015), are applied to the picture's own gray, edges included. Where
 the filter of 2010 also averages the offsets, and with them what gray does not explain of the
-chroma, the offset here is what is left of it: at the network's own size nothing is changed.
+chroma, the offset here is the remainder: at the network's own size nothing is changed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _mean(x: np.ndarray, radius: int) -> np.ndarray:
 def coefficients(
     gray: np.ndarray, chroma: np.ndarray, radius: int = RADIUS, epsilon: float = EPSILON
 ) -> np.ndarray:
-    """Slope and offset of both chroma channels over gray.
+    """Fits slope and offset of both chroma channels over gray.
 
     Args:
       gray: [h, w, 1] float32 in [0, 1].

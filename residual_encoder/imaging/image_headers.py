@@ -21,12 +21,12 @@ _PAM = b"P7\n"
 _PAM_SIDES = re.compile(rb"\nHEIGHT\s+(\d{1,9})\s"), re.compile(rb"\nWIDTH\s+(\d{1,9})\s")
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P[1-6]" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})\s")  # width, height
-_TEXT_HEADER = 4096  # bytes, ours: comments beyond are not looked through
+_TEXT_HEADER = 4096  # bytes: comments beyond are not looked through
 # What libjpeg takes for the next marker: bytes between segments, fill bytes and markers that have
 # no segment are passed over.
 _MARKER = re.compile(rb"\xff[^\xff\x00\x01\xd0-\xd7]")
-_SEGMENTS = 100_000  # ours: a profile of 16 MB takes 256
-_CHUNKS = 1_000_000  # ours, of a PNG: they mostly have 8 kB
+_SEGMENTS = 100_000  # a profile of 16 MB takes 256
+_CHUNKS = 1_000_000  # of a PNG: they mostly have 8 kB
 
 # TIFF 6.0: ImageWidth, ImageLength, TileWidth, TileLength. A tile is decoded whole.
 _WIDTHS, _HEIGHTS = (256, 322), (257, 323)
@@ -155,7 +155,7 @@ _READERS: dict[bytes, Callable[[bytes], Size]] = {
 
 
 def _reader(data: bytes) -> Callable[[bytes], Size] | None:
-    """What reads the size of such a file; None for what is no picture that is taken."""
+    """Returns the function that reads the size of such a file; None for other kinds of file."""
     if _is_webp(data):
         return _webp
     if data[4:8] == b"ftyp" and re.search(rb"avi[fs]", data[8:64]):

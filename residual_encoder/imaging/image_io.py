@@ -39,12 +39,12 @@ from residual_encoder.imaging.image_metadata import (
 from residual_encoder.imaging.tiff_directory import TIFF
 from residual_encoder.utils import files
 
-MAX_PIXELS = 200_000_000  # ours
+MAX_PIXELS = 200_000_000  # more than any camera's
 MAX_BYTES = 2**31 - 1  # of a file; OpenCV counts them in 32 bits, and 200 megapixels need fewer
 # Measured: coloring a file takes so many bytes of memory a pixel, twice as many at 16 bits, beyond
 # the network's own: the picture, its colored copy, and a copy in the order that OpenCV writes.
 BYTES_PER_PIXEL = 10
-QUALITY = 95  # ours, of 100, for JPEG and WebP: no visible blocks at about a third of PNG's size
+QUALITY = 95  # of 100, for JPEG and WebP: no visible blocks at about a third of PNG's size
 
 READABLE = frozenset(
     ".jpg .jpeg .jpe .png .webp .tif .tiff .bmp .gif .jp2 .ppm .pgm .pbm .pnm .avif".split()
@@ -53,7 +53,7 @@ READABLE = frozenset(
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture, upright.
+    """Holds a decoded picture, upright.
 
     Attributes:
       pixels: [H, W] gray or [H, W, 3] RGB; uint8 or uint16, as in the file. A picture whose three
@@ -68,17 +68,17 @@ class Picture:
 
     @property
     def has_color(self) -> bool:
-        """Whether any pixel differs from gray."""
+        """Returns whether any pixel differs from gray."""
         return self.pixels.ndim == 3
 
     @property
     def depth(self) -> int:
-        """Bits a sample: 8 or 16."""
+        """Returns the bits a sample: 8 or 16."""
         return 8 * self.pixels.dtype.itemsize
 
     @property
     def rgb(self) -> np.ndarray:
-        """[H, W, 3], gray repeated, without alpha."""
+        """Returns [H, W, 3], gray repeated, without alpha."""
         return self.pixels if self.has_color else np.stack([self.pixels] * 3, axis=-1)
 
 
@@ -98,7 +98,7 @@ def _check_size(height: int, width: int) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """OpenCV's own log off: what goes wrong becomes an error of ours."""
+    """Silences OpenCV's own log: callers turn its failures into errors."""
     before = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
@@ -121,7 +121,7 @@ def _swapped(pixels: np.ndarray) -> np.ndarray:
 
 
 def _opencv_decode(data: bytes) -> tuple[np.ndarray, Metadata]:
-    """[H, W], [H, W, 3] BGR or [H, W, 4] BGRA, upright; and what the file says beside it.
+    """[H, W], [H, W, 3] BGR or [H, W, 4] BGRA, upright; and the file's metadata.
 
     "Unchanged" is the only mode that keeps alpha, and it leaves EXIF orientation to us. TIFF's own
     orientation tag it applies by itself.
@@ -153,7 +153,7 @@ def _has_color(pixels: np.ndarray) -> bool:
 
 
 def as_picture(pixels: np.ndarray, metadata: Metadata = NOTHING) -> Picture:
-    """[H, W], [H, W, 1], [H, W, 3] RGB or [H, W, 4] RGBA of uint8 or uint16, as a `Picture`."""
+    """Makes a `Picture` of [H, W], [H, W, 1], [H, W, 3] RGB or [H, W, 4] RGBA, 8 or 16 bits."""
     alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2:] == (4,) else None
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         gray = pixels.reshape(pixels.shape[:2])
@@ -171,7 +171,7 @@ def decode(data: bytes) -> Picture:
 
     Raises:
       ValueError: no picture, a truncated one, samples that are no 8- or 16-bit integers, or more
-        than `MAX_PIXELS` pixels, by its header before it is decoded. The message goes on from the
+        than `MAX_PIXELS` pixels, by its header before it is decoded. The message continues the
         file's name: "is ...", "has ...".
     """
     if not data:
@@ -189,7 +189,7 @@ def decode(data: bytes) -> Picture:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """A picture file's bytes.
+    """Reads a picture file's bytes.
 
     Raises:
       ValueError: there are more than `MAX_BYTES`; nothing is read then.
@@ -201,7 +201,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_stream(stream: BinaryIO) -> bytes:
-    """What a stream such as standard input holds.
+    """Reads a stream such as standard input to its end.
 
     Raises:
       ValueError: there are more than `MAX_BYTES`; no more are read then.
@@ -260,7 +260,7 @@ WRITABLE = frozenset(_FORMATS)
 
 
 def format_name(suffix: str) -> str:
-    """The format that one of `WRITABLE`, in any case, stands for."""
+    """Returns the format that one of `WRITABLE`, in any case, stands for."""
     return _FORMATS[suffix.lower()].name
 
 

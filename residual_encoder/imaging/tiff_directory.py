@@ -14,7 +14,7 @@ _WHOLE = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q
 
 
 class Entry(NamedTuple):
-    """One entry of a directory."""
+    """Locates one entry of a directory."""
 
     tag: int
     kind: int  # its type

@@ -20,8 +20,8 @@ import numpy as np
 from residual_encoder.imaging import image_io
 
 LARGEST_DENOMINATOR = 1001  # of a frame rate: NTSC's 24000/1001, SMPTE ST 12-1
-HIGHEST_RATE = 1000  # frames a second; ours: more is a container that does not say
-ASSUMED_RATE = Fraction(25)  # where it does not say; PAL's
+HIGHEST_RATE = 1000  # frames a second; more is a container that does not know its rate
+ASSUMED_RATE = Fraction(25)  # where it does not know; PAL's
 # File names that are taken for films.
 READABLE = frozenset(
     ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .ts .mts .m2ts .3gp .ogv .vob".split()
@@ -31,7 +31,7 @@ WRITABLE = frozenset({".mp4", ".mov", ".mkv"})  # take H.264 from ffmpeg, MPEG-4
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a film's header says.
+    """Holds what a film's header declares.
 
     Attributes:
       width: Of an upright frame, pixels.
@@ -72,7 +72,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _check_readable(path: Path) -> None:
-    with open(path, "rb") as file:  # says why, where OpenCV only says no
+    with open(path, "rb") as file:  # its error gives a reason, OpenCV's does not
         if not file.read(1):
             raise ValueError(f"{path} is empty; a film was wanted")
 
@@ -151,11 +151,11 @@ def _decoded(path: Path, first: int = 0) -> Iterator[tuple[float, np.ndarray]]:
 
 
 class Mp4vEncoder:
-    """MPEG-4 part 2 by OpenCV, without sound: what there is where ffmpeg is not.
+    """Writes MPEG-4 part 2 by OpenCV, without sound, where there is no ffmpeg.
 
     Segments are encoded once more when they are joined; OpenCV gives both a bit a pixel, at which
-    the second time is not seen. Its conversion to YUV rounds down: gray was measured to come out
-    darker by 3 to 4 of 255.
+    the second encoding is not visible. Its conversion to YUV rounds down: gray was
+    measured to come out darker by 3 to 4 of 255.
     """
 
     name = "mp4v"

@@ -28,7 +28,7 @@ INPUT_ERRORS = (ValueError, OSError, MemoryError)
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """Says what to color and where to put it.
+    """Configures what to color and where to put it.
 
     Attributes:
       inputs: Files, folders, globs and "-" for standard input; see `file_discovery.find`.

@@ -1,4 +1,4 @@
-"""From what a user names, files, globs, folders, standard input, to pictures and their outputs."""
+"""Finds the pictures and films that a user names by files, globs, folders or standard input."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _MAGIC = frozenset("*?[")
 
 
 class Job(NamedTuple):
-    """One picture or film to color."""
+    """Names one picture or film to color."""
 
     source: Path  # or `STANDARD`
     target: Path  # or `STANDARD`
 
 
 class Found(NamedTuple):
-    """What there is to do, and what could not be looked into."""
+    """Lists what there is to color, and what could not be read."""
 
     jobs: list[Job]
     closed: dict[Path, str]  # folder, or what is no file -> why
 
 
 def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
-    """Every picture and film once, in a fixed order.
+    """Finds every picture and film once, in a fixed order.
 
     Args:
       inputs: Files, folders, globs ("scans/**/*.tif") and "-". Of a folder everything below it
@@ -51,7 +51,7 @@ def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
 
 
 def check(inputs: tuple[str, ...], output: Path) -> None:
-    """Looks into each input as far as its first picture or film.
+    """Searches each input as far as its first picture or film.
 
     Raises:
       FileNotFoundError: an input does not exist, or a glob fits nothing.
@@ -64,7 +64,7 @@ def check(inputs: tuple[str, ...], output: Path) -> None:
 
 
 def nothing(inputs: tuple[str, ...]) -> ValueError:
-    """The error where no input holds a picture or film."""
+    """Makes the error where no input holds a picture or film."""
     return ValueError(
         f"No picture found in {', '.join(inputs) or 'no input'}; wanted files, or "
         f"folders with files that end in {' '.join(sorted(image_io.READABLE | video_io.READABLE))}."

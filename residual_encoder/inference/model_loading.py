@@ -22,7 +22,7 @@ NETWORK_SIGNATURE = "network"  # the bare network, for the heights and widths it
 
 
 class Loaded(NamedTuple):
-    """A network ready to run, and where it came from."""
+    """Holds a network ready to run, and where it came from."""
 
     network: Any  # gray [B, H, W, 1] -> chroma [B, H, W, 2]; mostly a Keras model
     recipe: Recipe
@@ -69,7 +69,7 @@ def _load_saved_model(path: Path) -> Loaded:
 
 
 def shipped_weights() -> Path:
-    """The weights file that comes with the package, checked against the SHA-256 beside it.
+    """Returns the weights file that comes with the package, checked against its SHA-256.
 
     Raises:
       FileNotFoundError: this version ships none, or one of the two files is missing.
@@ -91,15 +91,15 @@ def shipped_weights() -> Path:
 
 
 def _check_shipped(weights: Path) -> None:
-    beside = weights.with_name(f"{weights.name}.sha256")
-    for path in (weights, beside):
+    hash_file = weights.with_name(f"{weights.name}.sha256")
+    for path in (weights, hash_file):
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} of the shipped weights is missing; install the package again."
             )
-    wanted, received = beside.read_text(encoding="utf-8").split()[:1], files.sha256(weights)
+    wanted, received = hash_file.read_text(encoding="utf-8").split()[:1], files.sha256(weights)
     if wanted != [received]:
         raise ValueError(
             f"{weights} is not what was shipped: its SHA-256 is {received}, "
-            f"{beside.name} says {''.join(wanted) or 'nothing'}; install the package again."
+            f"{hash_file.name} says {''.join(wanted) or 'nothing'}; install the package again."
         )

@@ -1,4 +1,4 @@
-"""A film in, a color film out: streamed, steady in color, and taken up again after a stop."""
+"""Colors films frame by frame: steady in color, and resumed after a stop."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.video_progress import SegmentStore, VideoProgress
 from residual_encoder.utils import files
 
-SEGMENT = 120  # frames; ours: 5 s at 24 a second, the most that a stop costs
+SEGMENT = 120  # frames: 5 s at 24 a second, the most that a stop costs
 VERSION = 1  # of the hidden folder; raise it when frames would come out otherwise
 
 
 @dataclass(frozen=True)
 class VideoConfig:
-    """What to color and where to put it.
+    """Configures what to color and where to put it.
 
     Attributes:
       source: A film file.
@@ -56,17 +56,17 @@ class VideoConfig:
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """What became of a film.
+    """Summarizes a colored film.
 
     Attributes:
       frames: How many were colored.
       seconds: Their length at the film's rate.
       flicker: Mean absolute change of chroma along motion from frame to frame, cuts aside, of the
         chroma that was written; in units of chroma in [0, 1], before saturation.
-      flicker_without: The same of the chroma as the network says it, without smoothing.
+      flicker_without: The same of the network's chroma, without smoothing.
       scene_cuts: Numbers, from 0, of the frames that begin a new scene.
       sound: Whether the colored film has sound.
-      notes: What is worth knowing: what could not be kept, or not be read.
+      notes: What could not be kept, or not be read.
     """
 
     frames: int
@@ -92,20 +92,20 @@ class Encoder(Protocol):
     def join(
         self, segments: list[Path], source: Path, target: Path, info: VideoInfo, rate: Fraction
     ) -> tuple[bool, tuple[str, ...]]:
-        """Writes `target`; (whether it has sound, notes)."""
+        """Writes `target`; returns (whether it has sound, notes)."""
 
 
 # --- coloring -------------------------------------------------------------------------------------
 
 
 def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
-    """Colors a film; the same call after a stop goes on where it was.
+    """Colors a film; the same call after a stop resumes it.
 
     The film's own gray, size, number of frames and rate are kept; a rotated film comes out upright,
     a film of 10 bits with 8. Frames of uneven times are all kept and shown at their mean rate.
     With an ffmpeg that has libx264 on the PATH the output is H.264 with the sound, chapters and
     tags of the film; otherwise it is MPEG-4 part 2 without them, and `notes` say so. Up to its end
-    the work lies in a hidden folder beside the target, about as large as the finished film. Memory
+    the work lies in a hidden folder next to the target, about as large as the finished film. Memory
     holds `batch_size` frames, however long the film is.
 
     Args:
