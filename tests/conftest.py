@@ -37,24 +37,24 @@ keras.config.disable_traceback_filtering()
 # The files of `make test-fast`, by the package that they cover: the quickest that cover its core,
 # chosen by `pytest --durations=0`; below two minutes together on two cores.
 FAST = {
-    "imaging": ("colorspace", "images", "guided", "resampling"),
-    "data": ("scenes", "augmenting"),
-    "models": ("phases", "flops", "diagram", "low_rank"),
-    "recipes": ("recipes", "imports"),
-    "evaluation": ("metrics", "report"),
-    "training": ("losses", "checkpoints", "activity", "strategy"),
-    "inference": ("inference",),
-    "export": ("uploads",),
+    "imaging": ("colorspace", "image_io", "guided_filter", "resizing"),
+    "data": ("scenes", "augmentation"),
+    "models": ("subpixel_conv", "flops", "diagram", "low_rank", "weights"),
+    "tests": ("recipes", "imports"),
+    "evaluation": ("metrics", "html_report"),
+    "training": ("losses", "snapshots", "replicas"),
+    "inference": ("colorizer",),
+    "export": ("image_decoding",),
     "reproduction": ("claims",),
-    "apps": ("cli", "peer"),
+    "apps": ("cli", "peer_benchmark"),
 }
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    stems = {f"test_{name}" for names in FAST.values() for name in names}
+    fast = {(folder, f"test_{name}") for folder, names in FAST.items() for name in names}
     for item in items:
-        if item.path.stem in stems:
+        if (item.path.parent.name, item.path.stem) in fast:
             item.add_marker("fast")
 
 
