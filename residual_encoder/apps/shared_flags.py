@@ -9,7 +9,7 @@ from __future__ import annotations
 from absl import flags
 
 from residual_encoder.recipes import PRECISIONS, RECIPES
-from residual_encoder.utils.devices import JITS, STRATEGIES
+from residual_encoder.utils.devices import JITS
 
 DATA_KINDS = ("imagenet", "tfrecord", "folder", "synthetic")
 UPSAMPLINGS = ("guided", "bilinear")
