@@ -9,10 +9,9 @@ from __future__ import annotations
 from absl import flags
 
 from residual_encoder.recipes import PRECISIONS, RECIPES
+from residual_encoder.utils.devices import JITS
 
 DATA_KINDS = ("imagenet", "tfrecord", "folder", "synthetic")
-JITS = ("auto", "on", "off")
-STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 UPSAMPLINGS = ("guided", "bilinear")
 FORMATS = ("keep", "jpeg", "png", "webp", "tiff")
 

@@ -17,6 +17,7 @@ from absl import flags
 
 from residual_encoder.apps import cli, shared_flags
 from residual_encoder.recipes import LOSSES, OPTIMIZERS, RECIPES, SCHEDULES, Recipe
+from residual_encoder.utils import devices
 
 if TYPE_CHECKING:
     from residual_encoder.data.configs import DataConfig
@@ -63,7 +64,7 @@ shared_flags.jit()
 flags.DEFINE_enum(
     "strategy",
     "auto",
-    shared_flags.STRATEGIES,
+    devices.STRATEGIES,
     "Who shares a batch. one: a device; mirrored: all GPUs of this machine; multiworker: the "
     "workers of TF_CONFIG, each with all its GPUs; auto: as many GPUs here as divide the "
     "batch. Neither the batch size nor the learning rate is scaled.",
