@@ -13,8 +13,7 @@ import pytest
 from conftest import FAST, ROOT
 
 from residual_encoder.apps import benchmark, shared_flags
-from residual_encoder.data import input_pipeline
-from residual_encoder.inference import colorizer, file_discovery
+from residual_encoder.inference import colorizer, output_paths
 from residual_encoder.utils import devices
 
 APPS, TOOLS = ROOT / "residual_encoder" / "apps", ROOT / "tools"
@@ -109,11 +108,10 @@ def test_former_names_run_the_new_tool(old: str, new: str) -> None:
 
 
 def test_shared_choices_are_the_librarys() -> None:
-    assert shared_flags.DATA_KINDS == input_pipeline.KINDS
     assert shared_flags.JITS == devices.JITS
     assert shared_flags.STRATEGIES == devices.STRATEGIES
     assert shared_flags.UPSAMPLINGS == colorizer.UPSAMPLINGS
-    assert shared_flags.FORMATS == ("keep", *file_discovery.FORMATS)
+    assert shared_flags.FORMATS == ("keep", *output_paths.FORMATS)
     source = (APPS / "benchmark_cli.py").read_text()
     assert f"MODES = {benchmark.MODES}".replace("'", '"') in source
 

@@ -40,8 +40,8 @@ class TrainConfig:
       samples: Pictures on a strip sheet.
       seed: Of weights, order and augmentation.
       jit: "auto", "on" or "off": XLA.
-      strategy: "auto", "one", "mirrored" or "multiworker", as in `devices.strategy`. However many
-        share it, the batch is the recipe's, and so is the learning rate: neither is scaled.
+      strategy: "auto", "one", "mirrored" or "multiworker", as in `distributed.strategy`. However
+        many share it, the batch is the recipe's, and so is the learning rate: neither is scaled.
     """
 
     recipe: Recipe
