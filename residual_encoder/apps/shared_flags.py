@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from absl import flags
 
+from residual_encoder.data.configs import KINDS
 from residual_encoder.recipes import PRECISIONS, RECIPES
 from residual_encoder.utils.devices import JITS
 
-DATA_KINDS = ("imagenet", "tfrecord", "folder", "synthetic")
 UPSAMPLINGS = ("guided", "bilinear")
 FORMATS = ("keep", "jpeg", "png", "webp", "tiff")
 
@@ -30,14 +30,14 @@ def model() -> flags.FlagHolder[str | None]:
 def data(
     text: str = "Kind of data.", default: str | None = None, required: bool = False
 ) -> flags.FlagHolder[str | None]:
-    """Defines --data: one of `DATA_KINDS`.
+    """Defines --data: one of `KINDS`.
 
     Args:
       text: For --help.
       default: The kind where none is given.
       required: Whether one must be given.
     """
-    return flags.DEFINE_enum("data", default, DATA_KINDS, text, required=required)
+    return flags.DEFINE_enum("data", default, KINDS, text, required=required)
 
 
 def data_dir() -> flags.FlagHolder[str | None]:

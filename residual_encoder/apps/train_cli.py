@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from residual_encoder.apps import cli, shared_flags
+from residual_encoder.data.configs import KINDS
 from residual_encoder.recipes import LOSSES, OPTIMIZERS, RECIPES, SCHEDULES, Recipe
 from residual_encoder.utils import devices
 
@@ -69,9 +70,7 @@ flags.DEFINE_enum(
     "workers of TF_CONFIG, each with all its GPUs; auto: as many GPUs here as divide the "
     "batch. Neither the batch size nor the learning rate is scaled.",
 )
-flags.DEFINE_enum(
-    "eval_data", None, shared_flags.DATA_KINDS, "Kind of evaluation data; --data's without it."
-)
+flags.DEFINE_enum("eval_data", None, KINDS, "Kind of evaluation data; --data's without it.")
 flags.DEFINE_string("eval_dir", None, "Folder of the evaluation data; --data_dir without it.")
 flags.DEFINE_integer("eval_every", 5000, "Steps between evaluations; 0 is never.")
 flags.DEFINE_integer("eval_limit", 200, "Photographs an evaluation looks at.")

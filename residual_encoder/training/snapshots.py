@@ -13,7 +13,7 @@ from residual_encoder import models
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.input_pipeline import EvalBatch, RecordStats
 from residual_encoder.evaluation import image_grids, metrics
-from residual_encoder.imaging import colorspace, image_io
+from residual_encoder.imaging import colorspace, image_io, tensor_resizing
 from residual_encoder.models import any_size, weights
 from residual_encoder.recipes import Recipe
 from residual_encoder.training import checkpoints, learner
@@ -123,7 +123,7 @@ def _log_activity(run: TrainingRun) -> None:
     gray = colorspace.split(batch.rgb, recipe.space, recipe.gray).gray
     height, width = gray.shape[1:3]
     size = any_size.network_size(height, width, recipe.inference_size, recipe.multiple)
-    active = active_fractions(run.model, any_size.resize(gray, *size))
+    active = active_fractions(run.model, tensor_resizing.resize(gray, *size))
     run.workdir.log({"step": run.step, "active": active})
 
 

@@ -13,7 +13,6 @@ import pytest
 from conftest import FAST, ROOT
 
 from residual_encoder.apps import benchmark, shared_flags
-from residual_encoder.data import configs
 from residual_encoder.inference import chroma_upsampling, output_paths
 from residual_encoder.utils import devices
 
@@ -109,7 +108,6 @@ def test_former_names_run_the_new_tool(old: str, new: str) -> None:
 
 
 def test_shared_choices_are_the_librarys() -> None:
-    assert shared_flags.DATA_KINDS == configs.KINDS
     assert shared_flags.JITS == devices.JITS
     assert shared_flags.UPSAMPLINGS == chroma_upsampling.UPSAMPLINGS
     assert shared_flags.FORMATS == ("keep", *output_paths.FORMATS)

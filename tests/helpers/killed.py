@@ -27,9 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import conftest  # noqa: F401  finds the package
 
 from residual_encoder.data.configs import DataConfig
-from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES
-from residual_encoder.training import snapshots, trainer
+from residual_encoder.training import checkpoints, snapshots, trainer
 from residual_encoder.training.meter import Meter
 from residual_encoder.training.run import TrainConfig
 from residual_encoder.training.trainer import train
@@ -42,7 +41,7 @@ PLACES = {
     "start": (trainer, "_build"),
     "step": (Meter, "wait_for"),  # it begins a step, which runs while it returns
     "log": (Workdir, "log"),
-    "checkpoint": (weights, "save"),
+    "checkpoint": (checkpoints, "save"),
     "best": (snapshots, "_save_best"),
     "strips": (snapshots, "_write_strips"),
     "activity": (snapshots, "_log_activity"),

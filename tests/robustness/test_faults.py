@@ -305,7 +305,7 @@ def fill(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "visit"),
     [
-        (weights, "save", 2),
+        (checkpoints, "save", 2),
         (snapshots, "_save_best", 2),
         (snapshots, "_write_strips", 2),
         (snapshots, "evaluate", 2),
