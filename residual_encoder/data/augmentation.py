@@ -2,7 +2,7 @@
 
 The amounts are chosen here, not published. A small turn or stretch leaves a scene what it is; tone
 curve and grain are what old photographs differ by. Both add the same to all three channels, so that
-the chroma of YUV, which is what is learned, stays that of the picture.
+the chroma of YUV, which the network learns, stays that of the picture.
 """
 
 from __future__ import annotations

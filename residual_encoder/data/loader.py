@@ -2,7 +2,7 @@
 
 items         Item Item Item ...           a record each, and its place in the stream
 _chunked      (0, chunk) (1, chunk) ... (n, chunk)   position n is the chunk's end
-_load_chunked _Loaded                      in parallel; what is broken vanishes
+_load_chunked _Loaded                      in parallel; drops broken ones
 scan          (first missing, _Loaded)     the gap before each shows what vanished
 _keeper       counts and names the gaps; drops ends of chunks, and gray pictures if asked to
 pictures      Picture Picture ...
@@ -155,7 +155,7 @@ def without_ends(
 
     Args:
       items: A dataset of `Item`.
-      reading: How to name a record, and what is too much.
+      reading: How to name a record, and the limits.
       stats: Counts and names the shards that could not be read to their end. What it raises is lost
         where `pictures` follows; it stays in `RecordStats.error`. None counts nothing.
     """
@@ -174,7 +174,7 @@ def without_ends(
 
 
 def _keeper(reading: Reading, stats: RecordStats) -> Callable[[Tensor, _Loaded], Tensor]:
-    """Returns the filter that keeps pictures, and counts and names what is left out."""
+    """Returns the filter that keeps pictures, and counts and names those left out."""
     note_missing = _noter(reading, stats)
 
     def note_gray() -> bool:
@@ -203,7 +203,7 @@ def pictures(items: tf.data.Dataset, reading: Reading, stats: RecordStats) -> tf
     Args:
       items: A dataset of `Item`.
       reading: How to load one of them, and what to leave out.
-      stats: Counts and names what is left out.
+      stats: Counts and names the records that are left out.
 
     Returns:
       A dataset of `Picture`. Iterating over it raises a `tf.errors.OpError` when by `stats` too

@@ -44,7 +44,7 @@ class RecordStats:
 
     @property
     def seen(self) -> int:
-        """Records read so far: kept, bad and gray ones."""
+        """Returns how many records were read so far: kept, bad and gray ones."""
         return self.kept + self.bad + self.gray
 
     def add_kept(self, count: int) -> None:
@@ -70,7 +70,7 @@ class RecordStats:
 
         Args:
           name: What to call it.
-          reason: What is wrong with it.
+          reason: Why it cannot be used.
           place: Where in the stream it lies.
           limit: The largest share of broken records that is allowed.
 

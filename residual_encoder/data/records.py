@@ -72,7 +72,7 @@ def existing_folder(folder: str | None, wanted: str) -> Path:
     """Returns `data_dir` as a path.
 
     Raises:
-      ValueError: it is missing or no folder; the message names what is wanted.
+      ValueError: it is missing or no folder; the message names the expected folder.
     """
     if folder is None:
         raise ValueError(f"data_dir is missing; name {wanted}")

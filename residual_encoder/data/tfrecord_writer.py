@@ -270,7 +270,7 @@ def plan(config: ShardsConfig) -> dict[Path, list[str]]:
 def make_shards(config: ShardsConfig) -> Summary:
     """Writes shards and `<name>-manifest.json`, each file whole or not at all.
 
-    Every picture is decoded once, so that nothing broken gets in; what is left out is named in the
+    Every picture is decoded once, so that nothing broken gets in; those left out are named in the
     manifest.
 
     Raises:

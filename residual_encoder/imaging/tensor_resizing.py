@@ -34,5 +34,5 @@ def resize(x: Tensor, height: Tensor, width: Tensor) -> Tensor:
 
 def resize_u8(rgb: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Resizes as `resize` and rounds. [H, W, C] uint8 -> [height, width, C] uint8."""
-    # Means of what is in 0..255 are so as well; the clip is for their last bit.
+    # Means of values in 0..255 stay in that range; the clip is for their last bit.
     return tf.cast(tf.clip_by_value(tf.round(resize(rgb, height, width)), 0, 255), tf.uint8)

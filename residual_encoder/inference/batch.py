@@ -122,7 +122,7 @@ def colorize_to_files(
 
 
 def _gray(colorizer: Colorizer, picture: Picture) -> np.ndarray:
-    """The picture's gray as the network sees it, of the output's shape and type."""
+    """Returns the picture's gray as the network sees it, of the output's shape and type."""
     neutral = np.full((1, 1, 2), colorizer.recipe.space.neutral, np.float32)
     return colorizer.merge(picture, neutral)
 
@@ -201,7 +201,7 @@ class _Source:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Puts the input's name before what is wrong with it."""
+        """Puts the input's name before the message of an error."""
         try:
             yield
         except ValueError as error:
@@ -288,11 +288,11 @@ class _Run:
         return to_files if wanted else None
 
     def _suffix(self, source: _Source) -> str:
-        """The suffix of an output that no file's name decides."""
+        """Returns the suffix of an output that no file's name decides."""
         return output_paths.FORMATS.get(self.config.format) or source.suffix()
 
     def _claim(self, source: Path, targets: list[Path]) -> list[Path]:
-        """Those targets that are to be written, marked as taken; all or none may be.
+        """Returns the targets that are to be written, marked as taken; all or none may be.
 
         Raises:
           ValueError: one of them is an input or the output of another.

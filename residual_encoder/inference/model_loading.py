@@ -101,5 +101,5 @@ def _check_shipped(weights: Path) -> None:
     if wanted != [received]:
         raise ValueError(
             f"{weights} is not what was shipped: its SHA-256 is {received}, "
-            f"{hash_file.name} says {''.join(wanted) or 'nothing'}; install the package again."
+            f"{hash_file.name} holds {''.join(wanted) or 'nothing'}; install the package again."
         )

@@ -82,7 +82,7 @@ def update(
 
 
 def _match(now: np.ndarray, came: np.ndarray) -> np.ndarray:
-    """How well each pixel fits what came along the motion, [h, w] in [0, 1].
+    """Rates how well each pixel fits its motion-compensated predecessor, [h, w] in [0, 1].
 
     A change of exposure is no misfit: the line that brings one frame's gray to the other's is taken
     out, with a slope from a half to two.

@@ -1,4 +1,4 @@
-"""Progress of coloring a film: what is counted, and the hidden folder that survives a stop."""
+"""Progress of coloring a film: its statistics, and the hidden folder that survives a stop."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class SegmentStore:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def _read(self) -> tuple[VideoProgress, SmoothingState | None]:
-        """What is finished of this job: nothing if the file is of another, or damaged."""
+        """Reads the finished part of this job: nothing if the file is of another, or damaged."""
         with (
             contextlib.suppress(FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError),
             np.load(self.folder / STATE, allow_pickle=False) as saved,

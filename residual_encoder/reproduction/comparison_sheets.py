@@ -18,7 +18,7 @@ from residual_encoder.imaging import image_io, tensor_resizing
 from residual_encoder.inference.colorizer import Colorizer
 
 SIDE = 96  # pixels of a square on the sheets
-COUNT = 12  # validation photographs on a sheet, evenly spaced in what is measured
+COUNT = 12  # validation photographs on a sheet, evenly spaced among the measured ones
 VALIDATION, SHOWCASE = "validation.png", "showcase.png"
 
 

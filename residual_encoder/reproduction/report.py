@@ -44,14 +44,14 @@ BASELINES = {"gray": "gray", "oracle": "true chroma"}
 def write(
     folder: Path, data: DataConfig, budget: Budget, runs: Sequence[Run], evidence: Evidence
 ) -> None:
-    """Writes both files, from what is finished.
+    """Writes both files, from the runs that are finished.
 
     Args:
       folder: Where to; columns of the sheets are read from its `runs`.
       data: What was trained and measured on.
       budget: Extent of the reproduction.
       runs: All that the budget has.
-      evidence: What is finished.
+      evidence: The finished runs and measurements.
     """
     findings = claims.findings(evidence)
     about = _about(data, budget, runs, evidence)

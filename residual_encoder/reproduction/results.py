@@ -43,12 +43,12 @@ class Result:
 
     @property
     def name(self) -> str:
-        """The run's name."""
+        """Returns the run's name."""
         return self.run["name"]
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Fields of the recipe that was trained."""
+        """Returns the fields of the recipe that was trained."""
         return self.run["recipe"]
 
     def mean(self, metric: str) -> float:

@@ -1,4 +1,4 @@
-"""Trains and measures one run of `reproduce`, once: what is finished is read, not run again."""
+"""Trains and measures one run of `reproduce`, once: finished runs are read, not run again."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def _on_cpu(recipe: Recipe, batch_size: int, image_size: int, limit: int) -> Ste
 
 
 def _forget_peak() -> None:
-    """Sets VmHWM to what is resident now, see proc(5)."""
+    """Resets VmHWM to the memory resident now, see proc(5)."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

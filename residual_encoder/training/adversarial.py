@@ -62,7 +62,7 @@ class ModelAndOptimizer(NamedTuple):
 
     @property
     def variables(self) -> list[Any]:
-        """Of the network and of its optimizer."""
+        """Returns the variables of the network and of its optimizer."""
         return [*self.model.variables, *self.optimizer.variables]
 
 

@@ -107,7 +107,7 @@ def _wanted(fault: str) -> str:
 
 
 def _fault(config: Any) -> str | None:
-    """Returns what is wrong with the JSON of TF_CONFIG, if anything is."""
+    """Returns the error in the JSON of TF_CONFIG, if there is one."""
     cluster = config.get("cluster") if isinstance(config, dict) else None
     task = config.get("task") if isinstance(config, dict) else None
     if not isinstance(cluster, dict) or not isinstance(task, dict) or not cluster:
@@ -160,7 +160,7 @@ class WorkerGroup:
 
     @property
     def chief(self) -> bool:
-        """Whether this worker is the one that reads and writes the workdir."""
+        """Returns whether this worker is the one that reads and writes the workdir."""
         return self.index == 0
 
     def total(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -236,6 +236,6 @@ class WorkerGroup:
             if self.count == 1:
                 raise
             raise WorkerLost(
-                f"Worker {self.index} lost another one of the {self.count}, whose own output says "
+                f"Worker {self.index} lost another one of the {self.count}, whose own output tells "
                 "why. Start all of them again, or fewer: they resume from the newest checkpoint."
             ) from error

@@ -63,7 +63,7 @@ class TrainConfig:
         """Checks ranges.
 
         Raises:
-          ValueError: what is wrong with which field.
+          ValueError: a field has a value that cannot be used.
         """
         least = {
             "checkpoint_every": 1,
@@ -126,22 +126,22 @@ class TrainingRun:
 
     @functools.cached_property
     def workdir(self) -> Workdir:
-        """Where the chief reads and writes; the other workers must not."""
+        """Returns the folder that the chief reads and writes, and no other worker."""
         return Workdir(self.config.workdir)
 
     @property
     def recipe(self) -> Recipe:
-        """What is trained."""
+        """Returns the recipe that is trained."""
         return self.config.recipe
 
     @property
     def model(self) -> keras.Model:
-        """The network, gray -> chroma."""
+        """Returns the network, gray -> chroma."""
         return self.learner.model
 
     @functools.cached_property
     def predict(self) -> Callable[[Tensor], Tensor]:
-        """Gray [B, H, W, 1] of any size -> chroma, as inference will do it."""
+        """Returns the function gray [B, H, W, 1] of any size -> chroma, as inference uses it."""
         network = any_size.with_margin(
             functools.partial(self.model, training=False), self.recipe.margin
         )
@@ -169,7 +169,7 @@ class TrainingRun:
         return means
 
     def state(self) -> dict[str, Any]:
-        """Returns what a checkpoint holds besides the variables. JSON-able."""
+        """Returns the JSON-able part of a checkpoint, stored with the variables."""
         return {
             "cursor": [int(part) for part in self.cursor],
             "seconds": self.meter.seconds,

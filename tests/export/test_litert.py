@@ -149,7 +149,7 @@ def test_int8_is_in_the_convolutions_but_the_last(quarter: tuple[bytes, litert.R
     assert len(kernel["quantization_parameters"]["scales"]) == 512  # one a channel
 
 
-# --- proof ----------------------------------------------------------------------------------------
+# --- verification ---------------------------------------------------------------------------------
 
 
 def test_psnr_is_that_of_the_pooled_error(loaded: Loaded) -> None:
@@ -183,7 +183,7 @@ def test_what_colors_differently_is_not_kept(
 ) -> None:
     monkeypatch.setattr(litert, "_converted", lambda *_: b"")  # quicker
     monkeypatch.setattr(litert, "_quantized", lambda *_: b"")
-    monkeypatch.setattr(litert, "prove", lambda *_: dataclasses.replace(REPORT, **changes))
+    monkeypatch.setattr(litert, "verify", lambda *_: dataclasses.replace(REPORT, **changes))
     data = DataConfig("synthetic", synthetic_size=2)
     path = str(tmp_path / "new" / "phone.tflite")
     config = LitertConfig(str(soft_weights), path, precision, None, data, photographs=2)

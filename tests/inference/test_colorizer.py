@@ -278,7 +278,7 @@ def test_shipped_weights_that_were_touched_are_refused(shipped: Path) -> None:
     data = bytearray(shipped.read_bytes())
     data[len(data) // 2] ^= 1
     shipped.write_bytes(data)
-    with pytest.raises(ValueError, match="is not what was shipped: its SHA-256 is .* says"):
+    with pytest.raises(ValueError, match="is not what was shipped: its SHA-256 is .* holds"):
         Colorizer()
 
 

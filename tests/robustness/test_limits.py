@@ -393,7 +393,7 @@ def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
         checkpoints.save(tmp_path, step, [], {"cursor": [0, step]})
     newest = tmp_path / "step-00000004.h5"
     newest.write_bytes(newest.read_bytes()[:100])
-    with pytest.raises(ValueError, match="00000004.h5 is damaged.*Delete it to go on from"):
+    with pytest.raises(ValueError, match="00000004.h5 is damaged.*Delete it to resume from"):
         checkpoints.restore(tmp_path, [])
     newest.unlink()
     assert checkpoints.restore(tmp_path, []) == (2, {"cursor": [0, 2]})

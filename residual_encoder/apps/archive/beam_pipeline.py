@@ -1,4 +1,4 @@
-"""Colors collections on Apache Beam; skips what is done, lists what fails.
+"""Colors collections on Apache Beam; skips finished files, lists failures.
 
 Beam moves names only; pictures are read and written by the worker that colors them.
 """

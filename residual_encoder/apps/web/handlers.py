@@ -26,7 +26,7 @@ class Handlers:
         self.colorizer, self.folder = colorizer, folder
 
     def open_picture(self, source: str | Path, saturation: float) -> tuple[Any, ...]:
-        """Runs the network on a new picture. -> status, what is kept, the pair to compare."""
+        """Runs the network on a new picture. -> status, preview, the pair to compare."""
         shown = preview.make_preview(self.colorizer, source)
         pair = self._write(shown, 0.0), self._write(shown, saturation)
         return _caption(shown), (shown, pair[0]), pair
