@@ -34,7 +34,7 @@ PEAKS = {"NVIDIA H200": {"bfloat16": 989e12, "float32": 494e12}}
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """Describes what to time.
+    """Settings of a benchmark.
 
     Attributes:
       recipe: Network, loss, batch and picture size.

@@ -55,7 +55,7 @@ class TrainBatch(NamedTuple):
 
 
 class _OwnPlace(NamedTuple):
-    """Carried along by the pictures of a worker's share."""
+    """Places that the pictures of a worker's share carry along."""
 
     number: Tensor  # int64: of the record among the worker's own
     next_cursor: Tensor  # [2] int64: the `Cursor` after the shared batch

@@ -27,7 +27,7 @@ CHUNK = 16
 
 
 class Item(NamedTuple):
-    """A record with its place in the stream, and what its picture is to carry along."""
+    """A record with its place in the stream, and the tensors that its picture carries along."""
 
     record: Record
     epoch: Tensor  # int64
@@ -57,7 +57,7 @@ class _Loaded(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read.
+    """Settings of reading.
 
     Attributes:
       load: A record -> uint8 [size, size, 3], and its name; fails on a broken one.

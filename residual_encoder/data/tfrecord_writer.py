@@ -26,7 +26,7 @@ RECORDS_A_SHARD = 1024  # where the number of shards is not given; ImageNet's ha
 
 @dataclass(frozen=True)
 class ShardsConfig:
-    """What to write where.
+    """Settings of the shards to write.
 
     Attributes:
       images: The folder of pictures; all below it are taken but hidden ones.

@@ -45,7 +45,7 @@ RUNS = 9  # timed, after one that is not
 
 @dataclass(frozen=True)
 class LitertConfig:
-    """Configures what to write.
+    """Settings of a LiteRT export.
 
     Attributes:
       model: A training workdir or a weights file.
@@ -78,7 +78,7 @@ class LitertConfig:
 
 @dataclass(frozen=True)
 class Report:
-    """Reports what was measured of a file, at one size, with as many threads as there are cores.
+    """Reports the measurements of a file, at one size, with as many threads as there are cores.
 
     Attributes:
       size: (height, width) of the pictures it was verified with.

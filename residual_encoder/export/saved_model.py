@@ -35,7 +35,7 @@ PARITY_SIZES = ((17, 23), (64, 64), (120, 75))
 
 
 class ExportedColorizer(tf.Module):
-    """Holds what the SavedModel has: the network and its color space, without Keras.
+    """Holds the content of the SavedModel: the network and its color space, without Keras.
 
     All pictures are sRGB code values.
     """

@@ -31,7 +31,7 @@ WRITABLE = frozenset({".mp4", ".mov", ".mkv"})  # take H.264 from ffmpeg, MPEG-4
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Holds what a film's header declares.
+    """Holds the properties that a film's header declares.
 
     Attributes:
       width: Of an upright frame, pixels.

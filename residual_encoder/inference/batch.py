@@ -28,7 +28,7 @@ INPUT_ERRORS = (ValueError, OSError, MemoryError)
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """Configures what to color and where to put it.
+    """Configures the inputs and outputs of a batch.
 
     Attributes:
       inputs: Files, folders, globs and "-" for standard input; see `file_discovery.find`.
@@ -67,7 +67,7 @@ class BatchConfig:
 
 @dataclass
 class FileReport:
-    """Holds what became of one input; None is unknown.
+    """Holds the outcome of one input; None is unknown.
 
     Attributes:
       file: The input.
@@ -91,7 +91,7 @@ class FileReport:
 
 
 class BatchSummary(NamedTuple):
-    """Counts what became of the inputs."""
+    """Counts the inputs by outcome."""
 
     colored: int
     failed: dict[Path, str]  # source -> why; an output that exists already is such a reason

@@ -18,7 +18,7 @@ MEMORY = 8  # frames that the mean holds at most: a third of a second at 24 a se
 
 
 class SmoothingState(NamedTuple):
-    """Holds what the next frame needs to know of this one."""
+    """Holds the values of a frame that the next one is smoothed with."""
 
     gray: np.ndarray  # [h, w] float32 in [0, 1], blurred
     raw: np.ndarray  # [h, w, 2] float32, chroma as predicted

@@ -27,7 +27,7 @@ VERSION = 1  # of the hidden folder; raise it when frames would come out otherwi
 
 @dataclass(frozen=True)
 class VideoConfig:
-    """Configures what to color and where to put it.
+    """Configures the film to color and where to write it.
 
     Attributes:
       source: A film file.

@@ -24,7 +24,7 @@ PRECISIONS = ("float32", "bfloat16", "auto")
 
 
 class LossInfo(NamedTuple):
-    """What a recipe must know of its loss.
+    """Properties of a loss that a recipe needs.
 
     Attributes:
       color_space: The only color space that the loss is defined in; None for any.

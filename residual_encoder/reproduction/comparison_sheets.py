@@ -43,16 +43,7 @@ def _validation(data: DataConfig, measured: int) -> list[np.ndarray]:
 
 def _shown() -> list[np.ndarray]:
     pictures = [*sample_images.photographs(), *sample_images.rendered()]
-    return [_square(picture) for _, picture in pictures]
-
-
-def _square(picture: np.ndarray) -> np.ndarray:
-    """Crops the center square and resizes it to the sheet's size."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = picture[top : top + side, left : left + side]
-    return tensor_resizing.resize_u8(square, SIDE, SIDE).numpy()
+    return [tensor_resizing.center_square_u8(picture, SIDE) for _, picture in pictures]
 
 
 def sheet(pictures: Sequence[np.ndarray], painted: Mapping[str, np.ndarray]) -> bytes:

@@ -29,7 +29,7 @@ METHOD = {
 
 @dataclass(frozen=True)
 class StepMemory:
-    """What one training step took.
+    """Memory and time of one training step.
 
     Attributes:
       method: "cpu" or "gpu", see `METHOD`.

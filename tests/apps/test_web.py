@@ -1,4 +1,4 @@
-"""The page: as a visitor has it in Chromium, and what stands behind it."""
+"""The page: in Chromium as a visitor uses it, and the code behind it."""
 
 from __future__ import annotations
 

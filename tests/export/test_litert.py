@@ -84,7 +84,7 @@ def operations(content: bytes) -> list[str]:
     return [operation["op_name"] for operation in interpreter._get_ops_details()]
 
 
-# --- what is in it --------------------------------------------------------------------------------
+# --- content --------------------------------------------------------------------------------------
 
 
 def test_float16_colors_any_size_as_the_network(
@@ -210,7 +210,7 @@ def test_wrong_wishes_are_named(soft_weights: Path, tmp_path: Path) -> None:
     assert (tmp_path / "phone.tflite").read_text() == "precious"
 
 
-def test_without_litert_a_line_says_what_to_install(
+def test_without_litert_a_line_tells_what_to_install(
     soft_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "litert_quantizer", None)

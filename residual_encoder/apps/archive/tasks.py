@@ -19,7 +19,7 @@ GROUP = 64
 
 @dataclass(frozen=True)
 class CollectionConfig:
-    """Describes what to color and where to put it; paths are the workers', local or mounted.
+    """Configures the inputs and outputs of a collection; paths are the workers', local or mounted.
 
     Attributes:
       inputs: Files, folders and globs, see `file_discovery.find`; or TFRecord files and globs of

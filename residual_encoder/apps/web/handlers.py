@@ -20,7 +20,7 @@ KEPT = 3600  # seconds that files of a visitor are kept
 
 
 class Handlers:
-    """Answers what the page asks. Every answer begins with the line of status, as HTML."""
+    """Answers the page's requests. Every answer begins with the line of status, as HTML."""
 
     def __init__(self, colorizer: Colorizer, folder: Path) -> None:
         self.colorizer, self.folder = colorizer, folder

@@ -52,7 +52,7 @@ def theme() -> Any:
 
 
 class Parts(NamedTuple):
-    """Holds the components of Gradio that are touched or change."""
+    """Holds the Gradio components that take input or change."""
 
     picture: Any
     status: Any

@@ -25,7 +25,7 @@ SESSIONS = 32  # browser tabs that are remembered; a preview takes up to 10 MB
 
 @dataclass(frozen=True)
 class PageConfig:
-    """Describes what to serve and where.
+    """Settings of the page's server.
 
     Attributes:
       model: See `Colorizer`.
