@@ -38,7 +38,7 @@ class BenchmarkConfig:
 
     Attributes:
       recipe: Network, loss, batch and picture size.
-      data: What "input" and "end_to_end" read.
+      data: The data that "input" and "end_to_end" read.
       modes: Some of `MODES`.
       steps: Batches a repeat.
       repeats: Timed runs, of which the median counts.

@@ -19,7 +19,7 @@ def augmented(rgb: Tensor, augment: Augment, seed: Tensor) -> Tensor:
 
     Args:
       rgb: The picture.
-      augment: What to do; without anything to do it stays as it is.
+      augment: The random changes; without any, the picture stays as it is.
       seed: Two integers, which decide all of it.
     """
     if augment.flip:

@@ -141,7 +141,7 @@ def train_batches(
       augment: Random changes to each picture.
       seed: Decides the order and the augmentation.
       start: Where to begin.
-      share: What this worker reads of a shared batch; None reads everything.
+      share: The part of a shared batch that this worker reads; None reads everything.
       stats: Counts the records that are read and left out.
 
     Raises:

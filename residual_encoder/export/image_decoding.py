@@ -1,4 +1,4 @@
-"""Decodes files that anyone may send, inside a graph: a bad one is a reason, not an error.
+"""Decodes untrusted picture files inside a graph: a bad one gives a reason, not an error.
 
 A SavedModel runs where this package is not installed, so it cannot call `imaging.image_io`; headers
 and pixels are read here once more, by TensorFlow's operations.

@@ -27,9 +27,9 @@ from residual_encoder.models import any_size
 from residual_encoder.utils.typing import Tensor
 
 TOLERANCE = 1e-5  # a fortieth of half an 8-bit step; float32 in another order stays below
-# Largest picture that `colorize_bytes` takes, unless told otherwise: as large as cameras make.
+# Largest picture that `colorize_bytes` takes, by default: as large as cameras make.
 MAX_PIXELS = 50_000_000
-LEAST_PIXELS = tf_serving.SCENE_SIZE**2  # what the requests that warm a server up have
+LEAST_PIXELS = tf_serving.SCENE_SIZE**2  # as in the requests that warm a server up
 PARITY_BATCHES = (1, 3)
 PARITY_SIZES = ((17, 23), (64, 64), (120, 75))
 

@@ -51,7 +51,7 @@ class H264Encoder:
 
     @contextlib.contextmanager
     def segment(self, path: Path, info: VideoInfo) -> Iterator[Callable[[np.ndarray], object]]:
-        """Yields what takes RGB frames [H, W, 3] uint8 one by one; the file is whole on exit.
+        """Yields a function of an RGB frame [H, W, 3] uint8; the file is whole on exit.
 
         Sides that are not even are kept by not halving the chroma (4:4:4), which few browsers play.
 

@@ -58,7 +58,7 @@ def _jpeg_header(data: bytes) -> tuple[int, int, int]:
 def _png_is_whole(data: bytes) -> bool:
     """Returns whether a PNG has one header, pixels, and every chunk that it names, to the end.
 
-    OpenCV makes room for a chunk, of up to 2 GB, before it looks whether it is there, and looks for
+    OpenCV allocates a chunk, of up to 2 GB, before it checks that it is there, and searches for
     pixels beyond the end where there are none before.
     """
     position, pixels = len(PNG), False

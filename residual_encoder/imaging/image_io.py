@@ -300,7 +300,7 @@ def encode(pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> byt
     Args:
       pixels: [H, W] gray, [H, W, 3] RGB or [H, W, 4] RGBA; uint8, or uint16 for PNG and TIFF.
       suffix: One of `WRITABLE`, with its dot, in any case.
-      metadata: What a `Picture` has; written into JPEG, PNG and WebP, left out elsewhere.
+      metadata: That of a `Picture`; written into JPEG, PNG and WebP, left out elsewhere.
 
     Raises:
       ValueError: the format cannot hold the picture.

@@ -163,7 +163,7 @@ class Mp4vEncoder:
 
     @contextlib.contextmanager
     def segment(self, path: Path, info: VideoInfo) -> Iterator[Callable[[np.ndarray], object]]:
-        """Yields what takes RGB frames [H, W, 3] uint8 one by one; the file is whole on exit.
+        """Yields a function of an RGB frame [H, W, 3] uint8; the file is whole on exit.
 
         Raises:
           OSError: the file cannot be written.
@@ -196,7 +196,7 @@ class Mp4vEncoder:
 def _writing(
     path: Path, info: VideoInfo, rate: Fraction
 ) -> Iterator[Callable[[np.ndarray], object]]:
-    """Yields what takes BGR frames; checks afterwards, since OpenCV is silent on a full disk."""
+    """Yields a function of a BGR frame; checks the file, as OpenCV is silent on a full disk."""
     code = cv2.VideoWriter.fourcc(*"mp4v")
     size = (info.width, info.height)
     with _quiet():

@@ -143,7 +143,7 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
     """Colors pictures and films one after the other; prints a line to stderr for each failure.
 
     Args:
-      config: What to color and how.
+      config: The inputs, and how to color them.
 
     Returns:
       The counts and the reasons.
@@ -271,7 +271,7 @@ class _Run:
         return True
 
     def _writer(self, source: _Source, target: Path) -> Callable[[Picture], str] | None:
-        """Returns what colors a picture and writes it; None where nothing is to be written."""
+        """Returns a function that colors a picture and writes it; None without any target."""
         if target == STANDARD:
             suffix = self._suffix(source)
             return lambda picture: _to_standard_output(self.colorizer, picture, suffix)

@@ -66,7 +66,7 @@ class VideoSummary:
       flicker_without: The same of the network's chroma, without smoothing.
       scene_cuts: Numbers, from 0, of the frames that begin a new scene.
       sound: Whether the colored film has sound.
-      notes: What could not be kept, or not be read.
+      notes: Properties that could not be kept or read.
     """
 
     frames: int
@@ -87,7 +87,7 @@ class Encoder(Protocol):
     def segment(
         self, path: Path, info: VideoInfo
     ) -> AbstractContextManager[Callable[[np.ndarray], object]]:
-        """Yields what takes RGB frames [H, W, 3] uint8."""
+        """Yields a function of RGB frames [H, W, 3] uint8."""
 
     def join(
         self, segments: list[Path], source: Path, target: Path, info: VideoInfo, rate: Fraction
@@ -110,7 +110,7 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
 
     Args:
       colorizer: Gives the chroma.
-      config: What to color and how.
+      config: The film, and how to color it.
 
     Returns:
       The counts, the flicker and the notes.

@@ -106,7 +106,7 @@ class SegmentStore:
         return self.folder / f"{number:06d}{suffix}"
 
     def remove(self) -> None:
-        """Deletes what was written here, and the folder if nothing else is in it."""
+        """Deletes the files written here, and the folder if it holds nothing else."""
         with contextlib.suppress(OSError):  # there is none, or something else is in it
             for path in self.folder.iterdir():
                 if WRITTEN.fullmatch(path.name):

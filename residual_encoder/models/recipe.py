@@ -216,7 +216,7 @@ class Recipe:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the network's input must be multiples of, in pixels."""
+        """Returns the number of pixels that the input's height and width must be multiples of."""
         return configs.multiple_of(self.network)
 
     @property

@@ -46,18 +46,18 @@ def _shown() -> list[np.ndarray]:
     return [tensor_resizing.center_square_u8(picture, SIDE) for _, picture in pictures]
 
 
-def sheet(pictures: Sequence[np.ndarray], painted: Mapping[str, np.ndarray]) -> bytes:
+def sheet(pictures: Sequence[np.ndarray], colored: Mapping[str, np.ndarray]) -> bytes:
     """Lays out gray, every system, truth; a row for each picture, headings above.
 
     Args:
       pictures: The truth, [SIDE, SIDE, 3] uint8 each.
-      painted: Columns by heading, [SIDE * len(pictures), SIDE, 3] uint8.
+      colored: Columns by heading, [SIDE * len(pictures), SIDE, 3] uint8.
 
     Returns:
       A PNG file.
     """
     gray = np.concatenate([_gray(picture) for picture in pictures])
-    named = {"gray": gray, **painted, "truth": np.concatenate(pictures)}
+    named = {"gray": gray, **colored, "truth": np.concatenate(pictures)}
     return image_grids.headed_sheet(list(named), list(named.values()))
 
 

@@ -1,4 +1,4 @@
-"""What `reproduce` runs: budgets, and the training runs that the claims need under one of them."""
+"""Experiments of `reproduce`: budgets, and the training runs that claims need under each."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Run:
     Attributes:
       name: Its folder's name.
       recipe: The recipe to train, changes applied.
-      data: What it is trained and measured on.
+      data: The data of its training and measurement.
       seed: Of weights, order and augmentation.
       evaluations: Measurements during training; 0 is none.
     """

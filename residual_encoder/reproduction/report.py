@@ -48,7 +48,7 @@ def write(
 
     Args:
       folder: Where to; columns of the sheets are read from its `runs`.
-      data: What was trained and measured on.
+      data: The data of training and measurement.
       budget: Extent of the reproduction.
       runs: All that the budget has.
       evidence: The finished runs and measurements.
@@ -277,8 +277,8 @@ def _sheets(
     """Yields both sheets, and writes them as files next to the report."""
     for name, pictures in comparison_sheets.sources(data, budget.photographs).items():
         places = {r.name: folder / "runs" / r.name / name for r in compared}
-        painted = {k: image_io.read(place).rgb for k, place in places.items() if place.is_file()}
-        drawing = comparison_sheets.sheet(pictures, painted)
+        colored = {k: image_io.read(place).rgb for k, place in places.items() if place.is_file()}
+        drawing = comparison_sheets.sheet(pictures, colored)
         with files.replacing(folder / name) as temporary:
             temporary.write_bytes(drawing)
         yield Section(SHEETS[name], figures=[Figure(drawing, SHEETS[name])])

@@ -52,7 +52,7 @@ def step_memory(recipe: Recipe, batch_size: int, image_size: int, limit: int) ->
     """Runs one training step in a fresh process.
 
     Args:
-      recipe: What to train; the values of its weights do not matter.
+      recipe: The recipe to train; the values of its weights do not matter.
       batch_size: Pictures in the step.
       image_size: Their side in pixels.
       limit: MiB that it may take.

@@ -42,7 +42,7 @@ class Forecast:
         return SETUP_SECONDS + run.images * picture
 
     def note(self, name: str, seconds: float) -> None:
-        """Notes what a finished run took."""
+        """Records the seconds of a finished run."""
         self._done[name] = seconds
 
     def left(self) -> float:

@@ -25,7 +25,7 @@ EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 )
 WORD = 8  # bytes of an int64, in which everything travels
-# What a collective fails with when a peer is gone; broken data fails otherwise.
+# Errors of a collective when a peer is gone; broken data fails otherwise.
 GONE = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -139,7 +139,7 @@ class WorkerGroup:
     """Workers that train together; a single process is a group of one.
 
     Attributes:
-      strategy: What the worker trains with.
+      strategy: The strategy that the worker trains with.
       index: Its number; the chief's is 0.
       count: How many workers there are.
     """

@@ -27,12 +27,12 @@ class TrainConfig:
     """Settings of a training run.
 
     Attributes:
-      recipe: What to train, flags applied.
-      data: What to train on.
+      recipe: The recipe to train, flags applied.
+      data: The data to train on.
       workdir: Where everything goes; a used one is resumed.
       vgg16_weights: "imagenet", "none" or the path of a VGG16 weight file.
       init_from: Weights file or workdir to start all weights from, or None.
-      eval_data: What to evaluate on (its validation split); None is `data`.
+      eval_data: The data to evaluate on (its validation split); None is `data`.
       eval_every: Steps between evaluations, and one at the end; 0 is never.
       eval_limit: Photographs in an evaluation, at most.
       checkpoint_every: Steps between checkpoints and strip sheets.
@@ -103,7 +103,7 @@ class TrainingRun:
     """State of a run between two steps.
 
     Attributes:
-      config: What was asked for.
+      config: The run's settings.
       workers: The group of workers that share the batches.
       learner: Network, optimizer and step.
       meter: Losses and time since the last log row, and seconds of training over all processes.

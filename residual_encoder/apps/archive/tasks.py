@@ -57,7 +57,7 @@ class Task:
       target: The colored file.
       shard: The TFRecord file that it lies in; empty for a file of its own.
       number: Of the record in its shard, or of the file among the inputs; from 0.
-      name: What it is called in errors.
+      name: Its name in errors.
       error: Why it cannot be colored.
     """
 

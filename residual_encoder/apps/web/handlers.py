@@ -1,4 +1,4 @@
-"""Answers what visitors do on the web page, in words where it fails."""
+"""Handles the events of the web page; a failure becomes a message on it."""
 
 from __future__ import annotations
 

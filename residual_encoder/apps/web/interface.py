@@ -108,7 +108,7 @@ def _lay_out(samples: list[Path], max_megabytes: int) -> Parts:
 
 
 def _wire(parts: Parts, handlers: Handlers, samples: list[Path]) -> None:
-    """Connects the parts to what happens when they are touched."""
+    """Connects the events of the parts to the handlers."""
     import gradio as gr
 
     # One of all these at a time, so that the memory is that of one picture.

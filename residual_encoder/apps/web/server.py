@@ -121,7 +121,7 @@ def application(colorizer: Colorizer, folder: Path, max_megabytes: int = MAX_MEG
     """Returns the page as an ASGI application, here of FastAPI.
 
     Args:
-      colorizer: What colors.
+      colorizer: The colorizer to use.
       folder: For visitors' files and the samples; private, and deleted by the caller.
       max_megabytes: As in `PageConfig`.
     """
