@@ -78,7 +78,7 @@ def smoothed_prior(points: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 class Classes(NamedTuple):
-    """The classes.
+    """Quantized colors: the classes that a network chooses from.
 
     Attributes:
       ab: [Q, 2] float32, the middle of each.

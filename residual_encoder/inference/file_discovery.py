@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from residual_encoder.imaging import image_io, video_io
-from residual_encoder.inference.output_paths import is_film, output_name
+from residual_encoder.inference.output_paths import output_name
+from residual_encoder.utils import files
 
 STANDARD = Path("-")  # standard input or output, by the custom of command lines
+READABLE = image_io.READABLE | video_io.READABLE
 _MAGIC = frozenset("*?[")
 
 
@@ -23,10 +25,10 @@ class Job(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Lists what there is to color, and what could not be read."""
+    """Lists the pictures and films to color, and the paths that could not be read."""
 
     jobs: list[Job]
-    closed: dict[Path, str]  # folder, or what is no file -> why
+    closed: dict[Path, str]  # folder that cannot be read, or pipe -> why
 
 
 def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
@@ -67,14 +69,14 @@ def nothing(inputs: tuple[str, ...]) -> ValueError:
     """Makes the error where no input holds a picture or film."""
     return ValueError(
         f"No picture found in {', '.join(inputs) or 'no input'}; wanted files, or "
-        f"folders with files that end in {' '.join(sorted(image_io.READABLE | video_io.READABLE))}."
+        f"folders with files that end in {' '.join(sorted(READABLE))}."
     )
 
 
 def _sources(
     inputs: tuple[str, ...], output: Path, closed: dict[Path, str]
 ) -> Iterator[tuple[Path, Path]]:
-    """(path, path below the output) of everything that is named."""
+    """Yields (path, path below the output) of all pictures and films that the inputs name."""
     for given in inputs:
         path = Path(given)
         if path == STANDARD:
@@ -100,29 +102,19 @@ def _globbed(pattern: str, output: Path, closed: dict[Path, str]) -> Iterator[tu
     for path in map(Path, fits):
         if path.is_file():
             yield path, path.relative_to(root)
-        elif "**" not in parts:  # a folder that the glob names; ** lists what is below by itself
+        elif "**" not in parts:  # a folder that the glob names; ** lists its files by itself
             for source, place in _below(path, output, closed):
                 yield source, path.relative_to(root) / place
 
 
 def _below(folder: Path, output: Path, closed: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
-    """(path, path relative to the folder) of what is below a folder, earlier output aside."""
+    """Yields (path, path relative to the folder) of all below a folder but earlier output."""
 
     def note(error: OSError) -> None:
         closed[Path(error.filename)] = f"{error.filename}: {error.strerror}"
 
-    for parent, children, names in os.walk(folder, onerror=note):
-        children[:] = sorted(
-            child
-            for child in children
-            if not child.startswith(".") and (Path(parent) / child).resolve() != output.resolve()
-        )
-        for name in sorted(names):
-            path = Path(parent) / name
-            known = path.suffix.lower() in image_io.READABLE or is_film(path)
-            if not known or name.startswith("."):
-                continue
-            if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-                closed[path] = f"{path} is no file; a picture or film was wanted"
-                continue
+    for path in files.files_below(folder, READABLE, leave_out=output, on_error=note):
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            closed[path] = f"{path} is no file; a picture or film was wanted"
+        else:
             yield path, path.relative_to(folder)

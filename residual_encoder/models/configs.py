@@ -59,7 +59,7 @@ class ResidualEncoderConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 2 ** (self.taps - 1)
 
 
@@ -86,7 +86,7 @@ class HypercolumnConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 8
 
 
@@ -103,7 +103,7 @@ class VggAutoencoderConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 32
 
 
@@ -134,7 +134,7 @@ class CnnConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 2 ** len(self.widths)
 
 
@@ -160,7 +160,7 @@ class Pix2PixConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 8  # of the caller's sizes; inside it pads to two to the number of levels
 
 
@@ -204,7 +204,7 @@ class AbClassesConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 2 ** (self.taps - 1)
 
 
@@ -233,5 +233,5 @@ def name_of(config: NetworkConfig) -> str:
 
 
 def multiple_of(config: NetworkConfig) -> int:
-    """Returns what height and width of a network's input must be multiples of, in pixels."""
+    """Returns the number of pixels that the input's sides must be multiples of."""
     return config.multiple

@@ -53,7 +53,7 @@ def rows(pictures: Iterable[Tensor], chromas: Sequence[np.ndarray], recipe: Reci
 
     Args:
       pictures: Batches of truth, [B, H, W, 3] uint8.
-      chromas: What a network predicted for each batch, [B, H, W, 2] float32.
+      chromas: A network's predictions for each batch, [B, H, W, 2] float32.
       recipe: Its color space, gray and loss.
 
     Returns:
@@ -89,11 +89,11 @@ def losses(pictures: Iterable[Tensor], colorizer: Colorizer) -> list[float]:
 
 def _distances(output: Tensor, rgb: Tensor, truth: Truth, recipe: Recipe) -> dict[str, Tensor]:
     """Computes distances of [B, H, W, 3] uint8 pictures, [B] each."""
-    painted, real = (tf.cast(picture, tf.float32) / 255 for picture in (output, rgb))
-    ab = (colorspace.rgb_to_lab(painted) - colorspace.rgb_to_lab(real))[..., 1:]
-    grays = {"luma": colorspace.luma_gray(painted), "gray": GRAYS[recipe.gray](painted)}
+    colored, real = (tf.cast(picture, tf.float32) / 255 for picture in (output, rgb))
+    ab = (colorspace.rgb_to_lab(colored) - colorspace.rgb_to_lab(real))[..., 1:]
+    grays = {"luma": colorspace.luma_gray(colored), "gray": GRAYS[recipe.gray](colored)}
     return {
-        "square": tf.reduce_mean(tf.square(255 * (painted - real)), [1, 2, 3]),
+        "square": tf.reduce_mean(tf.square(255 * (colored - real)), [1, 2, 3]),
         "ab_square": tf.reduce_mean(tf.square(ab), [1, 2, 3]),
         **{
             name: tf.reduce_mean(tf.abs(255 * (gray - truth.gray)), [1, 2, 3])

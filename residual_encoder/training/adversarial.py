@@ -62,7 +62,7 @@ class ModelAndOptimizer(NamedTuple):
 
     @property
     def variables(self) -> list[Any]:
-        """Of the network and of its optimizer."""
+        """Returns the variables of the network and of its optimizer."""
         return [*self.model.variables, *self.optimizer.variables]
 
 
@@ -130,7 +130,7 @@ def make_step(
 
     Returns:
       A function: rgb [B, S, S, 3] uint8, per replica -> float32 scalars, before the updates:
-      "loss", what the network descends, the weighted sum of "loss_chroma", the recipe's, and
+      "loss", which the network minimizes, the weighted sum of "loss_chroma", the recipe's, and
       "loss_adversarial"; and "loss_discriminator".
     """
     losses_of = functools.partial(_losses, network.model, discriminator.model, recipe)

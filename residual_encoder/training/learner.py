@@ -27,7 +27,7 @@ class Learner(NamedTuple):
       optimizer: The model's; its learning rate is the run's.
       variables: Everything that a checkpoint holds.
       step: rgb [B, S, S, 3] uint8, per replica -> losses before the update by name, float32
-        scalars; "loss" is what the model descends.
+        scalars; "loss" is the one that the model minimizes.
     """
 
     model: keras.Model

@@ -134,7 +134,7 @@ def ab_classes(
     )
 
 
-# What recipes know of each is in `recipes.LOSSES`, under the same name.
+# Properties that recipes need of each are in `recipes.LOSSES`, under the same name.
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "blurred_euclidean": blurred_euclidean,
     "blurred_distance": blurred_distance,

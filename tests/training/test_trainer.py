@@ -77,7 +77,7 @@ def test_the_step_is_plain_gradient_descent(rng):
     np.testing.assert_allclose(kernel.numpy(), expected, rtol=1e-4, atol=1e-7)
 
 
-def test_four_photographs_are_learned_by_heart():
+def test_overfits_four_photographs():
     """With the article's own optimizer. Gray would be at 60 % of the first loss."""
     rgb = np.stack([small_square(rgb, 32) for _, rgb in sample_images.photographs()])
     _, _, step = one_step(dataclasses.replace(TINY, image_size=32), rgb)
