@@ -37,7 +37,12 @@ def _prepared_imagenet(data_dir: Path) -> Path | None:
 def _prepare_imagenet(data_dir: Path, manual_dir: Path) -> None:
     import tensorflow_datasets as tfds
 
-    logging.info("preparing ImageNet in %s from the archives in %s", data_dir, manual_dir)
+    # A warning, as the tools show no less: it takes hours.
+    logging.warning(
+        "Preparing ImageNet in %s from the archives in %s; this takes hours, once.",
+        data_dir,
+        manual_dir,
+    )
     builder = tfds.builder(IMAGENET, data_dir=str(data_dir), file_format="tfrecord")
     config = tfds.download.DownloadConfig(manual_dir=str(manual_dir), try_download_gcs=False)
     builder.download_and_prepare(download_config=config)

@@ -68,11 +68,13 @@ def _train(config: TrainConfig, workers: WorkerGroup) -> TrainResult:
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
+    if workers.chief:
+        # Missing data is reported before VGG16 is downloaded; ImageNet is prepared here.
+        snapshots.check_eval_data(config)
     run = _build(config, workers, precision, jit)
     if workers.chief:
         started = bool(checkpoints.steps(run.workdir.checkpoints))
         run.workdir.claim(_about(run, precision, jit), FIXED if started else (), _up_to_date)
-        snapshots.check_eval_data(config)  # better known now than in hours
     _restore(run)
     with _until_signal() as stopped:
         if workers.chief and run.saved and not snapshots.has_snapshot(run):
