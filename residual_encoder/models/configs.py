@@ -178,6 +178,8 @@ class AbClassesConfig:
         leaves them whole.
       context: Dilations of the residual bottlenecks behind color4, in order.
       refinements: Dilations of the residual bottlenecks behind color3, in order.
+      prior_correction: Multiple of the log prior that is taken off the logits before colors are
+        chosen, see `ab_quantization.annealed_mean`.
     """
 
     width: int = 256
@@ -186,6 +188,7 @@ class AbClassesConfig:
     trunk_rank: int = 0
     context: tuple[int, ...] = ()
     refinements: tuple[int, ...] = ()
+    prior_correction: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks ranges.
@@ -197,6 +200,8 @@ class AbClassesConfig:
             raise ValueError(f"width and temperature must be above zero. Received {self}.")
         if self.taps not in (4, 5):
             raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")
+        if not 0 <= self.prior_correction <= 1:
+            raise ValueError(f"prior_correction must be 0 to 1. Received {self.prior_correction}.")
         if self.trunk_rank < 0 or min((*self.context, *self.refinements, 1)) < 1:
             raise ValueError(
                 f"trunk_rank must be at least 0 and dilations at least 1. Received {self}."

@@ -205,6 +205,15 @@ def test_annealed_mean_against_numpy(temperature, rng):
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+def test_prior_correction_against_numpy(rng):
+    logits = rng.normal(0, 4, (3, 5, Q)).astype(np.float32)
+    p = softmax(logits.astype(np.float64)) / ab_quantization.classes().prior ** 0.3
+    sharpened = p ** (1 / 0.6)
+    expected = sharpened / sharpened.sum(-1, keepdims=True) @ AB
+    found = ab_quantization.annealed_mean(tf.constant(logits), 0.6, 0.3)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 def test_annealed_mean_is_the_mode_when_it_is_cold(rng):
     logits = rng.normal(0, 4, (50, Q)).astype(np.float32)
     cold = ab_quantization.annealed_mean(tf.constant(logits), 1e-3)
@@ -283,6 +292,7 @@ def test_one_step_moves_every_variable_by_the_loss_of_the_logits(rng):
         ({"width": 0}, "must be above zero"),
         ({"temperature": 0.0}, "must be above zero"),
         ({"taps": 3}, "taps must be 4 or 5. Received 3"),
+        ({"prior_correction": 1.5}, "prior_correction must be 0 to 1. Received 1.5"),
         ({"trunk_rank": -1}, "trunk_rank must be at least 0"),
         ({"context": (2, 0)}, "dilations at least 1"),
     ],
