@@ -113,3 +113,12 @@ def _bottlenecks(
 def logits_of(model: keras.Model) -> keras.Model:
     """Returns the network up to its logits, gray -> [B, H/4, W/4, Q] float32; variables shared."""
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="ab_classes_logits")
+
+
+def colors_of(model: keras.Model) -> keras.Model:
+    """Returns what follows the logits: [gray, logits [B, H/4, W/4, Q]] -> chroma [B, H, W, 2].
+
+    Other forms of the network end in it, so that colors are chosen in one place.
+    """
+    inputs = [model.input, model.get_layer(LOGITS).output]
+    return keras.Model(inputs, model.output, name="ab_classes_colors")
