@@ -36,6 +36,7 @@ class FoldedAbClassifier:
 
     def __call__(self, gray: Tensor) -> Tensor:
         """Maps gray [B, H, W, 1] to chroma [B, H, W, 2]."""
+        gray = tf.convert_to_tensor(gray)
         return self.colors([gray, self.logits(gray)])
 
     def logits(self, gray: Tensor) -> Tensor:
