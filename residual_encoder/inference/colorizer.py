@@ -53,7 +53,8 @@ class Colorizer:
           upsampling: How chroma is enlarged to the picture's size: "guided" follows the edges of
             its gray, "bilinear" ignores it.
           precision: "float32", "bfloat16", or "auto": bfloat16 where the device is fast at it.
-            Networks other than the residual encoder, and SavedModels, stay float32.
+            Only residual encoders and networks of classes have a bfloat16 form; other networks,
+            and SavedModels, stay float32.
 
         Raises:
           FileNotFoundError: there is no such model.

@@ -58,7 +58,10 @@ class FoldedResidualEncoder:
         """Does the same where few channels come out, without the sum of many, which is slow."""
         layers = self.layers
         scale, offset = layers.norms[f"pool{level}_bn"]
-        kernel, bias = layers.kernel(f"color{level}")
+        kernel, bias = (
+            layers.kernel(f"color{level}").kernel,
+            layers.norms[f"color{level}_bn"].offset,
+        )
         x += tf.constant(offset, x.dtype)  # the same as adding it after upsampling
         weights = layers.upsampling.interpolation_weights()
         x = subpixel_conv.conv_of_upsampled(x, kernel, weights)  # [B, H/2, W/2, 12]

@@ -29,9 +29,10 @@ CONFIGS = {
 SPREAD = 3.0
 
 
-def as_trained(config: AbClassesConfig, seed: int = 0) -> keras.Model:
+def as_trained(config: AbClassesConfig, **settings) -> keras.Model:
     """A network whose every weight matters: norms and biases are not those of the start."""
-    model, rng = factory.build(config, vgg16_weights="later"), np.random.default_rng(seed)
+    model = factory.build(config, vgg16_weights="later", **settings)
+    rng = np.random.default_rng(0)
     ranges = {"gamma": (-1.5, 1.5), "beta": (-0.5, 0.5), "moving_mean": (-0.5, 0.5),
               "moving_variance": (0.5, 2), "bias": (-0.2, 0.2)}  # fmt: skip
     for variable in model.weights:
@@ -89,10 +90,7 @@ def test_any_size_through_the_margin(deep, rng):
 
 def test_a_trunk_with_batch_norm(rng):
     config = AbClassesConfig(16, taps=5)
-    model = factory.build(config, trunk_batch_norm=True)
-    for variable in model.weights:
-        if "moving" in variable.path or "gamma" in variable.path:
-            variable.assign(rng.uniform(0.5, 2, variable.shape))
+    model = as_trained(config, trunk_batch_norm=True)
     gray = rng.random((1, 32, 32, 1), np.float32)
     np.testing.assert_allclose(FoldedAbClassifier(model, config)(gray), model(gray), atol=1e-5)
 
