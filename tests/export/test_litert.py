@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
+from residual_encoder import models
 from residual_encoder.data import input_pipeline, scenes
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import metrics
@@ -25,6 +26,7 @@ from residual_encoder.inference import model_loading
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.model_loading import Loaded
 from residual_encoder.models import any_size, layers
+from residual_encoder.models.configs import AbClassesConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -109,6 +111,19 @@ def test_only_operations_that_devices_have(half: tuple[bytes, litert.Report]) ->
     assert found.count("RESIZE_BILINEAR") == 3
     assert found.count("CONV_2D") == 10 + 6
     assert found.count("MUL") - 6 == 1 + 4  # preprocessing and the taps' norms; 6 are of sizes
+
+
+@pytest.mark.parametrize("size", [None, (32, 48)])
+def test_a_network_of_classes(size: tuple[int, int] | None) -> None:
+    """Split trunk, dilated convolutions and softmax convert to operations that devices have."""
+    config = AbClassesConfig(16, taps=5, trunk_rank=8, context=(1, 4), refinements=(2,))
+    network = models.build(config)
+    content = litert._converted(network, size)
+    gray = np.random.default_rng(0).random((1, 32, 48, 1), np.float32)
+    np.testing.assert_allclose(litert.runner(content)(gray), network(gray), atol=1e-5)
+    found = operations(content)
+    assert not [name for name in found if name.startswith("Flex") or name == "CUSTOM"]
+    assert found.count("CONV_2D") == 7 + 2 * 6 + 3 + 3 * 3 + 1  # trunk, split trunk, decoder
 
 
 @pytest.mark.parametrize("kind", [layers.Upsample2, layers.HalfPixelUpsample2])
