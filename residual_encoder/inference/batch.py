@@ -155,8 +155,8 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
       OSError: the output folder cannot be made.
     """
     output = Path(config.output)
-    jobs, closed = file_discovery.find(config.inputs, output, config.format)
-    _check_jobs(config, jobs, closed)
+    jobs, unreadable = file_discovery.find(config.inputs, output, config.format)
+    _check_jobs(config, jobs, unreadable)
     taken = {job.source.resolve() for job in jobs if job.source != STANDARD}
     if config.report:
         _check_report(config, taken)
@@ -164,7 +164,7 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
         files.make_folder(output)
     run = _Run(config, taken)
     with _reporting(config.report, run.reports):
-        for path, reason in closed.items():
+        for path, reason in unreadable.items():
             run.fail(FileReport(str(path)), path, reason)
         for job in tqdm(jobs, unit="file", file=sys.stderr, disable=None):
             run.color(job)
@@ -318,8 +318,8 @@ def _to_standard_output(colorizer: Colorizer, picture: Picture, suffix: str) -> 
 # --- before and after -----------------------------------------------------------------------------
 
 
-def _check_jobs(config: BatchConfig, jobs: list[Job], closed: dict[Path, str]) -> None:
-    if not jobs and not closed:
+def _check_jobs(config: BatchConfig, jobs: list[Job], unreadable: dict[Path, str]) -> None:
+    if not jobs and not unreadable:
         raise file_discovery.nothing(config.inputs)
     if config.output == str(STANDARD) and len(jobs) > 1:
         raise ValueError(f"Standard output takes one picture, received {len(jobs)}; give a folder.")

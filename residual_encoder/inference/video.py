@@ -192,7 +192,7 @@ def _colored(
         else:
             store.state, change = temporal_smoothing.update(store.state, gray, chroma)
         if change is not None and not config.smoothing:
-            change = change._replace(flicker=change.without)
+            change = change._replace(flicker=change.raw_flicker)
         store.progress.add(time, info, change)
         yield colorizer.merge(frame, store.state.smooth if config.smoothing else chroma, gray)
 

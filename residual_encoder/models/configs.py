@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ACTIVATIONS = ("relu", "elu", "leaky_relu")
-UPSAMPLINGS = ("legacy", "half_pixel")
+DECODER_UPSAMPLINGS = ("legacy", "half_pixel")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ResidualEncoderConfig:
             raise ValueError(f'gray_tap must be "add" or "concat". Received {self.gray_tap!r}.')
         if self.gray_tap == "add" and self.widths[3] != 3:
             raise ValueError(f"Adding gray needs widths[3] = 3. Received {self.widths[3]}.")
-        for field, known in (("activation", ACTIVATIONS), ("upsampling", UPSAMPLINGS)):
+        for field, known in (("activation", ACTIVATIONS), ("upsampling", DECODER_UPSAMPLINGS)):
             if getattr(self, field) not in known:
                 value = getattr(self, field)
                 raise ValueError(f"{field} must be one of {list(known)}. Received {value!r}.")

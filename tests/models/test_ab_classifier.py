@@ -165,7 +165,7 @@ def test_loss_and_gradient_against_numpy(rng, run_mode):
     with tf.GradientTape() as tape:
         x = tf.constant(logits)
         tape.watch(x)
-        loss = run_mode(losses.LOSSES["ab_classes"])(truth, x)
+        loss = run_mode(losses.LOSS_FUNCTIONS["ab_classes"])(truth, x)
     expected, p, target, nearest = numpy_loss(truth.rgb, logits)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     # Of cross-entropy: weight times (softmax - target), over the 12 pixels.
