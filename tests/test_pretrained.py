@@ -1,4 +1,4 @@
-"""The weights that come with the package: what they weigh, what they know, how they are used."""
+"""The weights that come with the package: their size, their accuracy, and how they are used."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ def test_small_enough_and_described():
 
 
 def test_better_than_gray_on_photographs_it_never_saw(colorizer):
-    """Summed over scikit-image's photographs: they were in no training set of ours."""
+    """Summed over scikit-image's photographs: they were in no training set."""
     errors = []
     for _, truth in sample_images.photographs():
         gray = sample_images.luma_u8(truth)

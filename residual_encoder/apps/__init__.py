@@ -1,1 +1,1 @@
-"""Commands, the web page, benchmarks and Beam pipelines: what a person starts."""
+"""Programs that a person starts: commands, the web page, benchmarks and Beam pipelines."""

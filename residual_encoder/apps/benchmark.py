@@ -34,11 +34,11 @@ PEAKS = {"NVIDIA H200": {"bfloat16": 989e12, "float32": 494e12}}
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """Describes what to time.
+    """Settings of a benchmark.
 
     Attributes:
       recipe: Network, loss, batch and picture size.
-      data: What "input" and "end_to_end" read.
+      data: The data that "input" and "end_to_end" read.
       modes: Some of `MODES`.
       steps: Batches a repeat.
       repeats: Timed runs, of which the median counts.

@@ -18,7 +18,7 @@ _SATURATION = shared_flags.saturation()
 _UPSAMPLING = shared_flags.upsampling()
 _FORMAT = shared_flags.file_format()
 _COMPARE = flags.DEFINE_bool(
-    "compare", False, "Also write NAME_compare: gray beside colored. For pictures."
+    "compare", False, "Also write NAME_compare: gray next to colored. For pictures."
 )
 _OVERWRITE = shared_flags.overwrite("Replace files that are in --output already. Inputs never are.")
 _SKIP_EXISTING = flags.DEFINE_bool(

@@ -43,12 +43,12 @@ _SIZE = flags.DEFINE_string(
     "size", "any", "For litert: HEIGHTxWIDTH of its pictures, such as 224x224; any leaves it free."
 )
 _DATA = shared_flags.data(
-    "For litert: color photographs that set int8's ranges and prove the file; of the training "
-    "split. Without them, float16 is proven with noise.",
+    "For litert: color photographs that set int8's ranges and verify the file; of the training "
+    "split. Without them, float16 is verified with noise.",
 )
 _DATA_DIR = shared_flags.data_dir()
 _PHOTOGRAPHS = flags.DEFINE_integer(
-    "photographs", 200, "For litert: how many are read; half set ranges, half prove.", lower_bound=2
+    "photographs", 200, "For litert: how many are read; half set ranges, half test.", lower_bound=2
 )
 
 
@@ -79,7 +79,7 @@ def _export_litert() -> None:
 
 
 def main(_: list[str]) -> None:
-    """Writes the model, proven equal to the network, or nothing."""
+    """Writes the model, verified against the network, or nothing."""
     if _AVERAGE_WITH.value and _FORMAT.value != "weights":
         raise ValueError("--average_with goes with --format=weights; export its file then")
     cli.quiet_tensorflow()

@@ -2,7 +2,7 @@
 
 The amounts are chosen here, not published. A small turn or stretch leaves a scene what it is; tone
 curve and grain are what old photographs differ by. Both add the same to all three channels, so that
-the chroma of YUV, which is what is learned, stays that of the picture.
+the chroma of YUV, which the network learns, stays that of the picture.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def augmented(rgb: Tensor, augment: Augment, seed: Tensor) -> Tensor:
 
     Args:
       rgb: The picture.
-      augment: What to do; without anything to do it stays as it is.
+      augment: The random changes; without any, the picture stays as it is.
       seed: Two integers, which decide all of it.
     """
     if augment.flip:

@@ -21,7 +21,7 @@ IMAGE_SIZE = 64
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """What to count.
+    """Settings of a count of colors.
 
     Attributes:
       data: Whose training split.

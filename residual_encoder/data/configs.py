@@ -10,7 +10,7 @@ SPLITS = ("train", "val")
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which pictures to read.
+    """Settings of the pictures to read.
 
     Attributes:
       kind: "imagenet", "tfrecord", "folder" or "synthetic".

@@ -22,7 +22,7 @@ def _imagenet_tars(manual_dir: str | None, data_dir: Path) -> Path:
     missing = [name for name in IMAGENET_TARS if not (Path(manual_dir) / name).is_file()]
     if missing:
         raise ValueError(
-            f"{' and '.join(missing)} not found in {manual_dir}; data/README.md says where to get"
+            f"{' and '.join(missing)} not found in {manual_dir}; data/README.md tells where to get"
             " ImageNet"
         )
     return Path(manual_dir)

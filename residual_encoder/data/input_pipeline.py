@@ -55,7 +55,7 @@ class TrainBatch(NamedTuple):
 
 
 class _OwnPlace(NamedTuple):
-    """Carried along by the pictures of a worker's share."""
+    """Places that the pictures of a worker's share carry along."""
 
     number: Tensor  # int64: of the record among the worker's own
     next_cursor: Tensor  # [2] int64: the `Cursor` after the shared batch
@@ -100,7 +100,7 @@ def _check_sizes(batch_size: int, image_size: int) -> None:
 
 
 def _finished(batches: tf.data.Dataset, stats: RecordStats) -> tf.data.Dataset:
-    """Counts what is kept, reads ahead, and fixes the order whatever the default is."""
+    """Counts the kept pictures, reads ahead, and fixes the order whatever the default is."""
 
     def count(batch: Any) -> Any:
         rgb = batch[0]
@@ -138,11 +138,11 @@ def train_batches(
       config: Which pictures.
       batch_size: Pictures a batch; of one replica, where several share it.
       image_size: Side S of the square pictures, in pixels.
-      augment: What is done to each picture.
+      augment: Random changes to each picture.
       seed: Decides the order and the augmentation.
       start: Where to begin.
-      share: What this worker reads of a shared batch; None reads everything.
-      stats: Counts what is read and left out.
+      share: The part of a shared batch that this worker reads; None reads everything.
+      stats: Counts the records that are read and left out.
 
     Raises:
       ValueError: a setting is out of range, or there is no data. Too many broken records raise
@@ -234,7 +234,7 @@ def eval_batches(
       image_size: Side S of the square pictures, in pixels.
       limit: Stop after so many pictures.
       split: "val" or "train".
-      stats: Counts what is read and left out.
+      stats: Counts the records that are read and left out.
 
     Raises:
       ValueError: a setting is out of range, or there is no data; see `train_batches`.

@@ -1,9 +1,9 @@
-"""Loads records in parallel and in order; what does not load is left out, counted and named.
+"""Loads records in parallel and in order; records that do not load are left out, counted and named.
 
 items         Item Item Item ...           a record each, and its place in the stream
 _chunked      (0, chunk) (1, chunk) ... (n, chunk)   position n is the chunk's end
-_load_chunked _Loaded                      in parallel; what is broken vanishes
-scan          (first missing, _Loaded)     the gap before each shows what vanished
+_load_chunked _Loaded                      in parallel; drops broken ones
+scan          (first missing, _Loaded)     the gap before each shows the missing ones
 _keeper       counts and names the gaps; drops ends of chunks, and gray pictures if asked to
 pictures      Picture Picture ...
 """
@@ -27,7 +27,7 @@ CHUNK = 16
 
 
 class Item(NamedTuple):
-    """A record with its place in the stream, and what its picture is to carry along."""
+    """A record with its place in the stream, and the tensors that its picture carries along."""
 
     record: Record
     epoch: Tensor  # int64
@@ -57,7 +57,7 @@ class _Loaded(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read.
+    """Settings of reading.
 
     Attributes:
       load: A record -> uint8 [size, size, 3], and its name; fails on a broken one.
@@ -81,8 +81,8 @@ def _at(chunk: Item, position: Tensor) -> Item:
 def _chunked(items: tf.data.Dataset) -> tf.data.Dataset:
     """Gives (position, chunk) for each record of a chunk, then one for the chunk's end.
 
-    What fails to load vanishes from the stream without a trace. As every survivor carries its
-    position and its chunk, the next one shows which records are gone; the end shows the last ones.
+    A record that fails to load is missing from the stream. As every other one carries its position
+    and its chunk, the next one shows which records are missing; the end shows the last ones.
     Nothing but TensorFlow runs while records are good.
     """
 
@@ -134,7 +134,7 @@ def _fault(item: Item, reading: Reading) -> tuple[str, str] | None:
 
 
 def _noter(reading: Reading, stats: RecordStats) -> Callable[..., bool]:
-    """Returns what counts and names missing records, given the columns of their items."""
+    """Returns the function that notes missing records, given the columns of their items."""
 
     def note_missing(*columns: Any) -> bool:
         for row in zip(*columns, strict=True):
@@ -155,7 +155,7 @@ def without_ends(
 
     Args:
       items: A dataset of `Item`.
-      reading: How to name a record, and what is too much.
+      reading: How to name a record, and the limits.
       stats: Counts and names the shards that could not be read to their end. What it raises is lost
         where `pictures` follows; it stays in `RecordStats.error`. None counts nothing.
     """
@@ -174,7 +174,7 @@ def without_ends(
 
 
 def _keeper(reading: Reading, stats: RecordStats) -> Callable[[Tensor, _Loaded], Tensor]:
-    """Returns the filter that keeps pictures, and counts and names what is left out."""
+    """Returns the filter that keeps pictures, and counts and names those left out."""
     note_missing = _noter(reading, stats)
 
     def note_gray() -> bool:
@@ -202,8 +202,8 @@ def pictures(items: tf.data.Dataset, reading: Reading, stats: RecordStats) -> tf
 
     Args:
       items: A dataset of `Item`.
-      reading: How to load one of them, and what to leave out.
-      stats: Counts and names what is left out.
+      reading: How to load and which to leave out.
+      stats: Counts and names the records that are left out.
 
     Returns:
       A dataset of `Picture`. Iterating over it raises a `tf.errors.OpError` when by `stats` too

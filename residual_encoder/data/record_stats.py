@@ -1,4 +1,4 @@
-"""Counts what reading left out, names it, and ends reading when it is too much."""
+"""Counts and names the records that reading left out, and ends reading above a limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Cursor(NamedTuple):
 
 
 class RecordStats:
-    """Counts what was read and what was left out. Safe to use from several threads.
+    """Counts the records that were read and left out. Safe to use from several threads.
 
     Reading runs ahead of training by a few batches, and so do the counts.
 
@@ -44,7 +44,7 @@ class RecordStats:
 
     @property
     def seen(self) -> int:
-        """Records read so far: kept, bad and gray ones."""
+        """Returns how many records were read so far: kept, bad and gray ones."""
         return self.kept + self.bad + self.gray
 
     def add_kept(self, count: int) -> None:
@@ -69,8 +69,8 @@ class RecordStats:
         """Counts and names a broken record.
 
         Args:
-          name: What to call it.
-          reason: What is wrong with it.
+          name: The record's name.
+          reason: Why it cannot be used.
           place: Where in the stream it lies.
           limit: The largest share of broken records that is allowed.
 

@@ -1,4 +1,4 @@
-"""What all kinds of data have in common: records, and a source that gives them.
+"""Classes that all kinds of data share: records, and a source that yields them.
 
 A source gives the records of one epoch, shuffled or in their own order, and reads the picture in
 one of them. It decodes nothing before it is asked to, so that records can be skipped cheaply.
@@ -25,7 +25,7 @@ class Record(NamedTuple):
     place: Tensor  # string: the file that it lies in
     offset: Tensor  # int64: its first byte in a shard, or the number of a scene
     data: Tensor  # string: the serialized example; empty where the picture is elsewhere
-    end: Tensor  # bool: no record, but the end of what could be read of a shard
+    end: Tensor  # bool: no record, but the end of a shard, or of its readable part
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def first(source: Source, count: int) -> Source:
 
     Args:
       source: Whose own order decides which are the first.
-      count: How many.
+      count: Number of records.
     """
 
     def records(seed: Tensor | None) -> tf.data.Dataset:
@@ -72,7 +72,7 @@ def existing_folder(folder: str | None, wanted: str) -> Path:
     """Returns `data_dir` as a path.
 
     Raises:
-      ValueError: it is missing or no folder; the message names what is wanted.
+      ValueError: it is missing or no folder; the message names the expected folder.
     """
     if folder is None:
         raise ValueError(f"data_dir is missing; name {wanted}")

@@ -1,4 +1,4 @@
-"""Synthetic scenes whose colors follow from what is in them, drawn from a seed.
+"""Synthetic scenes whose colors follow from their content, drawn from a seed.
 
 Grass is green because it has blades, a wall is brick red because it has courses, an orange has pits
 and an apple has streaks: a network can learn to color these pictures without a download. How

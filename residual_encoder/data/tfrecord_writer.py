@@ -26,7 +26,7 @@ RECORDS_A_SHARD = 1024  # where the number of shards is not given; ImageNet's ha
 
 @dataclass(frozen=True)
 class ShardsConfig:
-    """What to write where.
+    """Settings of the shards to write.
 
     Attributes:
       images: The folder of pictures; all below it are taken but hidden ones.
@@ -57,7 +57,7 @@ class ShardsConfig:
 
 @dataclass
 class Summary:
-    """Summary of what was written, and of what was not.
+    """Counts of the pictures written and left out.
 
     Attributes:
       found: Pictures in the folder.
@@ -190,7 +190,7 @@ def write_shard(config: ShardsConfig, path: Path, names: list[str]) -> Summary:
     """Writes one shard, whole or not at all.
 
     Args:
-      config: What to write where.
+      config: The pictures and the shards.
       path: The shard.
       names: The pictures in it, relative to `config.images`.
 
@@ -238,7 +238,7 @@ def to_json(config: ShardsConfig, done: Summary) -> str:
 
 
 def from_json(config: ShardsConfig, text: str) -> Summary:
-    """Reads what `to_json` wrote."""
+    """Reads the output of `to_json`."""
     facts = json.loads(text)
     counts = {key: facts[key] for key in ("found", "written", "gray", "skipped", "shards")}
     return Summary(manifest=manifest_of(config), **counts)
@@ -270,7 +270,7 @@ def plan(config: ShardsConfig) -> dict[Path, list[str]]:
 def make_shards(config: ShardsConfig) -> Summary:
     """Writes shards and `<name>-manifest.json`, each file whole or not at all.
 
-    Every picture is decoded once, so that nothing broken gets in; what is left out is named in the
+    Every picture is decoded once, so that nothing broken gets in; those left out are named in the
     manifest.
 
     Raises:
@@ -293,7 +293,7 @@ def make_shards(config: ShardsConfig) -> Summary:
 
 
 def merged(config: ShardsConfig, parts: list[Summary]) -> Summary:
-    """Adds up what became of the pictures of all shards."""
+    """Adds up the outcomes of all shards."""
     done = Summary(sum(part.found for part in parts), manifest_of(config))
     for part in sorted(parts, key=lambda part: list(part.shards)):
         done.written += part.written

@@ -41,18 +41,11 @@ def gallery(
         left = LABELS + SEAM + index * step
         for row, picture in enumerate((gray[..., None], colorize(gray))):
             top = SEAM + row * step
-            canvas[top : top + CELL, left : left + CELL] = _cell(picture)
+            canvas[top : top + CELL, left : left + CELL] = tensor_resizing.center_square_u8(
+                picture, CELL
+            )
     names = [name.replace("_", " ") for name, _ in named]
     return _labeled(canvas, names, ("gray", "colored"))
-
-
-def _cell(picture: np.ndarray) -> np.ndarray:
-    """Cuts out the center square and shrinks it: uint8 [H, W, C] -> uint8 [CELL, CELL, C]."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = picture[top : top + side, left : left + side]
-    return tensor_resizing.resize_u8(square, CELL, CELL).numpy()
 
 
 def _labeled(canvas: np.ndarray, names: list[str], rows: tuple[str, ...]) -> np.ndarray:

@@ -63,7 +63,7 @@ figcaption { color: var(--quiet); font-size: .875rem; margin-top: .4rem; }
 
 
 def _embedded(figure: Figure) -> str:
-    """The picture as markup that needs no other file."""
+    """Returns the picture as markup that needs no other file."""
     picture, caption = figure.picture, markup.escape(figure.caption, quote=True)
     if isinstance(picture, str):
         data, kind = picture.encode(), "svg+xml"

@@ -16,7 +16,7 @@ HEIGHT = 160  # pixels of a strip on `sheet`
 
 
 def _panel(picture: Any) -> np.ndarray:
-    """[H, W], [H, W, 1] or [H, W, 3]; float in [0, 1] or uint8 -> [H, W, 3] uint8."""
+    """Converts [H, W], [H, W, 1] or [H, W, 3], float in [0, 1] or uint8, to [H, W, 3] uint8."""
     pixels = np.asarray(picture)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -143,7 +143,7 @@ def sheet(
 
 
 def _low_strip(colorize: Callable[[np.ndarray], np.ndarray], truth: np.ndarray) -> np.ndarray:
-    """Gray | output | truth, `HEIGHT` pixels high."""
+    """Joins gray | output | truth, `HEIGHT` pixels high."""
     gray = luma_u8(truth)
     whole = strip(gray, colorize(gray), truth)
     width = round(whole.shape[1] * HEIGHT / whole.shape[0])

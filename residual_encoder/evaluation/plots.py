@@ -12,13 +12,13 @@ SMOOTHING = 20  # part of a curve's points that the line over a noisy loss avera
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
-    """Centered running mean over a `SMOOTHING`th of the points; over fewer of them at the ends."""
+    """Computes the centered running mean over 1/`SMOOTHING` of the points; fewer at the ends."""
     window = np.ones(2 * (len(values) // (2 * SMOOTHING)) + 1)
     return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
 def _points(rows: Iterable[Mapping[str, Any]], x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where both numbers are there and finite; "eval/auc" reaches into an evaluation."""
+    """Collects the points whose numbers are both finite; "eval/auc" reaches into an evaluation."""
     found = []
     for row in rows:
         value: Any = row

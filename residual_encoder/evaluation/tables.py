@@ -33,7 +33,7 @@ def metrics_table(evaluations: Mapping[str, Mapping[str, Any]]) -> Table:
     """Puts evaluations side by side, a metric a line, without metrics that one of them lacks.
 
     Args:
-      evaluations: What `metrics.evaluate` gave, or one of its baselines, by heading.
+      evaluations: Results of `metrics.evaluate`, or of a baseline, by heading.
     """
     lines = [["", *evaluations]]
     for key, name, factor, digits in METRICS:

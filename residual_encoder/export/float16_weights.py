@@ -29,7 +29,7 @@ def halved(arrays: weights_files.Arrays) -> dict[str, np.ndarray]:
 
 
 def _kind(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a recipe that determine what weights compute."""
+    """Returns the fields of a recipe that determine what weights compute."""
     return {name: recipe.get(name) for name in ("network", "color_space", "gray")}
 
 
@@ -100,7 +100,7 @@ def release(
 
 
 def _difference(recipe: Recipe, *pair: weights_files.Arrays) -> float:
-    """Largest difference in chroma between a recipe's network with these values and with those."""
+    """Measures the largest difference in chroma between a network with two sets of values."""
     gray = np.random.default_rng(0).random((PROBES, PROBE_SIZE, PROBE_SIZE, 1), np.float32)
     chroma = []
     for arrays in pair:

@@ -1,4 +1,4 @@
-"""Decodes files that anyone may send, inside a graph: a bad one is a reason, not an error.
+"""Decodes untrusted picture files inside a graph: a bad one gives a reason, not an error.
 
 A SavedModel runs where this package is not installed, so it cannot call `imaging.image_io`; headers
 and pixels are read here once more, by TensorFlow's operations.
@@ -46,7 +46,7 @@ def decode(contents: Tensor, max_pixels: int) -> tuple[Tensor, Tensor]:
       max_pixels: How many pixels a picture may have, its height times its width.
 
     Returns:
-      uint8 [H, W, 3] and ""; or [0, 0, 3] and what is wrong with the file.
+      uint8 [H, W, 3] and ""; or [0, 0, 3] and why the file cannot be used.
     """
     nothing = tf.zeros([0, 0, 3], tf.uint8)
 
@@ -62,7 +62,7 @@ def decode(contents: Tensor, max_pixels: int) -> tuple[Tensor, Tensor]:
 
 
 def _attempt(function: Callable[[Tensor], Any], contents: Tensor, default: Any) -> Any:
-    """`function(contents)`, or `default` where that fails."""
+    """Returns `function(contents)`, or `default` where that fails."""
     outcome = tf.data.Dataset.from_tensors(contents).map(function).ignore_errors()
     outcome = outcome.concatenate(tf.data.Dataset.from_tensors(default))
     return outcome.take(1).get_single_element()
@@ -88,7 +88,7 @@ def _begins(contents: Tensor, start: bytes) -> Tensor:
 
 
 def _declared_size(contents: Tensor) -> Tensor:
-    """int32 [2], the two sides in pixels as the header has them; fails where it has none."""
+    """Reads both sides in pixels, int32 [2], from the header; fails where it has none."""
     size = tf.case(
         [
             (_begins(contents, JPEG), lambda: tf.image.extract_jpeg_shape(contents)[:2]),
@@ -101,7 +101,7 @@ def _declared_size(contents: Tensor) -> Tensor:
 
 
 def _webp_size(contents: Tensor) -> Tensor:
-    """By the first chunk: extended, lossless (two numbers of 14 bits), or lossy."""
+    """Reads the first chunk: extended, lossless (two numbers of 14 bits), or lossy."""
     chunk = tf.strings.substr(contents, 12, 4)
     return tf.case(
         [
@@ -118,19 +118,19 @@ def _pair_of_14_bits(contents: Tensor, at: int) -> Tensor:
 
 
 def _numbers(contents: Tensor, at: int, width: int, little: bool = True) -> Tensor:
-    """int32 [2], two neighboring whole numbers of `width` bytes each."""
+    """Reads two neighboring whole numbers of `width` bytes each, int32 [2]."""
     return _number(tf.reshape(_bytes(contents, at, 2 * width), [2, width]), tf.constant(little))
 
 
 def _number(digits: Tensor, little: Tensor) -> Tensor:
-    """int32 [..., n] bytes, the lowest one first if `little` -> [...]."""
+    """Combines int32 [..., n] bytes, the lowest one first if `little`, into numbers [...]."""
     lowest_first = tf.cond(little, lambda: digits, lambda: tf.reverse(digits, [-1]))
     powers = tf.bitwise.left_shift(1, 8 * tf.range(tf.shape(digits)[-1]))
     return tf.reduce_sum(lowest_first * powers, axis=-1)
 
 
 def _bytes(contents: Tensor, at: int, count: int | Tensor) -> Tensor:
-    """int32 [n], up to `count` bytes from `at` on."""
+    """Returns up to `count` bytes from `at` on, int32 [n]."""
     return tf.cast(tf.io.decode_raw(tf.strings.substr(contents, at, count), tf.uint8), tf.int32)
 
 
@@ -138,7 +138,7 @@ def _bytes(contents: Tensor, at: int, count: int | Tensor) -> Tensor:
 
 
 def _decoded(contents: Tensor) -> Tensor:
-    """uint8 [H, W, 3]; fails on a broken file."""
+    """Decodes to uint8 [H, W, 3]; fails on a broken file."""
 
     def jpeg() -> Tensor:  # the accurate transform is the same on every machine
         return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
@@ -151,7 +151,7 @@ def _decoded(contents: Tensor) -> Tensor:
 
 
 def _orientation(contents: Tensor) -> Tensor:
-    """EXIF orientation of a JPEG; fails where it has none."""
+    """Reads the EXIF orientation of a JPEG; fails where it has none."""
     searched = tf.where(_begins(contents, JPEG), SEARCHED, 0)
     head = _bytes(contents, 0, searched)
     windows = tf.stack([head[i : tf.size(head) - 5 + i] for i in range(6)], axis=1)
@@ -166,12 +166,12 @@ def _orientation(contents: Tensor) -> Tensor:
 
 
 def _first(flags: Tensor) -> Tensor:
-    """Place of the first true one; fails where there is none."""
+    """Returns the index of the first true element; fails where there is none."""
     return tf.cast(tf.where(flags)[0, 0], tf.int32)
 
 
 def _turned(rgb: Tensor, orientation: Tensor) -> Tensor:
-    """Upright from any of the eight orientations; as it is for other numbers. [H, W, 3]."""
+    """Turns [H, W, 3] upright from any of the eight orientations; leaves it for other numbers."""
 
     def is_among(values: tuple[int, ...]) -> Tensor:
         return tf.reduce_any(tf.equal(orientation, values))

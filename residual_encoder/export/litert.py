@@ -1,4 +1,4 @@
-"""A trained network as a LiteRT file for phones and small computers, proven before it is kept.
+"""A trained network as a LiteRT file for phones and small computers.
 
 TensorFlow converts the network to float32, LiteRT's quantizer makes float16 or int8 of that, and
 LiteRT's interpreter runs the file, and its output is compared with the network's.
@@ -45,7 +45,7 @@ RUNS = 9  # timed, after one that is not
 
 @dataclass(frozen=True)
 class LitertConfig:
-    """Configures what to write.
+    """Settings of a LiteRT export.
 
     Attributes:
       model: A training workdir or a weights file.
@@ -55,7 +55,7 @@ class LitertConfig:
       size: (height, width) that the file takes; None makes both free, multiples of the recipe's.
       data: Photographs in color. int8 needs them; its ranges come from them.
       photographs: How many of the training split are read: every second one sets the ranges, the
-        others prove the file.
+        others verify the file.
     """
 
     model: str
@@ -78,10 +78,10 @@ class LitertConfig:
 
 @dataclass(frozen=True)
 class Report:
-    """Reports what was measured of a file, at one size, with as many threads as there are cores.
+    """Reports the measurements of a file, at one size, with as many threads as there are cores.
 
     Attributes:
-      size: (height, width) of the pictures it was proven with.
+      size: (height, width) of the pictures it was verified with.
       photographs: How many of them were photographs; the others are noise.
       size_bytes: Of the file.
       difference: Largest distance of its chroma from the network's, of 1.
@@ -103,7 +103,7 @@ class Report:
     network_milliseconds: float
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Summarizes the file in one line for people."""
         kind = f"{self.photographs} photographs" if self.photographs else "noise"
         parts = [
             f"{self.size_bytes / 1e6:.1f} MB",
@@ -139,7 +139,7 @@ def export_litert(config: LitertConfig) -> Report:
     content = _converted(loaded.network, config.size)
     calibration = _grays(loaded.recipe, photographs[0::2])
     content = _quantized(content, config.precision, calibration, _last_layer(loaded.network))
-    report = prove(loaded, content, size, photographs[1::2])
+    report = verify(loaded, content, size, photographs[1::2])
     _check(report, config.precision)
     Path(config.output).parent.mkdir(parents=True, exist_ok=True)
     with files.replacing(config.output) as temporary:
@@ -158,7 +158,7 @@ def _check_installed() -> None:
 
 
 def _checked_size(size: tuple[int, int] | None, recipe: Recipe) -> tuple[int, int]:
-    """The size wanted, or, where it is free, the recipe's square to prove the file with."""
+    """Returns the size wanted or, where it is free, the recipe's square to verify the file with."""
     multiple = recipe.multiple
     if size is None:
         side = multiple * max(1, round(recipe.inference_size / multiple))
@@ -201,19 +201,19 @@ class _Resize2(keras.layers.Layer):
         self.operation = operation
 
     def call(self, x: Tensor) -> Tensor:
-        """[1, H, W, C] -> [1, 2H, 2W, C]."""
+        """Upsamples [1, H, W, C] to [1, 2H, 2W, C]."""
         shape = tf.shape(x)
         height, width = x.shape[1] or shape[1], x.shape[2] or shape[2]
         return self.operation(images=x, size=[2 * height, 2 * width])
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Twice the height and width, where they are known."""
+        """Doubles the height and width, where they are known."""
         batch, height, width, channels = input_shape
         return batch, height and 2 * height, width and 2 * width, channels
 
 
 def _for_devices(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A layer that computes the same and converts, for `keras.models.clone_model`."""
+    """Returns a layer that computes the same and converts, for `keras.models.clone_model`."""
     if isinstance(layer, layers.Upsample2):
         half_pixel = isinstance(layer, layers.HalfPixelUpsample2)
         bilinear = partial(tf.raw_ops.ResizeBilinear, half_pixel_centers=half_pixel)
@@ -224,7 +224,7 @@ def _for_devices(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def _converted(network: keras.Model, size: tuple[int, int] | None) -> bytes:
-    """The network in float32, with LiteRT's own operations only and batch norms folded."""
+    """Converts the network to float32, LiteRT's own operations only, batch norms folded."""
     model = keras.models.clone_model(network, clone_function=_for_devices)
     spec = tf.TensorSpec([1, *(size or (None, None)), 1], tf.float32, INPUT)
     module = tf.Module()
@@ -235,7 +235,7 @@ def _converted(network: keras.Model, size: tuple[int, int] | None) -> bytes:
 
 
 def _last_layer(network: keras.Model) -> str:
-    """Name of the convolution that makes the answer."""
+    """Returns the name of the convolution that makes the output."""
     kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
     return [layer.name for layer in network.layers if isinstance(layer, kinds)][-1]
 
@@ -243,7 +243,7 @@ def _last_layer(network: keras.Model) -> str:
 def _quantized(
     content: bytes, precision: str, calibration: Iterable[np.ndarray], last_layer: str
 ) -> bytes:
-    """The weights in float16; or convolutions and pooling in int8, but the last in float32.
+    """Stores weights as float16; or runs all convolutions but the last, and pooling, in int8.
 
     Its answers are logits, for which eight bits are too coarse: 0.2 dB of the 0.9 that eight bits
     everywhere would cost. The rest are the batch norms of the taps, whose factors lie too far apart
@@ -278,7 +278,7 @@ def _quantized(
 
 
 def _photographs(data: DataConfig | None, limit: int, size: tuple[int, int]) -> np.ndarray:
-    """The middles of photographs: uint8 [n, *size, 3]; none without data.
+    """Reads the middles of photographs: uint8 [n, *size, 3]; none without data.
 
     Raises:
       ValueError: fewer than two came.
@@ -297,12 +297,12 @@ def _photographs(data: DataConfig | None, limit: int, size: tuple[int, int]) -> 
 
 
 def _grays(recipe: Recipe, rgb_u8: np.ndarray) -> Iterator[np.ndarray]:
-    """float32 [H, W, 1] in [0, 1] of each picture."""
+    """Converts each picture to gray, float32 [H, W, 1] in [0, 1]."""
     for picture in rgb_u8:
         yield GRAYS[recipe.gray](tf.constant(picture, tf.float32) / 255).numpy()
 
 
-# --- proof ----------------------------------------------------------------------------------------
+# --- verification ---------------------------------------------------------------------------------
 
 
 def runner(content: bytes) -> Runner:
@@ -310,11 +310,13 @@ def runner(content: bytes) -> Runner:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
-    signature = interpreter.get_signature_runner()  # resizes what is free
+    signature = interpreter.get_signature_runner()  # resizes the free dimensions
     return lambda gray: signature(**{INPUT: gray})[OUTPUT]
 
 
-def prove(loaded: Loaded, content: bytes, size: tuple[int, int], photographs: np.ndarray) -> Report:
+def verify(
+    loaded: Loaded, content: bytes, size: tuple[int, int], photographs: np.ndarray
+) -> Report:
     """Compares a LiteRT file with the network it was made of.
 
     Args:
@@ -329,7 +331,7 @@ def prove(loaded: Loaded, content: bytes, size: tuple[int, int], photographs: np
     noise = np.random.default_rng(0).random((2, *size, 1), np.float32)
     grays = list(_grays(loaded.recipe, photographs)) or list(noise)
     pairs = [(device(gray[None]), network(gray[None])) for gray in grays]
-    distances = [np.abs(ours - theirs) for ours, theirs in pairs]
+    distances = [np.abs(output - reference) for output, reference in pairs]
     psnr = [_pooled_psnr(loaded.recipe, photographs, part) for part in zip(*pairs, strict=True)]
     return Report(
         size=size,
@@ -347,7 +349,7 @@ def prove(loaded: Loaded, content: bytes, size: tuple[int, int], photographs: np
 def _pooled_psnr(
     recipe: Recipe, photographs: np.ndarray, chromas: Iterable[np.ndarray]
 ) -> float | None:
-    """PSNR of all together, dB, as `metrics` measures it; None without photographs."""
+    """Computes the PSNR of all together, dB, as `metrics` does; None without photographs."""
     squares = []
     for picture, gray, chroma in zip(
         photographs, _grays(recipe, photographs), chromas, strict=False
@@ -358,7 +360,7 @@ def _pooled_psnr(
 
 
 def _milliseconds(run: Runner, gray: np.ndarray) -> float:
-    """Median time of a run."""
+    """Measures the median time of a run."""
     run(gray)
     times = []
     for _ in range(RUNS):

@@ -1,4 +1,4 @@
-"""A trained network as a SavedModel that needs TensorFlow only, proven equal before it is kept."""
+"""A trained network as a SavedModel that needs TensorFlow only, checked against the network."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from residual_encoder.models import any_size
 from residual_encoder.utils.typing import Tensor
 
 TOLERANCE = 1e-5  # a fortieth of half an 8-bit step; float32 in another order stays below
-# Largest picture that `colorize_bytes` takes, unless told otherwise: as large as cameras make.
+# Largest picture that `colorize_bytes` takes, by default: as large as cameras make.
 MAX_PIXELS = 50_000_000
-LEAST_PIXELS = tf_serving.SCENE_SIZE**2  # what the requests that warm a server up have
+LEAST_PIXELS = tf_serving.SCENE_SIZE**2  # as in the requests that warm a server up
 PARITY_BATCHES = (1, 3)
 PARITY_SIZES = ((17, 23), (64, 64), (120, 75))
 
 
 class ExportedColorizer(tf.Module):
-    """Holds what the SavedModel has: the network and its color space, without Keras.
+    """Holds the content of the SavedModel: the network and its color space, without Keras.
 
     All pictures are sRGB code values.
     """
@@ -69,7 +69,7 @@ class ExportedColorizer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, "grayscale")])
     def colorize(self, grayscale: Tensor) -> dict[str, Tensor]:
-        """Colors: [B, H, W, 1] in [0, 1], any H and W -> `inferred_rgb` [B, H, W, 3], same gray."""
+        """Colors [B, H, W, 1] in [0, 1], any H and W -> `inferred_rgb` [B, H, W, 3], same gray."""
         chroma = self.chroma(grayscale)["chroma"]
         return {"inferred_rgb": self._recipe.space.merge(grayscale, chroma)}
 
@@ -216,7 +216,7 @@ def largest_difference(loaded: Loaded, folder: str | os.PathLike[str]) -> float:
 
 
 def _expected(loaded: Loaded, gray: Tensor) -> tuple[Tensor, Tensor]:
-    """Chroma and RGB, operation by operation, without a graph."""
+    """Computes chroma and RGB, operation by operation, without a graph."""
     recipe = loaded.recipe
     network = any_size.with_margin(loaded.network, recipe.margin)
     chroma = any_size.chroma_at(network, gray, recipe.inference_size, recipe.multiple)
@@ -231,7 +231,7 @@ def _tensors_difference(loaded: Loaded, served: Any, gray: Tensor) -> float:
         (served["chroma"](grayscale=gray)["chroma"], chroma),
         (served[NETWORK_SIGNATURE](grayscale=whole)["chroma"], loaded.network(whole)),
     )
-    return float(np.max([np.abs(ours - theirs).max() for ours, theirs in pairs]))
+    return float(np.max([np.abs(output - expected).max() for output, expected in pairs]))
 
 
 def _files_difference(loaded: Loaded, served: Any, random: np.random.Generator) -> float:

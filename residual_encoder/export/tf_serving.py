@@ -37,7 +37,7 @@ def write_warmup(folder: Path, name: str, gray_size: int) -> None:
 
 
 def _logs(name: str, gray_size: int) -> Iterator[Any]:
-    """One `PredictionLog` for gray, and one for each of the two formats of files."""
+    """Makes one `PredictionLog` for gray, and one for each of the two formats of files."""
     try:
         from tensorflow_serving.apis import prediction_log_pb2
     except ImportError as error:

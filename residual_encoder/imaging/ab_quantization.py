@@ -78,7 +78,7 @@ def smoothed_prior(points: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 class Classes(NamedTuple):
-    """The classes.
+    """Quantized colors: the classes that a network chooses from.
 
     Attributes:
       ab: [Q, 2] float32, the middle of each.
@@ -165,14 +165,19 @@ def cross_entropy(ab: Tensor, logits: Tensor, rebalancing: float = REBALANCING) 
     return tf.reduce_mean(tf.gather(weights, index[..., 0]) * entropy)
 
 
-def annealed_mean(logits: Tensor, temperature: float) -> Tensor:
+def annealed_mean(logits: Tensor, temperature: float, prior_correction: float = 0.0) -> Tensor:
     """Returns the mean color under the sharpened distribution: the paper's equation 5.
 
     Args:
       logits: [..., Q] float32.
       temperature: 1 gives the mean; towards 0 it becomes the mode.
+      prior_correction: This multiple of each class's log prior is taken off its logit first; above
+        0, rare colors gain weight. Chosen here; 1 would be the distribution over equally frequent
+        classes.
 
     Returns:
       [..., 2] float32 in Lab units.
     """
+    if prior_correction:
+        logits -= tf.constant(prior_correction * np.log(classes().prior), tf.float32)
     return tf.linalg.matmul(tf.nn.softmax(logits / temperature), tf.constant(classes().ab))

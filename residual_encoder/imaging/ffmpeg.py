@@ -19,7 +19,7 @@ CRF = "18"  # "visually lossless or nearly so": trac.ffmpeg.org/wiki/Encode/H.26
 QUIET = ("-hide_banner", "-loglevel", "error", "-y")
 # A bare H.264 stream without B frames needs no times of its own: segments join byte by byte.
 H264 = ("-c:v", "libx264", "-preset", "medium", "-crf", CRF, "-bf", "0", "-f", "h264")
-# ITU-T H.264 table E-3 to E-5, code 1: said in the stream, since players guess by size otherwise.
+# ITU-T H.264 table E-3 to E-5, code 1: stored in the stream, since players else guess by size.
 BT709 = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
 SOUND = (  # tried in this order: as it is; as AAC where the container does not take it; not at all
     (("-map", "1:a", "-c:a", "copy"), ""),
@@ -51,7 +51,7 @@ class H264Encoder:
 
     @contextlib.contextmanager
     def segment(self, path: Path, info: VideoInfo) -> Iterator[Callable[[np.ndarray], object]]:
-        """Yields what takes RGB frames [H, W, 3] uint8 one by one; the file is whole on exit.
+        """Yields a function of an RGB frame [H, W, 3] uint8; the file is whole on exit.
 
         Sides that are not even are kept by not halving the chroma (4:4:4), which few browsers play.
 
@@ -111,7 +111,7 @@ class H264Encoder:
                     shutil.copyfileobj(file, pipe)
 
     def _has_sound(self, source: Path) -> bool:
-        """Whether a stream of sound can be found."""
+        """Returns whether a stream of sound can be found."""
         nothing = ("-map", "0:a", "-c", "copy", "-t", "0", "-f", "null", "-")
         command = [self.program, *QUIET, "-nostdin", "-i", _url(source), *nothing]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -153,5 +153,5 @@ def _clock(rate: Fraction) -> int:
 
 
 def _url(path: Path) -> str:
-    """A name that ffmpeg takes for a file whatever it holds, such as a colon."""
+    """Returns a name that ffmpeg takes for a file whatever it holds, such as a colon."""
     return f"file:{path.resolve()}"

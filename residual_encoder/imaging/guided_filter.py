@@ -20,7 +20,7 @@ EPSILON = 0.02  # of gray's variance in a window, gray in [0, 1]
 
 
 def _mean(x: np.ndarray, radius: int) -> np.ndarray:
-    """Mean over a square window, borders mirrored. [h, w, C] -> [h, w, C]."""
+    """Averages over a square window, borders mirrored. [h, w, C] -> [h, w, C]."""
     side = 2 * radius + 1
     return cv2.boxFilter(x, -1, (side, side), borderType=cv2.BORDER_REFLECT).reshape(x.shape)
 

@@ -58,7 +58,7 @@ def _jpeg_header(data: bytes) -> tuple[int, int, int]:
 def _png_is_whole(data: bytes) -> bool:
     """Returns whether a PNG has one header, pixels, and every chunk that it names, to the end.
 
-    OpenCV makes room for a chunk, of up to 2 GB, before it looks whether it is there, and looks for
+    OpenCV allocates a chunk, of up to 2 GB, before it checks that it is there, and searches for
     pixels beyond the end where there are none before.
     """
     position, pixels = len(PNG), False
@@ -93,7 +93,7 @@ def _gif(data: bytes) -> Size:
 
 
 def _tiff(data: bytes) -> Size:
-    """The largest of the declared sizes: of two entries with one tag, readers take either."""
+    """Returns the largest declared size: of two entries with one tag, readers take either."""
     found = dict.fromkeys((*_HEIGHTS, *_WIDTHS), 0)
     with contextlib.suppress(struct.error, OverflowError):
         for entry in tiff_directory.entries(data, tiff_directory.first(data)):
@@ -105,7 +105,7 @@ def _tiff(data: bytes) -> Size:
 
 
 def _webp(data: bytes) -> Size:
-    """Google's container specification and RFC 6386, section 9.1."""
+    """Follows Google's container specification and RFC 6386, section 9.1."""
     if data[12:16] == b"VP8X":
         return 1 + int.from_bytes(data[27:30], "little"), 1 + int.from_bytes(data[24:27], "little")
     if data[12:16] == b"VP8L":
@@ -116,13 +116,13 @@ def _webp(data: bytes) -> Size:
 
 
 def _jpeg2000(data: bytes) -> Size:
-    """The SIZ segment of the codestream, ITU-T T.800 annex A.5.1."""
+    """Reads the SIZ segment of the codestream, ITU-T T.800 annex A.5.1."""
     right, bottom, left, top = struct.unpack_from(">IIII", data, data.find(_JP2[1]) + 8)
     return max(bottom - top, 0), max(right - left, 0)
 
 
 def _avif(data: bytes) -> Size:
-    """The largest `ispe` box, ISO/IEC 23008-12: thumbnails, tiles and alpha have their own."""
+    """Finds the largest `ispe` box, ISO/IEC 23008-12: thumbnails, tiles, alpha have their own."""
     places = [found.end() for found in re.finditer(b"ispe", data)]
     sizes = [struct.unpack_from(">II", data, place + 4) for place in places]
     return max((h for _, h in sizes), default=0), max((w for w, _ in sizes), default=0)
@@ -199,7 +199,7 @@ def suffix_of(data: bytes) -> str:
     return next((suffix for start, suffix in starts.items() if data.startswith(start)), ".png")
 
 
-# --- what is wrong with a file --------------------------------------------------------------------
+# --- errors of a file -----------------------------------------------------------------------------
 
 # Formats that OpenCV does not read, by the bytes that give them away, for error messages.
 _OTHER_FILES = {

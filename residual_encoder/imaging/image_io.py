@@ -108,20 +108,20 @@ def quiet() -> Iterator[None]:
 
 
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Upright from any of the eight orientations; as it is for other numbers. [H, W, ...]."""
+    """Turns [H, W, ...] upright from any of the eight orientations; leaves it for other numbers."""
     pixels = pixels.swapaxes(0, 1) if orientation in TRANSPOSED else pixels
     pixels = pixels[:, ::-1] if orientation in MIRRORED else pixels
     return pixels[::-1] if orientation in UPSIDE_DOWN else pixels
 
 
 def _swapped(pixels: np.ndarray) -> np.ndarray:
-    """RGB to BGR and back; alpha and gray stay."""
+    """Swaps RGB and BGR; alpha and gray stay."""
     codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
     return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, codes[pixels.shape[2]])
 
 
 def _opencv_decode(data: bytes) -> tuple[np.ndarray, Metadata]:
-    """[H, W], [H, W, 3] BGR or [H, W, 4] BGRA, upright; and the file's metadata.
+    """Decodes to [H, W], [H, W, 3] BGR or [H, W, 4] BGRA, upright; and reads the metadata.
 
     "Unchanged" is the only mode that keeps alpha, and it leaves EXIF orientation to us. TIFF's own
     orientation tag it applies by itself.
@@ -144,7 +144,7 @@ def _opencv_decode(data: bytes) -> tuple[np.ndarray, Metadata]:
 
 
 def _has_color(pixels: np.ndarray) -> bool:
-    """Whether any pixel of [H, W, 3 or 4] differs from gray; most that do show it in few rows."""
+    """Returns whether any pixel of [H, W, 3 or 4] differs from gray; mostly a few rows tell."""
     for rows in (pixels[::64], pixels):
         for row in rows:
             if np.any(row[:, 0] != row[:, 1]) or np.any(row[:, 1] != row[:, 2]):
@@ -282,7 +282,7 @@ def _check_encodable(pixels: np.ndarray, suffix: str) -> None:
 
 
 def _blocks(form: _Format, metadata: Metadata) -> dict[int, bytes]:
-    """What OpenCV can write of a picture's metadata, by its kinds."""
+    """Returns the metadata of a picture that OpenCV can write, by OpenCV's kinds."""
     if not form.metadata:
         return {}
     jpeg = form is _JPEG_FORMAT
@@ -300,7 +300,7 @@ def encode(pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> byt
     Args:
       pixels: [H, W] gray, [H, W, 3] RGB or [H, W, 4] RGBA; uint8, or uint16 for PNG and TIFF.
       suffix: One of `WRITABLE`, with its dot, in any case.
-      metadata: What a `Picture` has; written into JPEG, PNG and WebP, left out elsewhere.
+      metadata: That of a `Picture`; written into JPEG, PNG and WebP, left out elsewhere.
 
     Raises:
       ValueError: the format cannot hold the picture.

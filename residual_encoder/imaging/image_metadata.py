@@ -1,4 +1,4 @@
-"""What a picture file holds besides its pixels: TIFF tags, EXIF data and color profiles."""
+"""Metadata of picture files: TIFF tags, EXIF data and color profiles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ICC_PART = 65_519  # bytes; a segment's 65,535 without its length, name and num
 
 @dataclass(frozen=True)
 class Metadata:
-    """Holds what is copied from a picture to its colored copy.
+    """Holds the metadata copied from a picture to its colored copy.
 
     Attributes:
       exif: A TIFF structure without "Exif" before it, orientation 1; empty where there is none.

@@ -13,7 +13,7 @@ import numpy as np
 
 
 def _centers(inside: int, outside: int) -> np.ndarray:
-    """Where the centers of `outside` pixels lie among those of `inside` pixels; [outside]."""
+    """Locates the centers of `outside` pixels among those of `inside` pixels; [outside]."""
     return (np.arange(outside) + 0.5) * (inside / outside) - 0.5
 
 

@@ -6,6 +6,7 @@ fits into memory; a graph has no such loop, and holds the whole picture.
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from residual_encoder.utils.typing import Tensor
@@ -34,5 +35,13 @@ def resize(x: Tensor, height: Tensor, width: Tensor) -> Tensor:
 
 def resize_u8(rgb: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Resizes as `resize` and rounds. [H, W, C] uint8 -> [height, width, C] uint8."""
-    # Means of what is in 0..255 are so as well; the clip is for their last bit.
+    # Means of values in 0..255 stay in that range; the clip is for their last bit.
     return tf.cast(tf.clip_by_value(tf.round(resize(rgb, height, width)), 0, 255), tf.uint8)
+
+
+def center_square_u8(rgb: np.ndarray, side: int) -> np.ndarray:
+    """Crops the center square and resizes it. [H, W, C] uint8 -> [side, side, C] uint8."""
+    height, width = rgb.shape[:2]
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    return resize_u8(rgb[top : top + short, left : left + short], side, side).numpy()

@@ -31,7 +31,7 @@ WRITABLE = frozenset({".mp4", ".mov", ".mkv"})  # take H.264 from ffmpeg, MPEG-4
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Holds what a film's header declares.
+    """Holds the properties that a film's header declares.
 
     Attributes:
       width: Of an upright frame, pixels.
@@ -53,7 +53,7 @@ class VideoInfo:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """OpenCV's log off for now, and for good that of the FFmpeg inside it, which asks only once."""
+    """Silences OpenCV's log for now, and for good that of its FFmpeg, which asks only once."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET of libavutil/log.h
     with image_io.quiet():
         yield
@@ -61,7 +61,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """An open capture that turns frames upright."""
+    """Opens a capture that turns frames upright."""
     with _quiet():
         capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
     try:
@@ -78,7 +78,7 @@ def _check_readable(path: Path) -> None:
 
 
 def _aspect(capture: Any) -> Fraction:
-    """Width by height of one pixel, upright."""
+    """Returns width by height of one pixel, upright."""
     across, down = (int(capture.get(key)) for key in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
     if across <= 0 or down <= 0:
         return Fraction(1)
@@ -104,11 +104,11 @@ def inspect(path: str | os.PathLike[str]) -> VideoInfo:
             )
         rate = capture.get(cv2.CAP_PROP_FPS)
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        said = np.isfinite(rate) and 0 < rate <= HIGHEST_RATE
+        known = np.isfinite(rate) and 0 < rate <= HIGHEST_RATE
         return VideoInfo(
             width=frame.shape[1],
             height=frame.shape[0],
-            rate=Fraction(rate).limit_denominator(LARGEST_DENOMINATOR) if said else ASSUMED_RATE,
+            rate=Fraction(rate).limit_denominator(LARGEST_DENOMINATOR) if known else ASSUMED_RATE,
             declared=int(count) if np.isfinite(count) and count > 0 else 0,
             aspect=_aspect(capture),
         )
@@ -137,7 +137,7 @@ def frames(path: str | os.PathLike[str], first: int = 0) -> Iterator[tuple[float
 
 
 def _decoded(path: Path, first: int = 0) -> Iterator[tuple[float, np.ndarray]]:
-    """(seconds, BGR frame) until nothing more can be read."""
+    """Yields (seconds, BGR frame) until nothing more can be read."""
     with _opened(path) as capture:
         for _ in range(first):
             capture.grab()
@@ -163,7 +163,7 @@ class Mp4vEncoder:
 
     @contextlib.contextmanager
     def segment(self, path: Path, info: VideoInfo) -> Iterator[Callable[[np.ndarray], object]]:
-        """Yields what takes RGB frames [H, W, 3] uint8 one by one; the file is whole on exit.
+        """Yields a function of an RGB frame [H, W, 3] uint8; the file is whole on exit.
 
         Raises:
           OSError: the file cannot be written.
@@ -196,7 +196,7 @@ class Mp4vEncoder:
 def _writing(
     path: Path, info: VideoInfo, rate: Fraction
 ) -> Iterator[Callable[[np.ndarray], object]]:
-    """Yields what takes BGR frames; checks afterwards, since OpenCV is silent on a full disk."""
+    """Yields a function of a BGR frame; checks the file, as OpenCV is silent on a full disk."""
     code = cv2.VideoWriter.fourcc(*"mp4v")
     size = (info.width, info.height)
     with _quiet():

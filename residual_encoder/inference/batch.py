@@ -28,7 +28,7 @@ INPUT_ERRORS = (ValueError, OSError, MemoryError)
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """Configures what to color and where to put it.
+    """Configures the inputs and outputs of a batch.
 
     Attributes:
       inputs: Files, folders, globs and "-" for standard input; see `file_discovery.find`.
@@ -67,7 +67,7 @@ class BatchConfig:
 
 @dataclass
 class FileReport:
-    """Holds what became of one input; None is unknown.
+    """Holds the outcome of one input; None is unknown.
 
     Attributes:
       file: The input.
@@ -91,7 +91,7 @@ class FileReport:
 
 
 class BatchSummary(NamedTuple):
-    """Counts what became of the inputs."""
+    """Counts the inputs by outcome."""
 
     colored: int
     failed: dict[Path, str]  # source -> why; an output that exists already is such a reason
@@ -122,7 +122,7 @@ def colorize_to_files(
 
 
 def _gray(colorizer: Colorizer, picture: Picture) -> np.ndarray:
-    """The picture's gray as the network sees it, of the output's shape and type."""
+    """Returns the picture's gray as the network sees it, of the output's shape and type."""
     neutral = np.full((1, 1, 2), colorizer.recipe.space.neutral, np.float32)
     return colorizer.merge(picture, neutral)
 
@@ -143,7 +143,7 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
     """Colors pictures and films one after the other; prints a line to stderr for each failure.
 
     Args:
-      config: What to color and how.
+      config: The inputs, and how to color them.
 
     Returns:
       The counts and the reasons.
@@ -155,8 +155,8 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
       OSError: the output folder cannot be made.
     """
     output = Path(config.output)
-    jobs, closed = file_discovery.find(config.inputs, output, config.format)
-    _check_jobs(config, jobs, closed)
+    jobs, unreadable = file_discovery.find(config.inputs, output, config.format)
+    _check_jobs(config, jobs, unreadable)
     taken = {job.source.resolve() for job in jobs if job.source != STANDARD}
     if config.report:
         _check_report(config, taken)
@@ -164,7 +164,7 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
         files.make_folder(output)
     run = _Run(config, taken)
     with _reporting(config.report, run.reports):
-        for path, reason in closed.items():
+        for path, reason in unreadable.items():
             run.fail(FileReport(str(path)), path, reason)
         for job in tqdm(jobs, unit="file", file=sys.stderr, disable=None):
             run.color(job)
@@ -201,7 +201,7 @@ class _Source:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Puts the input's name before what is wrong with it."""
+        """Puts the input's name before the message of an error."""
         try:
             yield
         except ValueError as error:
@@ -271,7 +271,7 @@ class _Run:
         return True
 
     def _writer(self, source: _Source, target: Path) -> Callable[[Picture], str] | None:
-        """Returns what colors a picture and writes it; None where nothing is to be written."""
+        """Returns a function that colors a picture and writes it; None without any target."""
         if target == STANDARD:
             suffix = self._suffix(source)
             return lambda picture: _to_standard_output(self.colorizer, picture, suffix)
@@ -288,11 +288,11 @@ class _Run:
         return to_files if wanted else None
 
     def _suffix(self, source: _Source) -> str:
-        """The suffix of an output that no file's name decides."""
+        """Returns the suffix of an output that no file's name decides."""
         return output_paths.FORMATS.get(self.config.format) or source.suffix()
 
     def _claim(self, source: Path, targets: list[Path]) -> list[Path]:
-        """Those targets that are to be written, marked as taken; all or none may be.
+        """Returns the targets that are to be written, marked as taken; all or none may be.
 
         Raises:
           ValueError: one of them is an input or the output of another.
@@ -318,8 +318,8 @@ def _to_standard_output(colorizer: Colorizer, picture: Picture, suffix: str) -> 
 # --- before and after -----------------------------------------------------------------------------
 
 
-def _check_jobs(config: BatchConfig, jobs: list[Job], closed: dict[Path, str]) -> None:
-    if not jobs and not closed:
+def _check_jobs(config: BatchConfig, jobs: list[Job], unreadable: dict[Path, str]) -> None:
+    if not jobs and not unreadable:
         raise file_discovery.nothing(config.inputs)
     if config.output == str(STANDARD) and len(jobs) > 1:
         raise ValueError(f"Standard output takes one picture, received {len(jobs)}; give a folder.")

@@ -117,36 +117,36 @@ def merged(
     Returns:
       RGB [rows, W, 3] float32, whole numbers from 0 to `peak`.
     """
-    painter, shape = _painter(space), gray.shape[:2]
+    merge, shape = _compiled_merge(space), gray.shape[:2]
     gray, large = gray.reshape(-1, 1), large.reshape(-1, 4)
     factor, white = np.float32(saturation), np.float32(peak)
     with tf.device("/CPU:0"):  # where the pixels are
         parts = [
-            painter(_filled(gray[at : at + BLOCK]), _filled(large[at : at + BLOCK]), factor, white)
+            merge(_padded(gray[at : at + BLOCK]), _padded(large[at : at + BLOCK]), factor, white)
             for at in range(0, len(gray), BLOCK)
         ]
     return np.concatenate(parts)[: len(gray)].reshape(*shape, 3)
 
 
 @functools.cache
-def _painter(space: ColorSpace) -> Callable[..., Tensor]:
-    """Gray [BLOCK, 1], coefficients [BLOCK, 4], saturation and peak -> RGB [BLOCK, 3].
+def _compiled_merge(space: ColorSpace) -> Callable[..., Tensor]:
+    """Compiles: gray [BLOCK, 1], coefficients [BLOCK, 4], saturation, peak -> RGB [BLOCK, 3].
 
     Compiled by XLA into one pass, once a process: pictures of all sizes come as so many pixels.
     """
 
-    def paint(gray: Tensor, coefficients: Tensor, saturation: Tensor, peak: Tensor) -> Tensor:
+    def merge(gray: Tensor, coefficients: Tensor, saturation: Tensor, peak: Tensor) -> Tensor:
         chroma = coefficients[:, :2] * gray + coefficients[:, 2:]
         chroma = space.neutral + saturation * (chroma - space.neutral)
         return tf.round(peak * space.merge(gray, chroma))
 
     pixels = [tf.TensorSpec([BLOCK, channels], tf.float32) for channels in (1, 4)]
     scalar = tf.TensorSpec([], tf.float32)
-    return tf.function(paint, [*pixels, scalar, scalar], jit_compile=True)
+    return tf.function(merge, [*pixels, scalar, scalar], jit_compile=True)
 
 
-def _filled(x: np.ndarray) -> np.ndarray:
-    """[n, C] with zeros behind it: [BLOCK, C]."""
+def _padded(x: np.ndarray) -> np.ndarray:
+    """Pads [n, C] with zeros at the end: [BLOCK, C]."""
     if len(x) == BLOCK:
         return x
     whole = np.zeros((BLOCK, x.shape[1]), np.float32)
@@ -155,11 +155,11 @@ def _filled(x: np.ndarray) -> np.ndarray:
 
 
 def _peak(picture: Picture) -> int:
-    """The sample value of white."""
+    """Returns the sample value of white."""
     return int(np.iinfo(picture.pixels.dtype).max)
 
 
 def _stripes(height: int, width: int) -> Iterator[slice]:
-    """Rows in groups of at most about `STRIPE` pixels."""
+    """Splits rows into groups of at most about `STRIPE` pixels."""
     rows = max(1, STRIPE // width)
     return (slice(top, min(top + rows, height)) for top in range(0, height, rows))

@@ -24,7 +24,7 @@ class Colorizer:
     """Colors pictures of any size and keeps their gray.
 
     Attributes:
-      recipe: What the network was trained with.
+      recipe: The recipe that the network was trained with.
       sha256: Of the weights file.
       source: Where the network was loaded from.
       size: Short side in pixels that the network sees.

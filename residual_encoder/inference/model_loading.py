@@ -50,7 +50,7 @@ def load_network(model_path: str | os.PathLike[str]) -> Loaded:
 
 
 def _load_saved_model(path: Path) -> Loaded:
-    """Reads what `saved_model.export_saved_model` wrote."""
+    """Reads a folder that `saved_model.export_saved_model` wrote."""
     try:
         card = json.loads((path / CARD).read_text(encoding="utf-8"))
         recipe, sha256 = Recipe.from_json(card["recipe"]), card["weights_sha256"]
@@ -101,5 +101,5 @@ def _check_shipped(weights: Path) -> None:
     if wanted != [received]:
         raise ValueError(
             f"{weights} is not what was shipped: its SHA-256 is {received}, "
-            f"{hash_file.name} says {''.join(wanted) or 'nothing'}; install the package again."
+            f"{hash_file.name} holds {''.join(wanted) or 'nothing'}; install the package again."
         )

@@ -1,4 +1,4 @@
-"""Names of output files; importing it brings neither TensorFlow nor what colors films."""
+"""Names of output files; importing it loads neither TensorFlow nor the modules for films."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_film(path: Path) -> bool:
 
 
 def check_format(form: str) -> None:
-    """Checks what pictures are to be saved as.
+    """Checks the format that pictures are to be saved in.
 
     Raises:
       ValueError: it is neither "keep" nor a key of `FORMATS`.

@@ -18,7 +18,7 @@ MEMORY = 8  # frames that the mean holds at most: a third of a second at 24 a se
 
 
 class SmoothingState(NamedTuple):
-    """Holds what the next frame needs to know of this one."""
+    """Holds the values of a frame that the next one is smoothed with."""
 
     gray: np.ndarray  # [h, w] float32 in [0, 1], blurred
     raw: np.ndarray  # [h, w, 2] float32, chroma as predicted
@@ -33,7 +33,7 @@ class FrameChange(NamedTuple):
     """
 
     cut: bool  # there is no flicker across one
-    without: float  # flicker of the raw chroma
+    raw_flicker: float  # flicker of the raw chroma
     flicker: float  # flicker of the smooth chroma
 
 
@@ -82,7 +82,7 @@ def update(
 
 
 def _match(now: np.ndarray, came: np.ndarray) -> np.ndarray:
-    """How well each pixel fits what came along the motion, [h, w] in [0, 1].
+    """Rates how well each pixel fits its motion-compensated predecessor, [h, w] in [0, 1].
 
     A change of exposure is no misfit: the line that brings one frame's gray to the other's is taken
     out, with a slope from a half to two.

@@ -27,7 +27,7 @@ VERSION = 1  # of the hidden folder; raise it when frames would come out otherwi
 
 @dataclass(frozen=True)
 class VideoConfig:
-    """Configures what to color and where to put it.
+    """Configures the film to color and where to write it.
 
     Attributes:
       source: A film file.
@@ -66,7 +66,7 @@ class VideoSummary:
       flicker_without: The same of the network's chroma, without smoothing.
       scene_cuts: Numbers, from 0, of the frames that begin a new scene.
       sound: Whether the colored film has sound.
-      notes: What could not be kept, or not be read.
+      notes: Properties that could not be kept or read.
     """
 
     frames: int
@@ -87,7 +87,7 @@ class Encoder(Protocol):
     def segment(
         self, path: Path, info: VideoInfo
     ) -> AbstractContextManager[Callable[[np.ndarray], object]]:
-        """Yields what takes RGB frames [H, W, 3] uint8."""
+        """Yields a function of RGB frames [H, W, 3] uint8."""
 
     def join(
         self, segments: list[Path], source: Path, target: Path, info: VideoInfo, rate: Fraction
@@ -104,13 +104,13 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     The film's own gray, size, number of frames and rate are kept; a rotated film comes out upright,
     a film of 10 bits with 8. Frames of uneven times are all kept and shown at their mean rate.
     With an ffmpeg that has libx264 on the PATH the output is H.264 with the sound, chapters and
-    tags of the film; otherwise it is MPEG-4 part 2 without them, and `notes` say so. Up to its end
+    tags of the film; otherwise it is MPEG-4 part 2 without them, and `notes` tell it. Up to its end
     the work lies in a hidden folder next to the target, about as large as the finished film. Memory
     holds `batch_size` frames, however long the film is.
 
     Args:
       colorizer: Gives the chroma.
-      config: What to color and how.
+      config: The film, and how to color it.
 
     Returns:
       The counts, the flicker and the notes.
@@ -138,7 +138,7 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
 
 
 def _signature(colorizer: Colorizer, config: VideoConfig, encoder: str) -> dict[str, Any]:
-    """Everything that the frames depend on."""
+    """Returns everything that the frames depend on."""
     status = Path(config.source).stat()
     look = (colorizer.sha256, colorizer.size, colorizer.saturation, colorizer.upsampling)
     return {
@@ -156,7 +156,7 @@ def _color_segments(
     encoder: Encoder,
     store: SegmentStore,
 ) -> None:
-    """Colors what is not colored yet, a segment at a time."""
+    """Colors the frames that are still gray, a segment at a time."""
     frames = video_io.frames(config.source, first=store.progress.frames)
     with tqdm(
         desc=Path(config.source).name,
@@ -184,7 +184,7 @@ def _colored(
     part: Iterator[tuple[float, np.ndarray]],
     store: SegmentStore,
 ) -> Iterator[np.ndarray]:
-    """Colored frames [H, W, 3]; brings `store` up to date."""
+    """Yields colored frames [H, W, 3]; brings `store` up to date."""
     for time, frame, gray, chroma in _predicted(colorizer, part, config.batch_size):
         change = None
         if store.state is None:
@@ -192,7 +192,7 @@ def _colored(
         else:
             store.state, change = temporal_smoothing.update(store.state, gray, chroma)
         if change is not None and not config.smoothing:
-            change = change._replace(flicker=change.without)
+            change = change._replace(flicker=change.raw_flicker)
         store.progress.add(time, info, change)
         yield colorizer.merge(frame, store.state.smooth if config.smoothing else chroma, gray)
 
@@ -200,7 +200,7 @@ def _colored(
 def _predicted(
     colorizer: Colorizer, part: Iterator[tuple[float, np.ndarray]], batch_size: int
 ) -> Iterator[tuple[float, np.ndarray, np.ndarray, np.ndarray]]:
-    """(seconds, frame [H, W, 3], gray [h, w, 1], chroma [h, w, 2]), the last two by batches."""
+    """Yields (seconds, frame [H, W, 3], gray [h, w, 1], chroma [h, w, 2]); predicts by batches."""
     while batch := list(itertools.islice(part, batch_size)):
         grays = np.stack([colorizer.network_input(frame) for _, frame in batch])  # [B, h, w, 1]
         chromas = colorizer.predict(grays)  # [B, h, w, 2]
@@ -212,7 +212,7 @@ def _predicted(
 
 
 def _remarks(progress: VideoProgress, info: VideoInfo) -> tuple[str, ...]:
-    """What there is to say about the film that was read."""
+    """Returns remarks about the film that was read."""
     remarks = []
     if progress.varies(info):
         mean = float(progress.rate(info))

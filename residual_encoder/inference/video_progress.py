@@ -1,4 +1,4 @@
-"""Progress of coloring a film: what is counted, and the hidden folder that survives a stop."""
+"""Progress of coloring a film: its statistics, and the hidden folder that survives a stop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class VideoProgress:
     frames: int = 0
     segments: int = 0
     pairs: int = 0  # neighboring frames of one scene
-    without: float = 0.0  # sum of the flicker of the raw chroma
+    without: float = 0.0  # sum of the flicker of the raw chroma; the name is part of saved progress
     flicker: float = 0.0  # sum of the flicker of the written chroma
     begins: float = 0.0  # seconds, time of the first frame
     ends: float = 0.0  # seconds, time of the last frame
@@ -48,7 +48,7 @@ class VideoProgress:
             self.cuts.append(self.frames)
         elif change is not None:
             self.pairs += 1
-            self.without += change.without
+            self.without += change.raw_flicker
             self.flicker += change.flicker
         self.frames += 1
 
@@ -80,7 +80,7 @@ class SegmentStore:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def _read(self) -> tuple[VideoProgress, SmoothingState | None]:
-        """What is finished of this job: nothing if the file is of another, or damaged."""
+        """Reads the finished part of this job: nothing if the file is of another, or damaged."""
         with (
             contextlib.suppress(FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError),
             np.load(self.folder / STATE, allow_pickle=False) as saved,
@@ -106,7 +106,7 @@ class SegmentStore:
         return self.folder / f"{number:06d}{suffix}"
 
     def remove(self) -> None:
-        """Deletes what was written here, and the folder if nothing else is in it."""
+        """Deletes the files written here, and the folder if it holds nothing else."""
         with contextlib.suppress(OSError):  # there is none, or something else is in it
             for path in self.folder.iterdir():
                 if WRITTEN.fullmatch(path.name):

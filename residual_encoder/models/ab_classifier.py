@@ -34,18 +34,20 @@ BOTTLENECK = 2
 class AnnealedMean(keras.layers.Layer):
     """The annealed mean of the classes' logits, as chroma of Lab."""
 
-    def __init__(self, temperature: float, **settings: Any) -> None:
-        """Takes the temperature, above zero, and a layer's settings."""
+    def __init__(self, temperature: float, prior_correction: float = 0.0, **settings: Any) -> None:
+        """Takes the numbers of `ab_quantization.annealed_mean` and a layer's settings."""
         super().__init__(**settings)
-        self.temperature = temperature
+        self.temperature, self.prior_correction = temperature, prior_correction
 
     def call(self, logits: Tensor) -> Tensor:
         """Maps [B, H, W, Q] to [B, H, W, 2] in [0, 1]."""
-        return ab_quantization.annealed_mean(logits, self.temperature) / AB_SCALE + 0.5
+        ab = ab_quantization.annealed_mean(logits, self.temperature, self.prior_correction)
+        return ab / AB_SCALE + 0.5
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make the layer again."""
-        return {**super().get_config(), "temperature": self.temperature}
+        numbers = {"temperature": self.temperature, "prior_correction": self.prior_correction}
+        return super().get_config() | numbers
 
 
 def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model]) -> keras.Model:
@@ -74,7 +76,8 @@ def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model])
     # float32 whatever the precision: the temperature magnifies what bfloat16 rounds.
     count = len(ab_quantization.classes().ab)
     x = keras.layers.Conv2D(count, 1, dtype="float32", name=LOGITS)(x)  # [B, H/4, W/4, Q]
-    x = AnnealedMean(config.temperature, dtype="float32", name="annealed_mean")(x)
+    numbers = config.temperature, config.prior_correction
+    x = AnnealedMean(*numbers, dtype="float32", name="annealed_mean")(x)
     x = HalfPixelUpsample2(dtype="float32", name="upsample1")(x)  # [B, H/2, W/2, 2]
     chroma = HalfPixelUpsample2(dtype="float32", name="chroma")(x)  # [B, H, W, 2]
     return keras.Model(gray, chroma, name="ab_classes")

@@ -23,7 +23,7 @@ def network_size(
       height: int32 scalar, pixels.
       width: int32 scalar, pixels.
       size: Short side in pixels.
-      multiple: What both sides are rounded to.
+      multiple: The number that both sides are rounded to multiples of.
 
     Returns:
       (height, width), int32 scalars.
@@ -62,7 +62,7 @@ def chroma_at(
       network: gray [B, h, w, 1] -> chroma [B, h, w, 2], for h and w that are multiples.
       gray: [B, H, W, 1] float32 in [0, 1], any H and W from 1 up.
       size: Short side in pixels that the network sees.
-      multiple: What h and w must be multiples of.
+      multiple: The number that h and w must be multiples of.
 
     Returns:
       [B, H, W, 2] float32 in [0, 1].

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ACTIVATIONS = ("relu", "elu", "leaky_relu")
-UPSAMPLINGS = ("legacy", "half_pixel")
+DECODER_UPSAMPLINGS = ("legacy", "half_pixel")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ResidualEncoderConfig:
             raise ValueError(f'gray_tap must be "add" or "concat". Received {self.gray_tap!r}.')
         if self.gray_tap == "add" and self.widths[3] != 3:
             raise ValueError(f"Adding gray needs widths[3] = 3. Received {self.widths[3]}.")
-        for field, known in (("activation", ACTIVATIONS), ("upsampling", UPSAMPLINGS)):
+        for field, known in (("activation", ACTIVATIONS), ("upsampling", DECODER_UPSAMPLINGS)):
             if getattr(self, field) not in known:
                 value = getattr(self, field)
                 raise ValueError(f"{field} must be one of {list(known)}. Received {value!r}.")
@@ -59,7 +59,7 @@ class ResidualEncoderConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 2 ** (self.taps - 1)
 
 
@@ -86,7 +86,7 @@ class HypercolumnConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 8
 
 
@@ -103,7 +103,7 @@ class VggAutoencoderConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 32
 
 
@@ -134,7 +134,7 @@ class CnnConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 2 ** len(self.widths)
 
 
@@ -160,7 +160,7 @@ class Pix2PixConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 8  # of the caller's sizes; inside it pads to two to the number of levels
 
 
@@ -178,6 +178,8 @@ class AbClassesConfig:
         leaves them whole.
       context: Dilations of the residual bottlenecks behind color4, in order.
       refinements: Dilations of the residual bottlenecks behind color3, in order.
+      prior_correction: Multiple of the log prior that is taken off the logits before colors are
+        chosen, see `ab_quantization.annealed_mean`.
     """
 
     width: int = 256
@@ -186,6 +188,7 @@ class AbClassesConfig:
     trunk_rank: int = 0
     context: tuple[int, ...] = ()
     refinements: tuple[int, ...] = ()
+    prior_correction: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks ranges.
@@ -197,6 +200,8 @@ class AbClassesConfig:
             raise ValueError(f"width and temperature must be above zero. Received {self}.")
         if self.taps not in (4, 5):
             raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")
+        if not 0 <= self.prior_correction <= 1:
+            raise ValueError(f"prior_correction must be 0 to 1. Received {self.prior_correction}.")
         if self.trunk_rank < 0 or min((*self.context, *self.refinements, 1)) < 1:
             raise ValueError(
                 f"trunk_rank must be at least 0 and dilations at least 1. Received {self}."
@@ -204,7 +209,7 @@ class AbClassesConfig:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the input must be multiples of."""
+        """Returns the number that the input's height and width must be multiples of."""
         return 2 ** (self.taps - 1)
 
 
@@ -233,5 +238,5 @@ def name_of(config: NetworkConfig) -> str:
 
 
 def multiple_of(config: NetworkConfig) -> int:
-    """Returns what height and width of a network's input must be multiples of, in pixels."""
+    """Returns the number of pixels that the input's sides must be multiples of."""
     return config.multiple

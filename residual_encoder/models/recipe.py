@@ -24,7 +24,7 @@ PRECISIONS = ("float32", "bfloat16", "auto")
 
 
 class LossInfo(NamedTuple):
-    """What a recipe must know of its loss.
+    """Properties of a loss that a recipe needs.
 
     Attributes:
       color_space: The only color space that the loss is defined in; None for any.
@@ -216,7 +216,7 @@ class Recipe:
 
     @property
     def multiple(self) -> int:
-        """Returns what height and width of the network's input must be multiples of, in pixels."""
+        """Returns the number of pixels that the input's height and width must be multiples of."""
         return configs.multiple_of(self.network)
 
     @property

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from residual_encoder.models import subpixel_conv, vgg16
 from residual_encoder.models.configs import ResidualEncoderConfig
-from residual_encoder.models.layers import UPSAMPLINGS
+from residual_encoder.models.layers import DECODER_UPSAMPLINGS
 from residual_encoder.models.residual_encoder import ACTIVATIONS
 from residual_encoder.utils.typing import Tensor
 
@@ -65,7 +65,7 @@ class FoldedResidualEncoder:
             if isinstance(layer, keras.layers.BatchNormalization)
         }
         self.activation = ACTIVATIONS[config.activation](dtype=precision)
-        self.upsampling = UPSAMPLINGS[config.upsampling](dtype=precision)
+        self.upsampling = DECODER_UPSAMPLINGS[config.upsampling](dtype=precision)
 
     def __call__(self, gray: Tensor) -> Tensor:
         """Maps gray [B, H, W, 1] to chroma [B, H, W, 2]."""

@@ -18,7 +18,7 @@ from residual_encoder.imaging import image_io, tensor_resizing
 from residual_encoder.inference.colorizer import Colorizer
 
 SIDE = 96  # pixels of a square on the sheets
-COUNT = 12  # validation photographs on a sheet, evenly spaced in what is measured
+COUNT = 12  # validation photographs on a sheet, evenly spaced among the measured ones
 VALIDATION, SHOWCASE = "validation.png", "showcase.png"
 
 
@@ -43,30 +43,21 @@ def _validation(data: DataConfig, measured: int) -> list[np.ndarray]:
 
 def _shown() -> list[np.ndarray]:
     pictures = [*sample_images.photographs(), *sample_images.rendered()]
-    return [_square(picture) for _, picture in pictures]
+    return [tensor_resizing.center_square_u8(picture, SIDE) for _, picture in pictures]
 
 
-def _square(picture: np.ndarray) -> np.ndarray:
-    """Crops the center square and resizes it to the sheet's size."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = picture[top : top + side, left : left + side]
-    return tensor_resizing.resize_u8(square, SIDE, SIDE).numpy()
-
-
-def sheet(pictures: Sequence[np.ndarray], painted: Mapping[str, np.ndarray]) -> bytes:
+def sheet(pictures: Sequence[np.ndarray], colored: Mapping[str, np.ndarray]) -> bytes:
     """Lays out gray, every system, truth; a row for each picture, headings above.
 
     Args:
       pictures: The truth, [SIDE, SIDE, 3] uint8 each.
-      painted: Columns by heading, [SIDE * len(pictures), SIDE, 3] uint8.
+      colored: Columns by heading, [SIDE * len(pictures), SIDE, 3] uint8.
 
     Returns:
       A PNG file.
     """
     gray = np.concatenate([_gray(picture) for picture in pictures])
-    named = {"gray": gray, **painted, "truth": np.concatenate(pictures)}
+    named = {"gray": gray, **colored, "truth": np.concatenate(pictures)}
     return image_grids.headed_sheet(list(named), list(named.values()))
 
 

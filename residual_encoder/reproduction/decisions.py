@@ -221,7 +221,7 @@ def brings_little(gains: Sequence[float]) -> str:
 
 
 def activation_variants(evidence: Evidence) -> Judgment:
-    """Judges by what each change brings, with every seed."""
+    """Judges by the gain of each change, with every seed."""
     lines, found = [["change", "PSNR over ReLU by seed, dB", "brings little"]], []
     for change in ("elu", "leaky_relu", "dropout"):
         pairs = evidence.pairs(changed(change), BASE)

@@ -86,9 +86,9 @@ class Claim:
 
     Attributes:
       name: Short, for links and JSON.
-      text: What is claimed.
+      text: The claim in words.
       source: By whom.
-      experiment: What is run and compared.
+      experiment: The runs and their comparison.
       rule: When it held.
       judge: Evidence -> judgment; raises MissingRun.
     """

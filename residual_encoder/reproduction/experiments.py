@@ -1,4 +1,4 @@
-"""What `reproduce` runs: budgets, and the training runs that the claims need under one of them."""
+"""Experiments of `reproduce`: budgets, and the training runs that claims need under each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CNN_RATES = (1e-3, 1e-2, 1e-4)
 
 @dataclass(frozen=True)
 class Budget:
-    """Extent of a reproduction: pictures, sizes, seeds and what is run.
+    """Extent of a reproduction: pictures, sizes, seeds and experiments.
 
     Attributes:
       name: "smoke", "small" or "full".
@@ -85,7 +85,7 @@ class Budget:
 
     @property
     def evaluation_size(self) -> int:
-        """Side in pixels of the squares that are measured; 224 is Zhang et al. 2016."""
+        """Returns the side in pixels of the measured squares; 224 is Zhang et al. 2016."""
         return self.image_size or 224
 
 
@@ -133,8 +133,8 @@ class Run:
 
     Attributes:
       name: Its folder's name.
-      recipe: What is trained, changes applied.
-      data: What it is trained and measured on.
+      recipe: The recipe to train, changes applied.
+      data: The data of its training and measurement.
       seed: Of weights, order and augmentation.
       evaluations: Measurements during training; 0 is none.
     """
@@ -147,7 +147,7 @@ class Run:
 
     @property
     def images(self) -> int:
-        """Training pictures that it sees."""
+        """Returns how many training pictures it sees."""
         return self.recipe.steps * self.recipe.batch_size
 
     def to_json(self) -> dict[str, Any]:

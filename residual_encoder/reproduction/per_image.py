@@ -13,7 +13,7 @@ from residual_encoder.imaging import colorspace
 from residual_encoder.imaging.colorspace import GRAYS, Truth
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.recipes import Recipe
-from residual_encoder.training.losses import LOSSES
+from residual_encoder.training.losses import LOSS_FUNCTIONS
 from residual_encoder.utils.typing import Tensor
 
 Rows = dict[str, list[float]]
@@ -53,7 +53,7 @@ def rows(pictures: Iterable[Tensor], chromas: Sequence[np.ndarray], recipe: Reci
 
     Args:
       pictures: Batches of truth, [B, H, W, 3] uint8.
-      chromas: What a network predicted for each batch, [B, H, W, 2] float32.
+      chromas: A network's predictions for each batch, [B, H, W, 2] float32.
       recipe: Its color space, gray and loss.
 
     Returns:
@@ -83,17 +83,17 @@ def losses(pictures: Iterable[Tensor], colorizer: Colorizer) -> list[float]:
         chroma = colorizer.chroma(truth.gray)
         for i in range(len(rgb)):
             one = Truth(*(part[i : i + 1] for part in truth))
-            found.append(float(LOSSES[recipe.loss](one, chroma[i : i + 1])))
+            found.append(float(LOSS_FUNCTIONS[recipe.loss](one, chroma[i : i + 1])))
     return found
 
 
 def _distances(output: Tensor, rgb: Tensor, truth: Truth, recipe: Recipe) -> dict[str, Tensor]:
     """Computes distances of [B, H, W, 3] uint8 pictures, [B] each."""
-    painted, real = (tf.cast(picture, tf.float32) / 255 for picture in (output, rgb))
-    ab = (colorspace.rgb_to_lab(painted) - colorspace.rgb_to_lab(real))[..., 1:]
-    grays = {"luma": colorspace.luma_gray(painted), "gray": GRAYS[recipe.gray](painted)}
+    colored, real = (tf.cast(picture, tf.float32) / 255 for picture in (output, rgb))
+    ab = (colorspace.rgb_to_lab(colored) - colorspace.rgb_to_lab(real))[..., 1:]
+    grays = {"luma": colorspace.luma_gray(colored), "gray": GRAYS[recipe.gray](colored)}
     return {
-        "square": tf.reduce_mean(tf.square(255 * (painted - real)), [1, 2, 3]),
+        "square": tf.reduce_mean(tf.square(255 * (colored - real)), [1, 2, 3]),
         "ab_square": tf.reduce_mean(tf.square(ab), [1, 2, 3]),
         **{
             name: tf.reduce_mean(tf.abs(255 * (gray - truth.gray)), [1, 2, 3])

@@ -44,14 +44,14 @@ BASELINES = {"gray": "gray", "oracle": "true chroma"}
 def write(
     folder: Path, data: DataConfig, budget: Budget, runs: Sequence[Run], evidence: Evidence
 ) -> None:
-    """Writes both files, from what is finished.
+    """Writes both files, from the runs that are finished.
 
     Args:
       folder: Where to; columns of the sheets are read from its `runs`.
-      data: What was trained and measured on.
+      data: The data of training and measurement.
       budget: Extent of the reproduction.
       runs: All that the budget has.
-      evidence: What is finished.
+      evidence: The finished runs and measurements.
     """
     findings = claims.findings(evidence)
     about = _about(data, budget, runs, evidence)
@@ -277,8 +277,8 @@ def _sheets(
     """Yields both sheets, and writes them as files next to the report."""
     for name, pictures in comparison_sheets.sources(data, budget.photographs).items():
         places = {r.name: folder / "runs" / r.name / name for r in compared}
-        painted = {k: image_io.read(place).rgb for k, place in places.items() if place.is_file()}
-        drawing = comparison_sheets.sheet(pictures, painted)
+        colored = {k: image_io.read(place).rgb for k, place in places.items() if place.is_file()}
+        drawing = comparison_sheets.sheet(pictures, colored)
         with files.replacing(folder / name) as temporary:
             temporary.write_bytes(drawing)
         yield Section(SHEETS[name], figures=[Figure(drawing, SHEETS[name])])

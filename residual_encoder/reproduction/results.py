@@ -27,7 +27,7 @@ class Result:
       failure: Why there is no network to measure, the loss not being finite as a rule; or None.
       about: Of the network: `trainable` and `frozen` parameters, `forward` and `training` FLOP for
         one picture of 224 pixels; of the run: `images_per_second`, `seconds`, `device`.
-      evaluation: What `evaluator.evaluate_model` gave; empty after a failure.
+      evaluation: The result of `evaluator.evaluate_model`; empty after a failure.
       photographs: Numbers by name, one for each photograph, see `per_image.rows`.
       training_loss: The loss on each training picture, of runs on few pictures; else empty.
       log: Rows of metrics.jsonl.
@@ -43,12 +43,12 @@ class Result:
 
     @property
     def name(self) -> str:
-        """The run's name."""
+        """Returns the run's name."""
         return self.run["name"]
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Fields of the recipe that was trained."""
+        """Returns the fields of the recipe that was trained."""
         return self.run["recipe"]
 
     def mean(self, metric: str) -> float:

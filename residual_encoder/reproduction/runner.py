@@ -1,4 +1,4 @@
-"""Trains and measures one run of `reproduce`, once: what is finished is read, not run again."""
+"""Trains and measures one run of `reproduce`, once: finished runs are read, not run again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UNTIMED_ROWS = 1  # the first row lies right after the compiled step
 
 @dataclass(frozen=True)
 class Place:
-    """Folder of the runs, and what they share.
+    """Folder of the runs, and the settings they share.
 
     Attributes:
       folder: Of all runs.
@@ -94,7 +94,7 @@ def _training(run: Run, place: Place) -> TrainConfig:
 
 
 def _forget(folder: Path) -> None:
-    """Frees memory, and the disk of what only an unfinished run needs."""
+    """Frees memory, and the files that only an unfinished run needs."""
     keras.backend.clear_session()
     gc.collect()
     for checkpoint in (folder / "checkpoints").glob("step-*.h5"):

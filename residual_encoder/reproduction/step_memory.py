@@ -29,7 +29,7 @@ METHOD = {
 
 @dataclass(frozen=True)
 class StepMemory:
-    """What one training step took.
+    """Memory and time of one training step.
 
     Attributes:
       method: "cpu" or "gpu", see `METHOD`.
@@ -52,7 +52,7 @@ def step_memory(recipe: Recipe, batch_size: int, image_size: int, limit: int) ->
     """Runs one training step in a fresh process.
 
     Args:
-      recipe: What to train; the values of its weights do not matter.
+      recipe: The recipe to train; the values of its weights do not matter.
       batch_size: Pictures in the step.
       image_size: Their side in pixels.
       limit: MiB that it may take.
@@ -131,7 +131,7 @@ def _on_cpu(recipe: Recipe, batch_size: int, image_size: int, limit: int) -> Ste
 
 
 def _forget_peak() -> None:
-    """Sets VmHWM to what is resident now, see proc(5)."""
+    """Resets VmHWM to the memory resident now, see proc(5)."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

@@ -15,7 +15,7 @@ from residual_encoder.reproduction.experiments import Run
 
 # Building, tracing, checkpoint, measuring and pictures of one run, on two CPU cores and on a GPU.
 SETUP_SECONDS = 20.0
-PICTURE_SECONDS = 0.004  # of reading and of what is no convolution, two CPU cores
+PICTURE_SECONDS = 0.004  # of reading and of all but convolutions, two CPU cores
 PROBE_SHARE = 0.5  # of a lone convolution's speed is what whole networks come to
 
 
@@ -42,7 +42,7 @@ class Forecast:
         return SETUP_SECONDS + run.images * picture
 
     def note(self, name: str, seconds: float) -> None:
-        """Notes what a finished run took."""
+        """Records the seconds of a finished run."""
         self._done[name] = seconds
 
     def left(self) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from residual_encoder.models import weights
 
-KEEP = 3  # newest checkpoints kept, beside the best weights
+KEEP = 3  # newest checkpoints kept, in addition to the best weights
 _PREFIX, _SUFFIX = "step-", ".h5"
 
 
@@ -61,6 +61,6 @@ def restore(folder: Path, variables: Iterable[Any]) -> tuple[int, dict[str, Any]
     try:
         arrays, about = weights.read_arrays(path)
     except ValueError as error:
-        raise ValueError(f"{error} Delete it to go on from the checkpoint before.") from error
+        raise ValueError(f"{error} Delete it to resume from the checkpoint before.") from error
     weights.assign(variables, arrays, str(path))
     return about["step"], about["state"]

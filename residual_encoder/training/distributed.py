@@ -25,7 +25,7 @@ EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 )
 WORD = 8  # bytes of an int64, in which everything travels
-# What a collective fails with when a peer is gone; broken data fails otherwise.
+# Errors of a collective when a peer is gone; broken data fails otherwise.
 GONE = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -107,7 +107,7 @@ def _wanted(fault: str) -> str:
 
 
 def _fault(config: Any) -> str | None:
-    """Returns what is wrong with the JSON of TF_CONFIG, if anything is."""
+    """Returns the error in the JSON of TF_CONFIG, if there is one."""
     cluster = config.get("cluster") if isinstance(config, dict) else None
     task = config.get("task") if isinstance(config, dict) else None
     if not isinstance(cluster, dict) or not isinstance(task, dict) or not cluster:
@@ -139,7 +139,7 @@ class WorkerGroup:
     """Workers that train together; a single process is a group of one.
 
     Attributes:
-      strategy: What the worker trains with.
+      strategy: The strategy that the worker trains with.
       index: Its number; the chief's is 0.
       count: How many workers there are.
     """
@@ -160,7 +160,7 @@ class WorkerGroup:
 
     @property
     def chief(self) -> bool:
-        """Whether this worker is the one that reads and writes the workdir."""
+        """Returns whether this worker is the one that reads and writes the workdir."""
         return self.index == 0
 
     def total(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -236,6 +236,6 @@ class WorkerGroup:
             if self.count == 1:
                 raise
             raise WorkerLost(
-                f"Worker {self.index} lost another one of the {self.count}, whose own output says "
+                f"Worker {self.index} lost another one of the {self.count}, whose own output tells "
                 "why. Start all of them again, or fewer: they resume from the newest checkpoint."
             ) from error

@@ -14,7 +14,7 @@ from residual_encoder import recipes
 from residual_encoder.imaging import colorspace
 from residual_encoder.models import factory
 from residual_encoder.recipes import Recipe
-from residual_encoder.training.losses import LOSSES
+from residual_encoder.training.losses import LOSS_FUNCTIONS
 from residual_encoder.training.optimizers import make_optimizer
 from residual_encoder.utils.typing import Tensor
 
@@ -27,7 +27,7 @@ class Learner(NamedTuple):
       optimizer: The model's; its learning rate is the run's.
       variables: Everything that a checkpoint holds.
       step: rgb [B, S, S, 3] uint8, per replica -> losses before the update by name, float32
-        scalars; "loss" is what the model descends.
+        scalars; "loss" is the one that the model minimizes.
     """
 
     model: keras.Model
@@ -65,7 +65,7 @@ def averaged(one: Learner) -> Iterator[None]:
 
 def loss_of_recipe(recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:
     """Looks up the recipe's loss, with its rebalancing where it reads logits."""
-    loss = LOSSES[recipe.loss]
+    loss = LOSS_FUNCTIONS[recipe.loss]
     if recipes.LOSSES[recipe.loss].reads_logits:
         return functools.partial(loss, rebalancing=recipe.rebalancing)
     return loss

@@ -21,7 +21,7 @@ def make_learner(
     """Builds everything that a training run moves, in the strategy's scope.
 
     Args:
-      recipe: What to train.
+      recipe: The recipe to train.
       strategy: Whose devices share the batch.
       precision: "float32" or "bfloat16", of the layers.
       jit: Whether XLA compiles the step.

@@ -134,8 +134,8 @@ def ab_classes(
     )
 
 
-# What recipes know of each is in `recipes.LOSSES`, under the same name.
-LOSSES: dict[str, Callable[..., Tensor]] = {
+# Properties that recipes need of each are in `recipes.LOSSES`, under the same name.
+LOSS_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "blurred_euclidean": blurred_euclidean,
     "blurred_distance": blurred_distance,
     "tinyclouds_code": tinyclouds_code,

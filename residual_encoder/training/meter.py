@@ -14,7 +14,7 @@ from residual_encoder.utils.typing import Tensor
 
 
 class Speed(NamedTuple):
-    """How fast the steps since the last log row were."""
+    """Speed of the steps since the last log row."""
 
     images_per_second: float | None  # None while the only step was the one that compiles
     input_wait_fraction: float  # of the time

@@ -27,12 +27,12 @@ class TrainConfig:
     """Settings of a training run.
 
     Attributes:
-      recipe: What to train, flags applied.
-      data: What to train on.
+      recipe: The recipe to train, flags applied.
+      data: The data to train on.
       workdir: Where everything goes; a used one is resumed.
       vgg16_weights: "imagenet", "none" or the path of a VGG16 weight file.
       init_from: Weights file or workdir to start all weights from, or None.
-      eval_data: What to evaluate on (its validation split); None is `data`.
+      eval_data: The data to evaluate on (its validation split); None is `data`.
       eval_every: Steps between evaluations, and one at the end; 0 is never.
       eval_limit: Photographs in an evaluation, at most.
       checkpoint_every: Steps between checkpoints and strip sheets.
@@ -63,7 +63,7 @@ class TrainConfig:
         """Checks ranges.
 
         Raises:
-          ValueError: what is wrong with which field.
+          ValueError: a field has a value that cannot be used.
         """
         least = {
             "checkpoint_every": 1,
@@ -103,7 +103,7 @@ class TrainingRun:
     """State of a run between two steps.
 
     Attributes:
-      config: What was asked for.
+      config: The run's settings.
       workers: The group of workers that share the batches.
       learner: Network, optimizer and step.
       meter: Losses and time since the last log row, and seconds of training over all processes.
@@ -126,22 +126,22 @@ class TrainingRun:
 
     @functools.cached_property
     def workdir(self) -> Workdir:
-        """Where the chief reads and writes; the other workers must not."""
+        """Returns the folder that the chief reads and writes, and no other worker."""
         return Workdir(self.config.workdir)
 
     @property
     def recipe(self) -> Recipe:
-        """What is trained."""
+        """Returns the recipe that is trained."""
         return self.config.recipe
 
     @property
     def model(self) -> keras.Model:
-        """The network, gray -> chroma."""
+        """Returns the network, gray -> chroma."""
         return self.learner.model
 
     @functools.cached_property
     def predict(self) -> Callable[[Tensor], Tensor]:
-        """Gray [B, H, W, 1] of any size -> chroma, as inference will do it."""
+        """Returns the function gray [B, H, W, 1] of any size -> chroma, as inference uses it."""
         network = any_size.with_margin(
             functools.partial(self.model, training=False), self.recipe.margin
         )
@@ -169,7 +169,7 @@ class TrainingRun:
         return means
 
     def state(self) -> dict[str, Any]:
-        """Returns what a checkpoint holds besides the variables. JSON-able."""
+        """Returns the JSON-able part of a checkpoint, stored with the variables."""
         return {
             "cursor": [int(part) for part in self.cursor],
             "seconds": self.meter.seconds,

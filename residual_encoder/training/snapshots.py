@@ -1,4 +1,4 @@
-"""What a run leaves while it trains: checkpoints, best weights, evaluations, strips, activity."""
+"""Files that a run writes while it trains: checkpoints, best weights, evaluations, strips."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def save(run: TrainingRun) -> None:
 
 
 def write_snapshot(run: TrainingRun) -> None:
-    """Writes what goes with a checkpoint: strips, activity, and weights until one is the best.
+    """Writes a checkpoint's other files: strips, activity, and weights until one is the best.
 
     The row of activity comes last, so that it shows that the rest was written.
     """

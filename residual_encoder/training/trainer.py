@@ -61,7 +61,7 @@ def train(config: TrainConfig) -> TrainResult:
 
 
 def _train(config: TrainConfig, workers: WorkerGroup) -> TrainResult:
-    """Does what `train` promises, while no other process uses the workdir."""
+    """Trains as `train` documents, while no other process uses the workdir."""
     precision = devices.precision(config.recipe.precision)
     jit = devices.jit(config.jit, precision, workers.strategy.num_replicas_in_sync)
     _check_sharing(config, workers, precision)
@@ -151,7 +151,7 @@ def _restored(run: TrainingRun) -> tuple[int, dict[str, Any]]:
 
 
 def _about(run: TrainingRun, precision: str, jit: bool) -> dict[str, Any]:
-    """Returns what config.json holds."""
+    """Returns the content of config.json."""
     config, trunk = run.config, models.trunk_of(run.model)
     return {
         "recipe": config.recipe.to_json(),
@@ -212,7 +212,7 @@ def _until_signal() -> Iterator[Callable[[], bool]]:
 
 
 def _batches(run: TrainingRun, stats: RecordStats) -> Iterator[TrainBatch]:
-    """Gives every replica's share of the batches, of what this worker reads of them."""
+    """Yields every replica's share of those parts of the batches that this worker reads."""
     recipe, config, workers = run.recipe, run.config, run.workers
     share = WorkerShare(workers.index, workers.count, recipe.batch_size)
 

@@ -45,7 +45,7 @@ class Workdir:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps all other processes out of the folder; removes what a killed one left half-written.
+        """Locks the folder against other processes; removes unfinished files of a killed one.
 
         The kernel opens the lock again when the process ends, however it does.
 
@@ -76,7 +76,7 @@ class Workdir:
         Args:
           config: JSON-able.
           fixed: Keys that must be the same; none in a folder that holds no training yet.
-          up_to_date: What an earlier version wrote -> what this one would have written.
+          up_to_date: The settings of an earlier version -> the same in this one's form.
 
         Raises:
           ValueError: an earlier run in this folder differs; every difference is listed.
@@ -127,7 +127,7 @@ def _take(lock: IO[str], folder: Path) -> None:
 
 
 def _as_read(config: dict[str, Any]) -> dict[str, Any]:
-    """Converts to what reading it back gives: JSON has no tuples."""
+    """Converts to the value that reading it back gives: JSON has no tuples."""
     return json.loads(json.dumps(config))
 
 

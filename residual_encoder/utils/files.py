@@ -1,4 +1,4 @@
-"""Writes files whole or not at all, hashes their contents, and lists what lies below a folder."""
+"""Writes files whole or not at all, hashes their contents, and lists those below a folder."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Deletes what `replacing` left in a folder when its process was killed.
+    """Deletes files that `replacing` left in a folder when its process was killed.
 
     Only for folders in which no other process writes.
     """

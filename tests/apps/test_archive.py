@@ -238,7 +238,7 @@ def test_foreign_files_are_not_replaced(tmp_path: Path) -> None:
     beam_pipeline._check_manifests(tmp_path)
 
 
-def test_without_beam_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_beam_a_line_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(ValueError, match=r"pip install .\.\[beam\]"):
         beam_pipeline.colorize_archive(CollectionConfig(("a",), "out"))
@@ -386,7 +386,9 @@ def test_200_photographs(
 
 @pytest.mark.beam
 @pytest.mark.slow
-def test_a_killed_run_goes_on(beam: object, photographs: Path, plain: Path, tmp_path: Path) -> None:
+def test_a_killed_run_is_resumed(
+    beam: object, photographs: Path, plain: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "out"
     arguments = (str(photographs), f"--output={output}")
     command = [sys.executable, str(TOOLS / "colorize_archive.py"), *arguments]

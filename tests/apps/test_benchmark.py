@@ -1,4 +1,4 @@
-"""What the benchmark counts is what ran."""
+"""The benchmark reports the work that it ran."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Albums of pictures, and the tool: bad files are named, files of the user are safe."""
+"""Folders of pictures, and the tool: bad files are named, files of the user are safe."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _load_once(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder with a folder inside, pictures, a bad one, and what is no picture at all."""
+    """A folder with a folder inside, pictures, a bad one, and files of other kinds."""
     folder = tmp_path / "photos"
     images_at(folder / "a.png", folder / "deep" / "b.JPG", folder / "deep" / "a.png")
     images_at(folder / ".hidden" / "c.png", folder / ".d.png")
@@ -139,7 +139,7 @@ def test_format_changes_the_suffix(photos: Path, tmp_path: Path) -> None:
         assert Image.open(io.BytesIO(data)).format == "JPEG"
 
 
-def test_compare_is_gray_beside_colored(tmp_path: Path, colorizer: Colorizer) -> None:
+def test_compare_is_gray_next_to_colored(tmp_path: Path, colorizer: Colorizer) -> None:
     images_at(tmp_path / "a.png")
     compared = dataclasses.replace(config(tmp_path / "out", tmp_path / "a.png"), compare=True)
     assert colorize_files(compared).colored == 1
@@ -276,7 +276,7 @@ def test_a_link_has_an_output_of_its_own(photos: Path, tmp_path: Path) -> None:
 # --- bad pictures, and the rest goes on -----------------------------------------------------------
 
 
-def test_a_bad_picture_is_one_line_and_the_rest_goes_on(
+def test_a_bad_picture_is_one_line_and_the_rest_is_colored(
     photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
     (photos / "b.jpg").write_text("Dear reader")

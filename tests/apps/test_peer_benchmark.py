@@ -1,4 +1,4 @@
-"""The peer's script is called with our work, in turns with ours, and the better way counts."""
+"""The peer's script gets the same work, in alternation, and its faster variant counts."""
 
 import json
 import sys
@@ -51,7 +51,7 @@ def test_both_ways_in_turns(script):
     assert ours["times_peer"] == pytest.approx(ours["images_per_second"] / 28, abs=1e-3)
 
 
-def test_modes_that_the_peer_does_not_know_are_ours_alone(script):
+def test_modes_that_the_peer_lacks_are_timed_alone(script):
     (row,) = rows(script, "input")
     assert row["times_peer"] is None
     assert not script.with_suffix(".log").exists()

@@ -15,8 +15,8 @@ from residual_encoder.training.workdir import read_metrics
 
 
 @pytest.fixture(scope="module")
-def toured(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tour")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quickstart")
     tool = [
         sys.executable,
         str(ROOT / "tools" / "quickstart.py"),
@@ -28,14 +28,14 @@ def toured(tmp_path_factory):
     return folder, result
 
 
-def test_it_ends_by_saying_where_the_report_is(toured):
-    folder, result = toured
+def test_it_ends_by_saying_where_the_report_is(finished):
+    folder, result = finished
     assert f"Report:   {folder / 'report.html'}" in result.stdout
     assert "Traceback" not in result.stderr and "oneDNN" not in result.stderr
 
 
-def test_the_page_holds_every_part(toured):
-    page = (toured[0] / "report.html").read_text()
+def test_the_page_holds_every_part(finished):
+    page = (finished[0] / "report.html").read_text()
     for heading in ("Training", "Against gray", "fresh process", "shipped weights"):
         assert heading in page
     assert page.count("<img") == 3 + 6 + 4 + 4  # network, curve, strips; scenes; photographs twice
@@ -43,23 +43,23 @@ def test_the_page_holds_every_part(toured):
     assert not re.search(r'(src|href)="http', page)
 
 
-def test_colored_pictures_keep_their_gray(toured):
+def test_colored_pictures_keep_their_gray(finished):
     for name in ("scene-0", "coffee"):
-        gray = image_io.read(toured[0] / "gray" / f"{name}.png").pixels
-        color = image_io.read(toured[0] / "color" / f"{name}.png").rgb
+        gray = image_io.read(finished[0] / "gray" / f"{name}.png").pixels
+        color = image_io.read(finished[0] / "color" / f"{name}.png").rgb
         luma = colorspace.luma_gray(color / 255).numpy()[..., 0] * 255
         inside = np.all((color > 0) & (color < 255), axis=-1)
         assert np.abs(luma - gray)[inside].max() <= 1.0
     truth = scenes.render(2, 0, 192)
     np.testing.assert_allclose(
-        image_io.read(toured[0] / "gray" / "scene-0.png").pixels,
+        image_io.read(finished[0] / "gray" / "scene-0.png").pixels,
         colorspace.luma_gray(truth / 255).numpy()[..., 0] * 255,
         atol=0.51,
     )
 
 
-def test_loss_falls_even_in_six_steps(toured):
-    losses = [row["loss"] for row in read_metrics(toured[0] / "training") if "loss" in row]
+def test_loss_falls_even_in_six_steps(finished):
+    losses = [row["loss"] for row in read_metrics(finished[0] / "training") if "loss" in row]
     assert losses[-1] < losses[0]
 
 
@@ -67,9 +67,9 @@ def readme_blocks():
     return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-def test_readme_python_runs_as_printed(toured, tmp_path):
+def test_readme_python_runs_as_printed(finished, tmp_path):
     """In a folder that has what the README's commands have made by then."""
-    folder, _ = toured
+    folder, _ = finished
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "modern").symlink_to(folder / "training")
     (tmp_path / "saved_model").symlink_to(folder / "saved_model")

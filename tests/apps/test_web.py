@@ -1,4 +1,4 @@
-"""The page: as a visitor has it in Chromium, and what stands behind it."""
+"""The page: in Chromium as a visitor uses it, and the code behind it."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def test_the_network_runs_once(colorizer, photos, monkeypatch) -> None:
 
 def test_a_small_picture_is_its_own_preview(colorizer, photos) -> None:
     shown = preview.make_preview(colorizer, photos.jpeg)
-    painted = preview.render_preview(colorizer, shown, 1.0)
-    np.testing.assert_array_equal(painted, colorizer.colorize(photos.jpeg))
+    colored = preview.render_preview(colorizer, shown, 1.0)
+    np.testing.assert_array_equal(colored, colorizer.colorize(photos.jpeg))
 
 
 def test_a_large_picture_is_made_smaller(colorizer, tmp_path) -> None:
@@ -109,10 +109,10 @@ def test_a_large_picture_is_made_smaller(colorizer, tmp_path) -> None:
 
 def test_what_is_clear_is_shown_on_white(colorizer, photos) -> None:
     shown = preview.make_preview(colorizer, photos.clear)
-    painted = preview.render_preview(colorizer, shown, 0.0)
+    colored = preview.render_preview(colorizer, shown, 0.0)
     gray = image_io.read(photos.clear).pixels.astype(float)
     opacity = photos.alpha / 255
-    assert np.abs(painted - (opacity * gray + (1 - opacity) * 255)[..., None]).max() <= 2
+    assert np.abs(colored - (opacity * gray + (1 - opacity) * 255)[..., None]).max() <= 2
 
 
 def test_the_file_is_what_the_command_line_writes(

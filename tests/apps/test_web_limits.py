@@ -1,4 +1,4 @@
-"""The page as a stranger would try it: no files but pictures, and no more than it bears."""
+"""Limits of the page against hostile visitors: only pictures, and only within its limits."""
 
 from __future__ import annotations
 
@@ -156,4 +156,4 @@ def test_32_at_once_are_served_or_refused_and_memory_stays(server: Server, pictu
     print(f"page: {counts}, MiB after each {AT_ONCE}: {seen}")
     assert set(counts) <= {"colored", "refused"} and counts["colored"] >= 4 * interface.WAITING // 2
     assert seen[-1] - seen[0] < GROWTH
-    assert visit(server, number, picture) == "colored"  # and it goes on
+    assert visit(server, number, picture) == "colored"  # and it still serves

@@ -1,4 +1,4 @@
-"""What training does to a picture beside cropping, against NumPy."""
+"""Random changes to training pictures other than cropping, against NumPy."""
 
 import cv2
 import numpy as np

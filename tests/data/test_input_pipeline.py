@@ -442,7 +442,7 @@ def test_empty_shards_are_an_error(tmp_path):
         read(DataConfig("tfrecord", str(tmp_path)), 1)
 
 
-def test_a_manifest_beside_the_shards_is_no_shard(tmp_path):
+def test_a_manifest_next_to_the_shards_is_no_shard(tmp_path):
     write_shards(tmp_path, "val", 3, shards=1)
     (tmp_path / "val-manifest.json").write_text("{}")
     assert len(

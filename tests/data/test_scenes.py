@@ -1,4 +1,4 @@
-"""Scenes are the same for a seed, quick, and colored by what is in them."""
+"""Scenes are the same for a seed, quick, and colored by their content."""
 
 import time
 

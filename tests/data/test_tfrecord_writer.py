@@ -1,4 +1,4 @@
-"""Pictures to shards: classic format, originals kept, what is left out is named."""
+"""Pictures to shards: classic format, originals kept, pictures left out are named."""
 
 import dataclasses
 import hashlib
@@ -106,7 +106,7 @@ def test_resize_bounds_the_short_side_and_spares_small_pictures(images, tmp_path
     assert found["dog/small/b.jpg"]["image/encoded"] == small
 
 
-def test_manifest_says_what_happened(images, tmp_path):
+def test_manifest_records_the_outcome(images, tmp_path):
     make_shards(config(images, tmp_path, shards=3))
     manifest = json.loads((tmp_path / "out/val-manifest.json").read_text())
     assert (manifest["found"], manifest["written"], manifest["gray"]) == (8, 6, 1)

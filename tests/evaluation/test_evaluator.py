@@ -1,4 +1,4 @@
-"""evaluation and tools/evaluate.py: the report file, its fields, and what is refused."""
+"""Evaluation and tools/evaluate.py: the report file, its fields, and refused settings."""
 
 import dataclasses
 import json
@@ -45,7 +45,7 @@ def measured(weights, tmp_path_factory):
     return evaluate_model(config(output), Colorizer(weights)), output
 
 
-def test_report_file_says_what_was_measured(measured, weights):
+def test_report_file_records_what_was_measured(measured, weights):
     report, output = measured
     assert json.loads(output.read_text()) == report
     assert report["n"] == 3

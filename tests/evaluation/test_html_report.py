@@ -1,4 +1,4 @@
-"""report: strips, sheets, tables, curves and the page."""
+"""Reports: strips, sheets, tables, curves and the page."""
 
 import base64
 import html.parser

@@ -1,4 +1,4 @@
-"""metrics: hand-computed values, agreement with other libraries, baselines, intervals."""
+"""Metrics: hand-computed values, agreement with other libraries, baselines, intervals."""
 
 import os
 from pathlib import Path
@@ -335,7 +335,7 @@ def test_report_is_json_with_everything_in_it():
             assert low - slack <= block[name]["mean"] <= high + slack
 
 
-def test_what_is_wrong_is_said():
+def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="no photograph to evaluate"):
         evaluate(neutral, photographs(0))
     with pytest.raises(ValueError, match=r"shape \(4, 24, 24, 1\), expected \(4, 24, 24, 2\)"):

@@ -1,4 +1,4 @@
-"""Files that anyone may send: read as Pillow reads them, or named for what they are."""
+"""Uploaded files: decoded as Pillow decodes them, or refused with a reason."""
 
 from __future__ import annotations
 

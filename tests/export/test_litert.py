@@ -84,7 +84,7 @@ def operations(content: bytes) -> list[str]:
     return [operation["op_name"] for operation in interpreter._get_ops_details()]
 
 
-# --- what is in it --------------------------------------------------------------------------------
+# --- content --------------------------------------------------------------------------------------
 
 
 def test_float16_colors_any_size_as_the_network(
@@ -149,7 +149,7 @@ def test_int8_is_in_the_convolutions_but_the_last(quarter: tuple[bytes, litert.R
     assert len(kernel["quantization_parameters"]["scales"]) == 512  # one a channel
 
 
-# --- proof ----------------------------------------------------------------------------------------
+# --- verification ---------------------------------------------------------------------------------
 
 
 def test_psnr_is_that_of_the_pooled_error(loaded: Loaded) -> None:
@@ -183,7 +183,7 @@ def test_what_colors_differently_is_not_kept(
 ) -> None:
     monkeypatch.setattr(litert, "_converted", lambda *_: b"")  # quicker
     monkeypatch.setattr(litert, "_quantized", lambda *_: b"")
-    monkeypatch.setattr(litert, "prove", lambda *_: dataclasses.replace(REPORT, **changes))
+    monkeypatch.setattr(litert, "verify", lambda *_: dataclasses.replace(REPORT, **changes))
     data = DataConfig("synthetic", synthetic_size=2)
     path = str(tmp_path / "new" / "phone.tflite")
     config = LitertConfig(str(soft_weights), path, precision, None, data, photographs=2)
@@ -210,7 +210,7 @@ def test_wrong_wishes_are_named(soft_weights: Path, tmp_path: Path) -> None:
     assert (tmp_path / "phone.tflite").read_text() == "precious"
 
 
-def test_without_litert_a_line_says_what_to_install(
+def test_without_litert_a_line_tells_what_to_install(
     soft_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "litert_quantizer", None)

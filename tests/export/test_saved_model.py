@@ -62,7 +62,7 @@ def luma(rgb: np.ndarray) -> np.ndarray:
     return np.asarray(rgb, np.float64) @ [0.299, 0.587, 0.114]
 
 
-# --- what is in it --------------------------------------------------------------------------------
+# --- content --------------------------------------------------------------------------------------
 
 
 def test_signatures_are_the_contract(served: Any) -> None:

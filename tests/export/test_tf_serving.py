@@ -100,7 +100,7 @@ def test_a_version_is_not_replaced(folder: Path, soft_weights: Path) -> None:
         saved_model.export_saved_model(soft_weights, folder, max_pixels=262143)
 
 
-def test_without_the_servers_messages_a_line_says_what_to_install(
+def test_without_the_servers_messages_a_line_tells_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)  # as if it were not there

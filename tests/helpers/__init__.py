@@ -1,1 +1,1 @@
-"""What several test files share, and programs that tests start."""
+"""Helpers that several test files share, and programs that tests start."""

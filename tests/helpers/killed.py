@@ -1,4 +1,4 @@
-"""Trains runs that are killed at random moments and gone on with; run by test_faults.py.
+"""Trains runs that are killed at random moments and resumed; run by test_faults.py.
 
 python tests/helpers/killed.py FOLDER KILLS SEED
 

@@ -1,4 +1,4 @@
-"""Trains a few steps on the given number of logical CPU devices; run by test_strategy.py.
+"""Trains a few steps on the given number of logical CPU devices; run by test_replicas.py.
 
 python tests/helpers/replicas.py REPLICAS WORKDIR [adversarial]
 """

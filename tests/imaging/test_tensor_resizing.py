@@ -27,3 +27,13 @@ def test_graphs_and_arrays_are_resized_alike(rng):
     x = rng.random((40, 30, 2), np.float32)
     graph = tensor_resizing.resize(x[None], 13, 17)[0]
     np.testing.assert_allclose(resizing.resized(x, 13, 17), graph, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(9, 6), (6, 9)])
+def test_the_center_square_is_cut_before_resizing(rng, size):
+    middle = rng.integers(0, 256, (6, 6, 3), np.uint8)
+    rgb = np.zeros((*size, 3), np.uint8)
+    top, left = (size[0] - 6) // 2, (size[1] - 6) // 2
+    rgb[top : top + 6, left : left + 6] = middle
+    square = tensor_resizing.center_square_u8(rgb, 4)
+    np.testing.assert_array_equal(square, tensor_resizing.resize_u8(middle, 4, 4))

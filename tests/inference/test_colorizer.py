@@ -43,7 +43,7 @@ def luma(rgb: np.ndarray) -> np.ndarray:
 
 
 def painting(chroma: tuple[float, float], recipe: recipes.Recipe = RECIPE) -> Colorizer:
-    """A Colorizer whose network says the same everywhere, without weights."""
+    """A Colorizer whose network predicts the same everywhere, without weights."""
     made = Colorizer.__new__(Colorizer)
     made.recipe, made.saturation, made.size, made.upsampling = recipe, 1.0, SIZE, "guided"
     made.predict = lambda gray: np.ones_like(gray) * np.float32(chroma)  # type: ignore
@@ -278,7 +278,7 @@ def test_shipped_weights_that_were_touched_are_refused(shipped: Path) -> None:
     data = bytearray(shipped.read_bytes())
     data[len(data) // 2] ^= 1
     shipped.write_bytes(data)
-    with pytest.raises(ValueError, match="is not what was shipped: its SHA-256 is .* says"):
+    with pytest.raises(ValueError, match="is not what was shipped: its SHA-256 is .* holds"):
         Colorizer()
 
 

@@ -1,4 +1,4 @@
-"""Films: what is kept, steady color, cuts, and going on after a stop."""
+"""Films: sound and tags are kept, color is steady, cuts are found, stopped runs resume."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def scene_gray(index, size=230):
     return scenes.render(3, index, size) / 255 @ np.array([0.299, 0.587, 0.114])
 
 
-def reel_frames(count, parts=3, size=SIZE, noise=0.02, exposure=0.08):
+def film_frames(count, parts=3, size=SIZE, noise=0.02, exposure=0.08):
     """Gray frames of `parts` scenes, panned one pixel a frame, with grain and exposure flicker."""
     random = np.random.default_rng(0)
     width, height = size
@@ -64,7 +64,7 @@ def run_ffmpeg(*arguments):
 
 
 def probe(path):
-    """What ffprobe says of a file: its streams by kind, and its tags."""
+    """ffprobe's report of a file: its streams by kind, and its tags."""
     command = ["ffprobe", "-v", "error", "-of", "json", "-count_frames", "-show_streams"]
     said = json.loads(subprocess.check_output([*command, "-show_format", str(path)]))
     return {s["codec_type"]: s for s in said["streams"]}, said["format"].get("tags", {})
@@ -74,13 +74,13 @@ def read(path):
     return np.stack([frame for _, frame in video_io.frames(path)])
 
 
-class Painter:
+class FakeColorizer:
     """Stands in for a Colorizer: chroma follows gray and jumps from frame to frame.
 
     `network_input`, `predict` and `merge` as the film job uses them; `merged` keeps the chroma.
     """
 
-    sha256, saturation, upsampling = "painter", 1.0, "none"
+    sha256, saturation, upsampling = "fake", 1.0, "none"
 
     def __init__(self, size=48, dies_at=None):
         self.size, self.dies_at, self.merged, self.predicted = size, dies_at, [], 0
@@ -127,7 +127,7 @@ def encoder(request, monkeypatch):
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """36 frames, cuts at 12 and 24."""
-    return write_film(tmp_path_factory.mktemp("clip") / "clip.mp4", reel_frames(36))
+    return write_film(tmp_path_factory.mktemp("clip") / "clip.mp4", film_frames(36))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def sounding(clip, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sounding")
     tags = folder / "tags.txt"
     tags.write_text(
-        ";FFMETADATA1\ntitle=The reel\n[CHAPTER]\nTIMEBASE=1/24\nSTART=0\nEND=12\ntitle=One\n"
+        ";FFMETADATA1\ntitle=A film\n[CHAPTER]\nTIMEBASE=1/24\nSTART=0\nEND=12\ntitle=One\n"
     )
     path = folder / "sounding.mp4"
     tone = ("-f", "lavfi", "-t", "1.5", "-i", "sine=440")
@@ -221,7 +221,7 @@ def test_flow_needs_a_picture():
 def test_count_rate_size_and_gray_are_kept(encoder, clip, tmp_path):
     target = tmp_path / "out" / "colored.mp4"
     target.parent.mkdir()
-    summary = colorize_video(Painter(), VideoConfig(str(clip), str(target)))
+    summary = colorize_video(FakeColorizer(), VideoConfig(str(clip), str(target)))
     before, after = read(clip), read(target)
     assert before.shape == after.shape == (36, 120, 160, 3)
     assert video_io.inspect(target).rate == video_io.inspect(clip).rate == RATE
@@ -233,8 +233,8 @@ def test_count_rate_size_and_gray_are_kept(encoder, clip, tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["colored.mp4"]  # nothing left behind
 
 
-def test_without_ffmpeg_a_note_says_so(without_ffmpeg, clip, tmp_path):
-    summary = colorize_video(Painter(), VideoConfig(str(clip), str(tmp_path / "colored.mp4")))
+def test_without_ffmpeg_there_is_a_note(without_ffmpeg, clip, tmp_path):
+    summary = colorize_video(FakeColorizer(), VideoConfig(str(clip), str(tmp_path / "colored.mp4")))
     assert not summary.sound
     assert "no ffmpeg" in summary.notes[0] and "without sound" in summary.notes[0]
 
@@ -243,7 +243,7 @@ def test_without_ffmpeg_a_note_says_so(without_ffmpeg, clip, tmp_path):
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
 def test_sound_tags_and_chapters_are_kept(suffix, sounding, tmp_path):
     target = tmp_path / f"colored{suffix}"
-    summary = colorize_video(Painter(), VideoConfig(str(sounding), str(target)))
+    summary = colorize_video(FakeColorizer(), VideoConfig(str(sounding), str(target)))
     assert summary.sound and not summary.notes
     streams, tags = probe(target)
     assert streams["video"]["codec_name"] == "h264" and streams["video"]["pix_fmt"] == "yuv420p"
@@ -254,7 +254,7 @@ def test_sound_tags_and_chapters_are_kept(suffix, sounding, tmp_path):
         probe(sounding)[0]["audio"]["nb_read_frames"]
     )  # Matroska shows the encoder's run-up
     assert int(streams["audio"]["nb_read_frames"]) - count in ((0, 1) if suffix == ".mkv" else (0,))
-    assert "The reel" in tags.values() or "The reel" in {tags.get("title"), tags.get("TITLE")}
+    assert "A film" in tags.values() or "A film" in {tags.get("title"), tags.get("TITLE")}
     chapters = ["ffprobe", "-v", "error", "-show_chapters", str(target)]
     assert b"title=One" in subprocess.check_output(chapters)
 
@@ -263,7 +263,7 @@ def test_sound_tags_and_chapters_are_kept(suffix, sounding, tmp_path):
 def test_sound_that_does_not_fit_is_encoded_anew(sounding, tmp_path):
     source, target = tmp_path / "pcm.mkv", tmp_path / "colored.mp4"
     run_ffmpeg("-i", sounding, "-c:v", "copy", "-c:a", "pcm_s16le", source)
-    summary = colorize_video(Painter(), VideoConfig(str(source), str(target)))
+    summary = colorize_video(FakeColorizer(), VideoConfig(str(source), str(target)))
     assert summary.sound and "AAC" in summary.notes[0]
     assert probe(target)[0]["audio"]["codec_name"] == "aac"
 
@@ -273,7 +273,7 @@ def test_a_rotated_film_comes_out_upright(clip, tmp_path):
     source, target = tmp_path / "rotated.mp4", tmp_path / "colored.mp4"
     run_ffmpeg("-i", clip, "-c", "copy", "-metadata:s:v", "rotate=90", source)
     assert "side_data_list" in probe(source)[0]["video"]
-    colorize_video(Painter(), VideoConfig(str(source), str(target)))
+    colorize_video(FakeColorizer(), VideoConfig(str(source), str(target)))
     streams, _ = probe(target)
     assert (streams["video"]["width"], streams["video"]["height"]) == (120, 160)
     assert "side_data_list" not in streams["video"]
@@ -289,7 +289,7 @@ def test_odd_sides_and_wide_pixels_are_kept(tmp_path):
     source, target = tmp_path / "odd.mkv", tmp_path / "colored.mp4"
     picture = ("-f", "lavfi", "-t", "0.2", "-i", "testsrc=s=121x91:r=30000/1001")
     run_ffmpeg(*picture, "-vf", "format=gray,setsar=16/15", "-c:v", "ffv1", source)
-    colorize_video(Painter(), VideoConfig(str(source), str(target)))
+    colorize_video(FakeColorizer(), VideoConfig(str(source), str(target)))
     stream = probe(target)[0]["video"]
     assert (stream["width"], stream["height"]) == (121, 91)
     assert stream["sample_aspect_ratio"] == "16:15"
@@ -301,7 +301,7 @@ def test_uneven_frames_are_all_kept_at_their_mean_rate(clip, tmp_path):
     source, target = tmp_path / "uneven.mkv", tmp_path / "colored.mp4"
     slower = "setpts=if(lt(N\\,18)\\,N/24/TB\\,(18/24+(N-18)/12)/TB)"  # 18 at 24, then 18 at 12
     run_ffmpeg("-i", clip, "-vf", slower, "-fps_mode", "vfr", "-enc_time_base", "1/1000", source)
-    summary = colorize_video(Painter(), VideoConfig(str(source), str(target)))
+    summary = colorize_video(FakeColorizer(), VideoConfig(str(source), str(target)))
     assert summary.frames == 36 and "not evenly spaced" in summary.notes[0]
     mean = 35 / (18 / 24 + 17 / 12)
     assert float(video_io.inspect(target).rate) == pytest.approx(mean, rel=0.01)
@@ -312,7 +312,7 @@ def test_names_may_hold_anything(encoder, clip, tmp_path):
     source = tmp_path / "été: a b%03d.mp4"
     source.write_bytes(clip.read_bytes())
     target = tmp_path / "-gefärbt: %d.mp4"
-    assert colorize_video(Painter(), VideoConfig(str(source), str(target))).frames == 36
+    assert colorize_video(FakeColorizer(), VideoConfig(str(source), str(target))).frames == 36
     assert len(read(target)) == 36
 
 
@@ -320,7 +320,7 @@ def test_names_may_hold_anything(encoder, clip, tmp_path):
 
 
 def test_flicker_is_halved_and_no_color_crosses_a_cut(without_ffmpeg, clip, tmp_path):
-    steady, plain = Painter(), Painter()
+    steady, plain = FakeColorizer(), FakeColorizer()
     made = colorize_video(steady, VideoConfig(str(clip), str(tmp_path / "steady.mp4")))
     raw = colorize_video(plain, VideoConfig(str(clip), str(tmp_path / "raw.mp4"), smoothing=False))
     assert raw.flicker == raw.flicker_without == made.flicker_without
@@ -350,23 +350,26 @@ def test_with_a_network(clip, soft_weights, tmp_path):
     assert summary.scene_cuts == (12, 24)
 
 
-# --- going on after a stop ------------------------------------------------------------------------
+# --- resuming after a stop ------------------------------------------------------------------------
 
 
-def test_a_stopped_run_goes_on_to_the_same_file(encoder, clip, tmp_path, monkeypatch):
+def test_a_stopped_run_resumes_to_the_same_file(encoder, clip, tmp_path, monkeypatch):
     monkeypatch.setattr(video, "SEGMENT", 10)
     config = VideoConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=4)
     whole = VideoConfig(str(clip), str(tmp_path / "whole.mp4"), batch_size=4)
-    wanted = colorize_video(Painter(), whole)
+    wanted = colorize_video(FakeColorizer(), whole)
     for _ in range(2):  # a second stop before anything new is finished costs nothing
         with pytest.raises(KeyboardInterrupt):
-            colorize_video(Painter(dies_at=7), config)
+            colorize_video(FakeColorizer(dies_at=7), config)
     with pytest.raises(KeyboardInterrupt):
-        colorize_video(Painter(dies_at=13), config)
+        colorize_video(FakeColorizer(dies_at=13), config)
     assert not (tmp_path / "colored.mp4").exists()
-    painter = Painter()
-    assert colorize_video(painter, config) == wanted
-    assert (painter.predicted, len(painter.merged)) == (26, 26)  # the first segment was not redone
+    colorizer = FakeColorizer()
+    assert colorize_video(colorizer, config) == wanted
+    assert (colorizer.predicted, len(colorizer.merged)) == (
+        26,
+        26,
+    )  # the first segment was not redone
     assert (tmp_path / "colored.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"colored.mp4", "whole.mp4"}
 
@@ -380,16 +383,16 @@ def test_what_is_finished_counts_for_the_same_job_only(
     source.write_bytes(clip.read_bytes())
     config = VideoConfig(str(source), str(tmp_path / "colored.mp4"))
     with pytest.raises(KeyboardInterrupt):
-        colorize_video(Painter(dies_at=25), config)
-    painter = Painter(size=56 if changed == "size" else 48)
+        colorize_video(FakeColorizer(dies_at=25), config)
+    colorizer = FakeColorizer(size=56 if changed == "size" else 48)
     if changed == "source":
         os.utime(source, (1, 1))
     if changed == "damage":
         (tmp_path / ".colored.mp4.parts" / video_progress.STATE).write_bytes(b"PK\3\4 half a file")
     if changed == "smoothing":
         config = VideoConfig(str(source), str(tmp_path / "colored.mp4"), smoothing=False)
-    colorize_video(painter, config)
-    assert painter.predicted == 36
+    colorize_video(colorizer, config)
+    assert colorizer.predicted == 36
 
 
 def test_memory_does_not_grow_with_length(clip, tmp_path, without_ffmpeg, monkeypatch):
@@ -409,7 +412,7 @@ def test_memory_does_not_grow_with_length(clip, tmp_path, without_ffmpeg, monkey
     frames = video_io.frames
     monkeypatch.setattr(video_io, "frames", counted)
     config = VideoConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=3)
-    colorize_video(Painter(), config)
+    colorize_video(FakeColorizer(), config)
     assert 3 <= alive[1] <= 5  # a batch, the last frame of the one before, the one being read
 
 
@@ -428,7 +431,7 @@ def test_what_is_counted_is_small():
 @pytest.mark.slow
 @needs_ffmpeg
 def test_ten_seconds_killed_and_resumed(soft_weights, tmp_path):
-    source = write_film(tmp_path / "reel.mp4", reel_frames(240))
+    source = write_film(tmp_path / "film.mp4", film_frames(240))
     sounding = tmp_path / "sounding.mp4"
     tone = ("-f", "lavfi", "-t", "10", "-i", "sine=440")
     run_ffmpeg("-i", source, *tone, "-c:v", "copy", "-c:a", "aac", sounding)
@@ -465,7 +468,7 @@ def test_ten_seconds_killed_and_resumed(soft_weights, tmp_path):
     assert "scene_cuts=(80, 160)" in again.decode()
 
 
-# --- what is no film ------------------------------------------------------------------------------
+# --- files that are no film -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -477,7 +480,7 @@ def test_what_is_no_film_is_one_line(data, words, tmp_path):
     if data is not None:
         source.write_bytes(data)
     with pytest.raises((ValueError, OSError), match=words) as error:
-        colorize_video(Painter(), VideoConfig(str(source), str(tmp_path / "colored.mp4")))
+        colorize_video(FakeColorizer(), VideoConfig(str(source), str(tmp_path / "colored.mp4")))
     assert str(source) in str(error.value) and "\n" not in str(error.value)
     assert {path.name for path in tmp_path.iterdir()} <= {"film.mp4"}
 
@@ -486,7 +489,7 @@ def test_a_film_cut_off_before_its_index_is_one_line(clip, tmp_path, capfd):
     source = tmp_path / "cut.mp4"
     source.write_bytes(clip.read_bytes()[:-2000])  # MP4 by OpenCV has its index at the end
     with pytest.raises(ValueError, match="damaged or truncated"):
-        colorize_video(Painter(), VideoConfig(str(source), str(tmp_path / "colored.mp4")))
+        colorize_video(FakeColorizer(), VideoConfig(str(source), str(tmp_path / "colored.mp4")))
     assert capfd.readouterr().err == ""
 
 
@@ -495,7 +498,9 @@ def test_of_a_truncated_film_what_can_be_read_is_colored(clip, tmp_path):
     whole, source = tmp_path / "whole.avi", tmp_path / "cut.avi"
     run_ffmpeg("-i", clip, "-c:v", "mjpeg", "-q:v", 2, whole)
     source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    summary = colorize_video(Painter(), VideoConfig(str(source), str(tmp_path / "colored.mp4")))
+    summary = colorize_video(
+        FakeColorizer(), VideoConfig(str(source), str(tmp_path / "colored.mp4"))
+    )
     assert 5 < summary.frames < 30
     assert summary.notes == (f"damaged or truncated: {summary.frames} of 36 frames were read",)
     assert len(read(tmp_path / "colored.mp4")) == summary.frames
@@ -505,11 +510,13 @@ def test_nothing_is_overwritten(clip, tmp_path, without_ffmpeg):
     target = tmp_path / "colored.mp4"
     target.write_bytes(b"mine")
     with pytest.raises(FileExistsError, match="--overwrite"):
-        colorize_video(Painter(), VideoConfig(str(clip), str(target)))
+        colorize_video(FakeColorizer(), VideoConfig(str(clip), str(target)))
     with pytest.raises(KeyboardInterrupt):
-        colorize_video(Painter(dies_at=3), VideoConfig(str(clip), str(target), overwrite=True))
+        colorize_video(
+            FakeColorizer(dies_at=3), VideoConfig(str(clip), str(target), overwrite=True)
+        )
     assert target.read_bytes() == b"mine"
-    colorize_video(Painter(), VideoConfig(str(clip), str(target), overwrite=True))
+    colorize_video(FakeColorizer(), VideoConfig(str(clip), str(target), overwrite=True))
     assert len(read(target)) == 36
     with pytest.raises(ValueError, match="onto itself"):
         VideoConfig(str(clip), str(clip), overwrite=True)
@@ -528,7 +535,7 @@ def test_target_names():
 
 
 @needs_ffmpeg
-def test_what_ffmpeg_says_is_passed_on(clip, tmp_path):
+def test_errors_of_ffmpeg_are_passed_on(clip, tmp_path):
     encoder, info = ffmpeg.H264Encoder(PROGRAM), video_io.inspect(clip)
     with (
         pytest.raises(OSError, match="ffmpeg failed.*No such file"),

@@ -1,6 +1,6 @@
-"""Measures a model on the article's own 12 pictures, beside the 2016 model and gray.
+"""Measures a model on the article's own 12 pictures, next to the 2016 model and gray.
 
-python tests/measurements/article.py MODEL [SHEET.png]    # the sheet: gray | 2016 | ours | truth
+python tests/measurements/article.py MODEL [SHEET.png]    # the sheet: gray | 2016 | model | truth
 """
 
 from __future__ import annotations
@@ -56,14 +56,16 @@ def fringe(rgb_u8: np.ndarray) -> float:
 
 
 def main(model: str, sheet: str | None = None) -> None:
-    """Prints a line for gray, the 2016 model, ours and the truth."""
+    """Prints a line for gray, the 2016 model, this one and the truth."""
     colorizer = Colorizer(model)
     gray, dahl, truth = map(np.stack, zip(*panels(conftest.ROOT / "../shared"), strict=True))
-    ours = np.stack([colorizer.colorize(np.rint(g.mean(-1)).astype(np.uint8)) for g in gray])
-    for name, output in {"gray": gray, "2016": dahl, "ours": ours, "truth": truth}.items():
+    colored = np.stack([colorizer.colorize(np.rint(g.mean(-1)).astype(np.uint8)) for g in gray])
+    for name, output in {"gray": gray, "2016": dahl, "model": colored, "truth": truth}.items():
         print(name, *(f"{key} {value:.4f}" for key, value in figures(output, truth).items()))
     if sheet:
-        strips = [np.concatenate(row, axis=1) for row in zip(gray, dahl, ours, truth, strict=True)]
+        strips = [
+            np.concatenate(row, axis=1) for row in zip(gray, dahl, colored, truth, strict=True)
+        ]
         image_io.write(sheet, image_grids.contact_sheet(strips, columns=2))
 
 

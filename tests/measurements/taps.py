@@ -1,4 +1,4 @@
-"""Measures how our trunk's taps follow the tap norms of the released 2016 model.
+"""Measures how the trunk's taps follow the tap norms of the released 2016 model.
 
 python tests/measurements/taps.py    # over all 500 validation photographs
 """

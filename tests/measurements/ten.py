@@ -1,7 +1,7 @@
-"""Ten validation photographs with grass, leaves, a blue sky or skin, and whether ours are right.
+"""Judges a model's colors of grass, leaves, blue sky and skin on ten validation photographs.
 
 From every 50th on, the first whose truth shows one of these; the truths alone were looked at, and
-boxes drawn. Where the truth is green, blue or skin there, the mean of ours must be, too.
+boxes drawn. Where the truth is green, blue or skin there, the mean of the output must be, too.
 The sheet is gray | output | truth, two strips a row.
 
 python tests/measurements/ten.py MODEL SHEET.png
@@ -40,28 +40,28 @@ PICKED = {
     400: {"green": (0, 0, 224, 170), "skin": (70, 39, 110, 101)},
     451: {"skin": (98, 28, 152, 58)},
 }
-# Degrees of hue in Lab: of the truth's pixels that count, and of what is right for ours.
+# Degrees of hue in Lab: of the truth's pixels that count, and the range accepted of the output.
 HUES = {"green": (95, 150), "sky": (200, 300), "skin": (20, 85)}
 RIGHT = {"green": (92, 160), "sky": (190, 310), "skin": (10, 88)}
 VIVID = 8.0  # Lab units of ab from where on the truth has a color
-VISIBLE = 5.0  # and the mean of ours
+VISIBLE = 5.0  # the same of the mean of the output
 
 
 def polar(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Chroma and hue, in degrees from 0 to below 360, of [..., 3]."""
+    """Computes chroma and hue, in degrees from 0 to below 360, of [..., 3]."""
     lch = lab2lch(lab)
     return lch[..., 1], np.degrees(lch[..., 2])
 
 
 def verdict(subject: str, box: tuple[int, ...], output: np.ndarray, truth: np.ndarray) -> str:
-    """How ours looks where the truth has the subject's color; begins with ok or WRONG."""
+    """Judges the output where the truth has the subject's color; begins with ok or WRONG."""
     left, top, right, bottom = box
-    lab, ours = (rgb2lab(picture)[top:bottom, left:right] for picture in (truth, output))
+    lab, colored = (rgb2lab(picture)[top:bottom, left:right] for picture in (truth, output))
     chroma, hue = polar(lab)
     mask = (chroma > VIVID) & (HUES[subject][0] < hue) & (hue < HUES[subject][1])
     if not mask.any():
         raise ValueError(f"no {subject} in {box}")
-    chroma, hue = polar(ours[mask].mean(0))
+    chroma, hue = polar(colored[mask].mean(0))
     good = chroma > VISIBLE and RIGHT[subject][0] < hue < RIGHT[subject][1]
     share = mask.sum() / SIZE**2
     words = f"{subject} on {share:.0%}: hue {hue:.0f}, chroma {chroma:.0f}"

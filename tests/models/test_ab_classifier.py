@@ -165,7 +165,7 @@ def test_loss_and_gradient_against_numpy(rng, run_mode):
     with tf.GradientTape() as tape:
         x = tf.constant(logits)
         tape.watch(x)
-        loss = run_mode(losses.LOSSES["ab_classes"])(truth, x)
+        loss = run_mode(losses.LOSS_FUNCTIONS["ab_classes"])(truth, x)
     expected, p, target, nearest = numpy_loss(truth.rgb, logits)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     # Of cross-entropy: weight times (softmax - target), over the 12 pixels.
@@ -202,6 +202,15 @@ def test_annealed_mean_against_numpy(temperature, rng):
     sharpened = p ** (1 / temperature)  # the paper's exp(log p / T) over its sum
     expected = sharpened / sharpened.sum(-1, keepdims=True) @ AB
     found = ab_quantization.annealed_mean(tf.constant(logits), temperature)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_prior_correction_against_numpy(rng):
+    logits = rng.normal(0, 4, (3, 5, Q)).astype(np.float32)
+    p = softmax(logits.astype(np.float64)) / ab_quantization.classes().prior ** 0.3
+    sharpened = p ** (1 / 0.6)
+    expected = sharpened / sharpened.sum(-1, keepdims=True) @ AB
+    found = ab_quantization.annealed_mean(tf.constant(logits), 0.6, 0.3)
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
@@ -283,6 +292,7 @@ def test_one_step_moves_every_variable_by_the_loss_of_the_logits(rng):
         ({"width": 0}, "must be above zero"),
         ({"temperature": 0.0}, "must be above zero"),
         ({"taps": 3}, "taps must be 4 or 5. Received 3"),
+        ({"prior_correction": 1.5}, "prior_correction must be 0 to 1. Received 1.5"),
         ({"trunk_rank": -1}, "trunk_rank must be at least 0"),
         ({"context": (2, 0)}, "dilations at least 1"),
     ],

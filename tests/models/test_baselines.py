@@ -1,4 +1,4 @@
-"""The systems that the residual encoder is compared to: their shapes, and their whole way."""
+"""The systems that the residual encoder is compared to: shapes, training, export, inference."""
 
 import dataclasses
 import shutil
@@ -24,7 +24,7 @@ from residual_encoder.models.factory import (
 )
 from residual_encoder.recipes import LOSSES as LOSS_INFO
 from residual_encoder.recipes import RECIPES
-from residual_encoder.training.losses import LOSSES
+from residual_encoder.training.losses import LOSS_FUNCTIONS
 from residual_encoder.training.run import TrainConfig
 from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
@@ -145,7 +145,7 @@ def test_nets_1_and_2_cannot_say_negative_ab(name, rng):
     assert chroma.min() == 0.5 and chroma.max() > 0.5
 
 
-def test_network_sees_lightness_and_says_ab():
+def test_network_takes_lightness_and_predicts_ab():
     gray = np.array([[[[0.0]], [[0.5]], [[1.0]]]], np.float32)
     model = factory.build(CnnConfig())
     # L of sRGB 0.5: Y = 0.214041, 116 * Y^(1/3) - 16 = 53.389
@@ -188,31 +188,31 @@ def small_recipe(name):
 
 
 @pytest.fixture(scope="module")
-def album(tmp_path_factory):
+def pictures(tmp_path_factory):
     """A folder of four photographs, all of them for training."""
-    folder = tmp_path_factory.mktemp("album")
+    folder = tmp_path_factory.mktemp("pictures")
     for name, rgb in sample_images.photographs():
         image_io.write(folder / f"{name}.png", small_square(rgb, 32))
     return DataConfig("folder", str(folder))
 
 
-def loss_of_gray(recipe, album):
+def loss_of_gray(recipe, pictures):
     """The recipe's loss of neutral chroma; of classes, that of all alike."""
     (batch,) = input_pipeline.eval_batches(
-        album, batch_size=4, image_size=recipe.image_size, split="train"
+        pictures, batch_size=4, image_size=recipe.image_size, split="train"
     )
     truth = colorspace.split(batch.rgb, recipe.space, recipe.gray)
     answer = tf.fill(truth.chroma.shape, recipe.space.neutral)
     if LOSS_INFO[recipe.loss].reads_logits:
         answer = tf.zeros([*answer[:, ::4, ::4, 0].shape, len(ab_quantization.classes().ab)])
-    return float(LOSSES[recipe.loss](truth, answer))
+    return float(LOSS_FUNCTIONS[recipe.loss](truth, answer))
 
 
-def run(workdir, recipe, album):
+def run(workdir, recipe, pictures):
     """Trains, and gives the recipe's loss at every step of this run."""
     settings = {"eval_data": SCENES, "eval_every": 0, "log_every": 1, "samples": 1}
     settings["checkpoint_every"] = STEPS - REPEATED
-    train(TrainConfig(recipe, album, str(workdir), "none", **settings))
+    train(TrainConfig(recipe, pictures, str(workdir), "none", **settings))
     rows = [row for row in read_metrics(workdir) if "loss" in row]
     return [row.get("loss_chroma", row["loss"]) for row in rows]
 
@@ -224,17 +224,17 @@ def arrays(workdir, step):
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in VARIANTS)) for n in RECIPES]
 )
-def test_the_whole_way(name, album, tmp_path):
-    """Learns four photographs by heart, resumes to the bit, exports, and colors a photograph."""
+def test_the_whole_way(name, pictures, tmp_path):
+    """Overfits four photographs, resumes bit-identically, exports, and colors a photograph."""
     whole, cut, recipe = tmp_path / "whole", tmp_path / "cut", small_recipe(name)
-    losses = run(whole, recipe, album)
-    assert max(losses[-3:]) < SMALL.get(name, Small()).left * loss_of_gray(recipe, album)
+    losses = run(whole, recipe, pictures)
+    assert max(losses[-3:]) < SMALL.get(name, Small()).left * loss_of_gray(recipe, pictures)
 
     (cut / "checkpoints").mkdir(parents=True)
     shutil.copy(whole / "config.json", cut)
     earlier = f"checkpoints/step-{STEPS - REPEATED:08d}.h5"
     shutil.copy(whole / earlier, cut / earlier)
-    assert run(cut, recipe, album) == losses[-REPEATED:]
+    assert run(cut, recipe, pictures) == losses[-REPEATED:]
     expected, found = arrays(whole, STEPS), arrays(cut, STEPS)
     assert expected.keys() == found.keys()
     for path, value in expected.items():

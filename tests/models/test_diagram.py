@@ -1,4 +1,4 @@
-"""diagram: the drawing says what the model says."""
+"""The drawing of a network agrees with the model."""
 
 import xml.etree.ElementTree as ElementTree
 

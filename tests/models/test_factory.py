@@ -83,6 +83,12 @@ def test_2016_is_501575_of_convolution_and_2832_of_batch_norm(network):
     assert count(network.trainable_variables) - count(kernels) == 2_832
 
 
+def output_shapes(network, names, shape):
+    outputs = [network.get_layer(name).output for name in names]
+    values = keras.Model(network.input, outputs)(np.zeros(shape, np.float32))
+    return {name: value.shape[1:] for name, value in zip(names, values, strict=True)}
+
+
 def test_shapes_of_every_step(network):
     expected = {
         "color4": (2, 3, 256),
@@ -96,9 +102,7 @@ def test_shapes_of_every_step(network):
         "color0": (16, 24, 3),
         "uv": (16, 24, 2),
     }
-    outputs = [network.get_layer(name).output for name in expected]
-    values = keras.Model(network.input, outputs)(np.zeros((1, 16, 24, 1), np.float32))
-    assert {n: v.shape[1:] for n, v in zip(expected, values, strict=True)} == expected
+    assert output_shapes(network, expected, (1, 16, 24, 1)) == expected
 
 
 def test_no_convolution_of_the_decoder_has_a_bias(network):
@@ -173,9 +177,7 @@ def test_shapes_with_five_taps(everything):
         "color1": (16, 32, 3),
         "chroma": (16, 32, 2),
     }
-    outputs = [everything.get_layer(name).output for name in expected]
-    values = keras.Model(everything.input, outputs)(np.zeros((1, 16, 32, 1), np.float32))
-    assert {n: v.shape[1:] for n, v in zip(expected, values, strict=True)} == expected
+    assert output_shapes(everything, expected, (1, 16, 32, 1)) == expected
     assert everything.get_layer("color5").kernel_size == (1, 1)
     assert everything.get_layer("color4").kernel_size == (3, 3)
     assert models.multiple_of(ResidualEncoderConfig(taps=5)) == 16

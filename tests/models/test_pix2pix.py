@@ -274,7 +274,7 @@ def test_mixed_precision_keeps_float32_where_it_counts(rgb):
         assert float(rough[name]) == pytest.approx(float(value), rel=0.02), name
 
 
-def test_learns_four_photographs_by_heart():
+def test_overfits_four_photographs():
     pictures = np.stack([small_square(rgb, 32) for _, rgb in sample_images.photographs()])
     recipe = dataclasses.replace(TINY, learning_rate=2e-3, network=Pix2PixConfig((16, 32, 32, 32)))
     step = adversarial.make_step(*both_networks(recipe), recipe, ONE)
@@ -359,7 +359,7 @@ def trained(tmp_path_factory):
     return workdir
 
 
-def test_a_run_says_all_losses_and_keeps_both_networks(trained):
+def test_a_run_logs_all_losses_and_keeps_both_networks(trained):
     rows = [row for row in read_metrics(trained) if "loss" in row]
     assert [row["step"] for row in rows] == [2, 4]
     for row in rows:

@@ -1,4 +1,4 @@
-"""The fast form of the residual encoder says what the network says."""
+"""The fast form of the residual encoder predicts what the network predicts."""
 
 import dataclasses
 
@@ -57,7 +57,7 @@ def test_folded_is_the_network(name, rng):
 
 
 def test_bfloat16_is_near(rng):
-    """What 8 bits of mantissa leave: a share of the spread of what the network says."""
+    """What 8 bits of mantissa leave: a share of the spread of the predictions."""
     model = as_trained(WIDE, rng)
     gray = tf.image.resize(rng.random((2, 8, 8, 1), np.float32), [64, 64])
     wanted = model(gray).numpy()

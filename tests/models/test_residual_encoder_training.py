@@ -1,4 +1,4 @@
-"""The residual encoder as it trains: values, gradients and moving averages are the plain one's."""
+"""The residual encoder in training: values, gradients and moving averages of the plain form."""
 
 import dataclasses
 

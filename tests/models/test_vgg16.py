@@ -69,7 +69,7 @@ def test_missing_and_misfit_files_say_what_to_do(tmp_path):
         vgg16.build_trunk(str(tmp_path / "text.weights.h5"))
 
 
-def test_a_failed_download_says_what_to_do(monkeypatch):
+def test_the_error_of_a_failed_download_tells_what_to_do(monkeypatch):
     original = keras.applications.VGG16
 
     def offline(weights=None, **kwargs):

@@ -1,4 +1,4 @@
-"""Verdicts: every rule on both of its sides, with made results."""
+"""Verdicts: every rule on both of its sides, with constructed results."""
 
 import numpy as np
 import pytest
@@ -332,7 +332,7 @@ def test_more_color_by_intervals_that_do_not_meet(color, wanted):
 # --- what is missing ------------------------------------------------------------------------------
 
 
-def test_without_any_run_nothing_is_decided_and_each_claim_says_what_is_missing():
+def test_without_any_run_nothing_is_decided_and_each_claim_names_what_is_missing():
     findings = claims.findings(Evidence({}))
     assert [finding.judgment.verdict for finding in findings] == [OPEN] * len(CLAIMS)
     assert all(finding.judgment.figures for finding in findings)

@@ -1,4 +1,4 @@
-"""tools/reproduce.py and what is behind it: runs made once, restarts, the report."""
+"""tools/reproduce.py and its library: runs made once, restarts, the report."""
 
 import contextlib
 import dataclasses
@@ -197,7 +197,7 @@ def test_a_run_that_diverges_is_a_result(tmp_path, monkeypatch):
     assert runner.finish(run, place).failure == "The loss is nan by step 4"
 
 
-def test_a_network_that_says_nan_is_a_result(tmp_path, monkeypatch):
+def test_a_network_that_predicts_nan_is_a_result(tmp_path, monkeypatch):
     run = next(r for r in experiments.plan(TINY, SCENES) if r.name == CNN1)
     chroma = Colorizer.chroma
     monkeypatch.setattr(Colorizer, "chroma", lambda self, gray: chroma(self, gray) * np.nan)

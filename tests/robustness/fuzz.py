@@ -1,4 +1,4 @@
-"""Feeds broken pictures to what takes pictures from outside.
+"""Feeds broken pictures to every function that takes pictures from outside.
 
 python tests/robustness/fuzz.py TARGET...
 
@@ -6,7 +6,7 @@ Targets: decode (images.decode), colorize (Colorizer on a decoded file), saved_m
 of an exported SavedModel). It runs atheris, which is libFuzzer for Python (pip install atheris),
 from a seed corpus of every format, in a process of its own: a crash, a hang, an exception that is
 no promised error, or memory above the bound ends that process and leaves the input in
-CORPUS/found/TARGET-*; then the next process goes on. Prints one JSON line a target.
+CORPUS/found/TARGET-*; then the next process continues. Prints one JSON line a target.
 
 OpenCV and TensorFlow are not built for libFuzzer, so what guides it are the ways through our own
 reading of headers and metadata. What atheris notes of them grows by megabytes a picture, so memory
@@ -117,7 +117,7 @@ def decoded(data: bytes) -> Any:
 
 def check_words(message: str) -> None:
     if not re.match(r"(is|has|begins) ", message) or len(message) > 300:
-        raise RuntimeError(f"no sentence that goes on from a file's name: {message!r}")
+        raise RuntimeError(f"no sentence that follows a file's name: {message!r}")
 
 
 def check_picture(picture: Any) -> None:
@@ -125,7 +125,7 @@ def check_picture(picture: Any) -> None:
     if not 0 < height * width <= MAX_PIXELS or picture.pixels.dtype.name not in ("uint8", "uint16"):
         raise RuntimeError(f"a picture of {picture.pixels.shape}, {picture.pixels.dtype}")
     if picture.alpha is not None and picture.alpha.shape != (height, width):
-        raise RuntimeError(f"alpha of {picture.alpha.shape} beside {picture.pixels.shape}")
+        raise RuntimeError(f"alpha of {picture.alpha.shape} for pixels of {picture.pixels.shape}")
 
 
 def colorize_target() -> Any:
@@ -172,7 +172,7 @@ def saved_model_target() -> Any:
 
 
 def with_checksums(png: bytes) -> bytes:
-    """A PNG whose chunks have the checksum of what is in them."""
+    """A PNG whose chunks have the right checksums."""
     parts, at = [png[:8]], 8
     while at + 12 <= len(png):
         (length,) = struct.unpack_from(">I", png, at)

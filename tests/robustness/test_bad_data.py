@@ -135,7 +135,7 @@ def test_odd_pictures_are_read_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_reading_ends_above_the_limit_and_says_why(corpus: str) -> None:
+def test_reading_ends_above_the_limit_and_tells_why(corpus: str) -> None:
     stats = RecordStats()
     config = DataConfig("tfrecord", corpus, max_bad_records=(BROKEN - 1) / 1000)
     with pytest.raises(ValueError, match=f"{BROKEN} broken records.*Replace or remove them"):
@@ -144,7 +144,7 @@ def test_reading_ends_above_the_limit_and_says_why(corpus: str) -> None:
 
 
 @pytest.mark.slow
-def test_training_goes_on_below_the_limit_and_stops_above_it(corpus: str, tmp_path: Path) -> None:
+def test_training_continues_below_the_limit_and_stops_above_it(corpus: str, tmp_path: Path) -> None:
     below = DataConfig("tfrecord", corpus, max_bad_records=BROKEN / 1000)
     config = dataclasses.replace(killed.config(tmp_path / "below"), data=below)
     assert train(config).step == killed.RECIPE.steps

@@ -171,7 +171,7 @@ def test_two_commands_on_one_workdir(tmp_path: Path) -> None:
 
 
 class Disk(NamedTuple):
-    """A place that takes a MiB or so, and what it says then."""
+    """A place that takes a MiB or so, and its error beyond that."""
 
     path: Path
     words: str
@@ -313,7 +313,7 @@ def fill(folder: Path) -> None:
     ],
     ids=["checkpoint", "best", "strips", "evaluation", "log"],
 )
-def test_a_run_on_a_disk_that_fills_up_goes_on_when_there_is_room(
+def test_a_run_on_a_disk_that_fills_up_resumes_when_there_is_room(
     owner: object,
     name: str,
     visit: int,

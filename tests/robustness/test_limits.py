@@ -1,4 +1,4 @@
-"""What comes from outside is looked at before it is used: sizes, weights files, our own habits."""
+"""Input from outside is checked before it is used: sizes, weights files, calls in the code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from residual_encoder.training import checkpoints
 
 # --- our own habits -------------------------------------------------------------------------------
 
-# Whoever needs one of these has to say why it runs no stranger's code.
+# A use of one of these needs a comment on why it runs no foreign code.
 NO_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
 NO_CALLS = {
     "eval",
@@ -50,7 +50,7 @@ def sources() -> list[Path]:
 
 
 def called(node: ast.Call) -> tuple[str, str]:
-    """(owner, name) of what is called: ("np", "load"), ("", "eval")."""
+    """(owner, name) of each call: ("np", "load"), ("", "eval")."""
     if isinstance(node.func, ast.Attribute):
         owner = node.func.value
         return getattr(owner, "id", getattr(owner, "attr", "")), node.func.attr
@@ -218,9 +218,9 @@ def chunk(kind: bytes, data: bytes, length: int | None = None) -> bytes:
 
 
 def test_a_png_chunk_that_is_not_there_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """72 bytes made OpenCV fill 4 GB in 14 seconds: it makes room for what a chunk says it has.
+    """72 bytes made OpenCV fill 4 GB in 14 seconds: it allocates what a chunk declares.
 
-    Behind the end, too, where it goes on looking for pixels: 83 bytes, 1.7 GB.
+    Behind the end, too, where it keeps looking for pixels: 83 bytes, 1.7 GB.
     """
     monkeypatch.setattr(image_io.cv2, "imdecodeWithMetadata", None)
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
@@ -388,12 +388,12 @@ def test_a_link_to_another_file_is_a_missing_variable(weights: Path, tmp_path: P
     assert arrays.keys() == {"a/bias"}
 
 
-def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_of_a_damaged_checkpoint_tells_what_to_do(tmp_path: Path) -> None:
     for step in (2, 4):
         checkpoints.save(tmp_path, step, [], {"cursor": [0, step]})
     newest = tmp_path / "step-00000004.h5"
     newest.write_bytes(newest.read_bytes()[:100])
-    with pytest.raises(ValueError, match="00000004.h5 is damaged.*Delete it to go on from"):
+    with pytest.raises(ValueError, match="00000004.h5 is damaged.*Delete it to resume from"):
         checkpoints.restore(tmp_path, [])
     newest.unlink()
     assert checkpoints.restore(tmp_path, []) == (2, {"cursor": [0, 2]})

@@ -32,10 +32,10 @@ HEIGHT, WIDTH = 24, 40
 
 
 class Case(NamedTuple):
-    """An input, and what is to become of it."""
+    """An input and its expected outcome."""
 
     data: bytes
-    error: str | None = None  # what the line says; None is a picture
+    error: str | None = None  # a part of the message; None is a picture
     output: str | None = None  # where it has another name
     tolerance: float = 1.01  # of 255, or of 65535 for 16 bits: rounding
     depth: int = 8
@@ -168,7 +168,7 @@ CASES = cases()
 
 
 class Run(NamedTuple):
-    """The folder, what it became, and what was said."""
+    """The folder, its outputs, and the messages."""
 
     source: Path
     output: Path
@@ -208,7 +208,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, soft_weights: Path) -> Run:
 
 
 def read_back(data: bytes, deep: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """(RGB [H, W, 3], alpha or None) of an upright picture, by other libraries than ours."""
+    """(RGB [H, W, 3], alpha or None) of an upright picture, by other libraries."""
     if deep and data.startswith(b"\x89PNG"):
         pixels = tf.io.decode_png(data, dtype=tf.uint16).numpy()
     elif deep:
@@ -358,7 +358,7 @@ def test_100_megapixels_stay_within_the_stated_memory(
 
 
 def test_full_size_differs_from_the_networks_size_by_enlargement_only(soft_weights: Path) -> None:
-    """Gray aside, a large picture shrunk again has the chroma that the network said."""
+    """Gray aside, a large picture shrunk again has the chroma that the network predicted."""
     colorizer = Colorizer(soft_weights)
     gray = np.kron(soft(HEIGHT, WIDTH), np.ones((32, 32), np.uint8))
     small = colorizer.network_input(gray)

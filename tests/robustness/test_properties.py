@@ -23,13 +23,15 @@ from residual_encoder.models import any_size
 from residual_encoder.recipes import LOSSES
 from residual_encoder.training import losses
 
-settings.register_profile("ours", max_examples=25, deadline=None, derandomize=True, database=None)
-settings.load_profile("ours")
+settings.register_profile(
+    "residual_encoder", max_examples=25, deadline=None, derandomize=True, database=None
+)
+settings.load_profile("residual_encoder")
 
 UNIT = st.floats(0, 1, width=32)
 SIDES = st.integers(1, 12)
 SPACES = st.sampled_from(sorted(COLOR_SPACES))
-# What a float may be besides a picture's: too large, too small, negative, denormal.
+# Values of floats that no picture has: too large, too small, negative, denormal.
 WILD = st.floats(-4, 4, width=32) | st.sampled_from([0.0, 1e-38, -1e-38, 1e-7, 1 - 6e-8])
 
 
@@ -61,7 +63,7 @@ def test_split_is_finite_in_range_and_of_the_same_shape(rgb, name, gray) -> None
 
 @given(grid(3, WILD), SPACES)
 def test_merge_of_anything_is_a_picture(mixed, name) -> None:
-    """Whatever a network says, and a gray that is out of range too."""
+    """For any prediction, and also for gray out of range."""
     rgb = COLOR_SPACES[name].merge(mixed[..., :1], mixed[..., 1:]).numpy()
     assert rgb.shape == mixed.shape and rgb.dtype == np.float32
     assert np.isfinite(rgb).all() and rgb.min() >= 0 and rgb.max() <= 1
@@ -113,7 +115,7 @@ def test_losses_and_gradients_are_finite(name, data) -> None:
     truth = truth_of(rgb, name)
     with tf.GradientTape() as tape:
         tape.watch(chroma)
-        loss = losses.LOSSES[name](truth, chroma)
+        loss = losses.LOSS_FUNCTIONS[name](truth, chroma)
     gradient = tape.gradient(loss, chroma).numpy()
     assert loss.shape == () and np.isfinite(loss) and loss >= 0
     assert gradient.shape == chroma.shape and np.isfinite(gradient).all()
@@ -129,7 +131,7 @@ def test_losses_over_classes_are_finite(data) -> None:
     logits = tf.constant(scale * np.random.default_rng(height).normal(size=shape), tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        loss = losses.LOSSES["ab_classes"](truth_of(rgb, "ab_classes"), logits)
+        loss = losses.LOSS_FUNCTIONS["ab_classes"](truth_of(rgb, "ab_classes"), logits)
     assert np.isfinite(loss) and loss >= 0
     assert np.isfinite(tape.gradient(loss, logits)).all()
 
@@ -140,7 +142,7 @@ def test_losses_over_classes_are_finite(data) -> None:
 @settings(max_examples=4)
 @given(u8(least=11), st.integers(0, 255), st.booleans())
 def test_metrics_are_numbers(truth, level, same) -> None:
-    """Also of flat, gray and equal pictures; of equal ones they say so."""
+    """Also of flat, gray and equal pictures, equal ones with the best values."""
     output = truth if same else np.full_like(truth, level)
     rows = metrics.measure(output[None], truth[None])
     for name, row in rows.items():

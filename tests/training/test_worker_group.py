@@ -91,7 +91,7 @@ def started():
 
 
 def ended(processes, seconds=240):
-    """Exit codes and what they said last."""
+    """Exit codes and the last output of each."""
     texts = [process.communicate(timeout=seconds)[1] for process in processes]
     lines = [text.strip().splitlines()[-1:] or [""] for text in texts]
     return [process.returncode for process in processes], [line for (line,) in lines]
@@ -150,7 +150,7 @@ LONG = ("--steps=40", "--batch_size=6", "--image_size=16", "--checkpoint_every=4
 
 @pytest.mark.slow
 @pytest.mark.parametrize("later", [1, 2, 3])
-def test_sigterm_at_one_stops_all_and_any_number_goes_on(tmp_path, started, later):
+def test_sigterm_at_one_stops_all_and_any_number_resumes(tmp_path, started, later):
     """Resumed by two: bit-equal to two never stopped; by one and by three: close."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     pair = started(cut, 2, *LONG, "--log_every=1")

@@ -1,4 +1,4 @@
-"""Colors collections on Apache Beam; skips what is done, lists what fails.
+"""Colors collections on Apache Beam; skips finished files, lists failures.
 
 Beam moves names only; pictures are read and written by the worker that colors them.
 """
@@ -39,7 +39,7 @@ def colorize_archive(config: CollectionConfig, flags: Sequence[str] = ()) -> Col
     exist are skipped; failures are tried again.
 
     Args:
-      config: What to color and how.
+      config: The collection, and how to color it.
       flags: Beam's, such as --runner; see `beam_runner.options`.
 
     Raises:

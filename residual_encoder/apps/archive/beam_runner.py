@@ -20,7 +20,7 @@ COUNTERS = "residual_encoder"  # the namespace of what pipelines count
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Splits what a command's own flags leave of the command line: (inputs, flags for Beam).
+    """Splits the arguments that are left after a command's own flags: (inputs, flags for Beam).
 
     Everything from the first argument that begins with -- is Beam's, whose values may stand alone.
     """
@@ -73,7 +73,7 @@ def run(chosen: Any, build: Callable[[Any], object]) -> dict[str, int]:
     """Builds a pipeline, runs it and waits for its end.
 
     Args:
-      chosen: What `options` gave.
+      chosen: The result of `options`.
       build: Applies transforms to the `Pipeline` that it is given.
 
     Returns:

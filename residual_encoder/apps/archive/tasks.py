@@ -19,7 +19,7 @@ GROUP = 64
 
 @dataclass(frozen=True)
 class CollectionConfig:
-    """Describes what to color and where to put it; paths are the workers', local or mounted.
+    """Configures the inputs and outputs of a collection; paths are the workers', local or mounted.
 
     Attributes:
       inputs: Files, folders and globs, see `file_discovery.find`; or TFRecord files and globs of
@@ -57,7 +57,7 @@ class Task:
       target: The colored file.
       shard: The TFRecord file that it lies in; empty for a file of its own.
       number: Of the record in its shard, or of the file among the inputs; from 0.
-      name: What it is called in errors.
+      name: Its name in errors.
       error: Why it cannot be colored.
     """
 

@@ -50,7 +50,7 @@ def shards(patterns: tuple[str, ...]) -> list[str]:
 
 
 def file_tasks(config: CollectionConfig) -> Iterator[Task]:
-    """Yields a task for each file; one with an error for what cannot be read."""
+    """Yields a task for each file, and one with an error for each that cannot be read."""
     jobs, closed = file_discovery.find(config.inputs, Path(config.output), config.format)
     for number, job in enumerate(jobs):
         source = str(job.source)

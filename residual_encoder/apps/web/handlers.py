@@ -1,4 +1,4 @@
-"""Answers what visitors do on the web page, in words where it fails."""
+"""Handles the events of the web page; a failure becomes a message on it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ KEPT = 3600  # seconds that files of a visitor are kept
 
 
 class Handlers:
-    """Answers what the page asks. Every answer begins with the line of status, as HTML."""
+    """Answers the page's requests. Every answer begins with the line of status, as HTML."""
 
     def __init__(self, colorizer: Colorizer, folder: Path) -> None:
         self.colorizer, self.folder = colorizer, folder
 
     def open_picture(self, source: str | Path, saturation: float) -> tuple[Any, ...]:
-        """Runs the network on a new picture. -> status, what is kept, the pair to compare."""
+        """Runs the network on a new picture. -> status, preview, the pair to compare."""
         shown = preview.make_preview(self.colorizer, source)
         pair = self._write(shown, 0.0), self._write(shown, saturation)
         return _caption(shown), (shown, pair[0]), pair

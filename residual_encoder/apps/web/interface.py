@@ -52,7 +52,7 @@ def theme() -> Any:
 
 
 class Parts(NamedTuple):
-    """Holds the components of Gradio that are touched or change."""
+    """Holds the Gradio components that take input or change."""
 
     picture: Any
     status: Any
@@ -108,7 +108,7 @@ def _lay_out(samples: list[Path], max_megabytes: int) -> Parts:
 
 
 def _wire(parts: Parts, handlers: Handlers, samples: list[Path]) -> None:
-    """Connects the parts to what happens when they are touched."""
+    """Connects the events of the parts to the handlers."""
     import gradio as gr
 
     # One of all these at a time, so that the memory is that of one picture.

@@ -58,7 +58,7 @@ def render_full_size(colorizer: Colorizer, shown: Preview, saturation: float, fo
     """Writes the picture in full size, byte for byte as colorize would.
 
     Args:
-      colorizer: What colors it.
+      colorizer: The colorizer to use.
       shown: Of which file.
       saturation: As in `Colorizer`.
       folder: A new folder is made in it for the file.

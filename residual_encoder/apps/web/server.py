@@ -25,7 +25,7 @@ SESSIONS = 32  # browser tabs that are remembered; a preview takes up to 10 MB
 
 @dataclass(frozen=True)
 class PageConfig:
-    """Describes what to serve and where.
+    """Settings of the page's server.
 
     Attributes:
       model: See `Colorizer`.
@@ -121,7 +121,7 @@ def application(colorizer: Colorizer, folder: Path, max_megabytes: int = MAX_MEG
     """Returns the page as an ASGI application, here of FastAPI.
 
     Args:
-      colorizer: What colors.
+      colorizer: The colorizer to use.
       folder: For visitors' files and the samples; private, and deleted by the caller.
       max_megabytes: As in `PageConfig`.
     """
