@@ -110,6 +110,24 @@ def _bottlenecks(
     return apply
 
 
+def colors_of(
+    logits: Tensor, temperature: float | Tensor, prior_correction: float | Tensor
+) -> Tensor:
+    """Computes what the network's layers behind its logits do.
+
+    Args:
+      logits: [B, H/4, W/4, Q] float32.
+      temperature: As of `ab_quantization.annealed_mean`.
+      prior_correction: As of `ab_quantization.annealed_mean`.
+
+    Returns:
+      Chroma of Lab [B, H, W, 2] float32 in (0, 1).
+    """
+    ab = ab_quantization.annealed_mean(logits, temperature, prior_correction)
+    double = HalfPixelUpsample2(dtype="float32").resized
+    return double(double(ab / AB_SCALE + 0.5))
+
+
 def logits_of(model: keras.Model) -> keras.Model:
     """Returns the network up to its logits, gray -> [B, H/4, W/4, Q] float32; variables shared."""
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="ab_classes_logits")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 ACTIVATIONS = ("relu", "elu", "leaky_relu")
@@ -196,8 +197,10 @@ class AbClassesConfig:
         Raises:
           ValueError: one of the numbers is out of range.
         """
-        if self.width < 1 or not self.temperature > 0:
-            raise ValueError(f"width and temperature must be above zero. Received {self}.")
+        if self.width < 1 or not 0 < self.temperature < math.inf:
+            raise ValueError(
+                f"width and temperature must be above zero, and finite. Received {self}."
+            )
         if self.taps not in (4, 5):
             raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")
         if not 0 <= self.prior_correction <= 1:
