@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from residual_encoder.models.configs import AbClassesConfig, NetworkConfig
 
-STEPS = 100  # of the curve, where a place on it is looked for
+STEPS = 20  # of the curve, as a control on a page has them
 
 
 class Knot(NamedTuple):
@@ -95,12 +95,12 @@ def point(vividness: float) -> Knot:
     return Knot(vividness, *numbers)
 
 
-def nearest(config: AbClassesConfig) -> float:
-    """Returns the vividness, in steps of a hundredth, whose point lies nearest to a config's."""
+def nearest(temperature: float, prior_correction: float) -> float:
+    """Returns the vividness, one of `STEPS` and 0, whose point lies nearest to two numbers."""
 
     def distance(vividness: float) -> float:
-        _, temperature, correction = point(vividness)
-        return math.hypot(temperature - config.temperature, correction - config.prior_correction)
+        knot = point(vividness)
+        return math.hypot(knot.temperature - temperature, knot.prior_correction - prior_correction)
 
     return min((step / STEPS for step in range(STEPS + 1)), key=distance)
 

@@ -87,8 +87,14 @@ def test_without_a_distribution_saturation_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.5, 0.85, 1.0])
-def test_a_config_finds_its_place_on_the_curve(place: float) -> None:
-    assert vividness.nearest(ColorChoice(place).applied(CONFIG)) == pytest.approx(place, abs=0.01)
+def test_a_setting_finds_its_place_on_the_curve(place: float) -> None:
+    assert vividness.nearest(*vividness.point(place)[1:]) == pytest.approx(place)
+
+
+def test_off_the_curve_the_nearest_place_is_found() -> None:
+    assert vividness.nearest(0.7, 0.0) == 0
+    assert vividness.nearest(0.45, 0.9) == 1
+    assert vividness.nearest(0.605, 0.1) == 0.5
 
 
 def test_settings_are_those_of_classes_only() -> None:
