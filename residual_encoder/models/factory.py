@@ -24,7 +24,12 @@ from typing import Any, NamedTuple, cast
 import keras
 
 from residual_encoder.models import residual_encoder_training, vgg16
-from residual_encoder.models.ab_classifier import ab_classes, colors_of, logits_of
+from residual_encoder.models.ab_classifier import (
+    ab_classes,
+    colors_of,
+    logits_of,
+    smoothed_logits_of,
+)
 from residual_encoder.models.cnn_autoencoder import cnn
 from residual_encoder.models.configs import (
     AbClassesConfig,
@@ -183,7 +188,8 @@ class TwoSteps(NamedTuple):
     """A network of classes in two steps, so that colors are chosen again without running it again.
 
     Attributes:
-      logits: gray [B, H, W, 1] float32 in [0, 1] -> logits [B, H / 4, W / 4, Q] float32.
+      logits: gray [B, H, W, 1] float32 in [0, 1] -> logits [B, H / 4, W / 4, Q] float32, smoothed
+        where the config has it so.
       colors: (logits, temperature, prior_correction) -> chroma [B, H, W, 2] float32 in [0, 1]; the
         two numbers are floats or float32 scalars.
     """
@@ -201,7 +207,7 @@ def in_two_steps(model: Any, config: NetworkConfig) -> TwoSteps | None:
     """
     if not (isinstance(model, keras.Model) and isinstance(config, AbClassesConfig)):
         return None
-    return TwoSteps(logits_of(model), colors_of)
+    return TwoSteps(smoothed_logits_of(model), colors_of)
 
 
 def for_saving(model: keras.Model, config: NetworkConfig) -> keras.Model:
