@@ -129,10 +129,10 @@ def soft_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def distribution_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weights file of an untrained, narrow network of classes whose colors follow gray."""
+    """The weights file of an untrained, narrow network of classes, with smoothing."""
     recipe = dataclasses.replace(
         RECIPES["modern_distribution"],
-        network=AbClassesConfig(width=16, temperature=0.6, taps=5, trunk_rank=8),
+        network=AbClassesConfig(width=16, temperature=0.6, taps=5, trunk_rank=8, smoothing=1),
         image_size=32,
     )
     keras.utils.set_random_seed(3)

@@ -14,7 +14,12 @@ from residual_encoder.utils.typing import Tensor
 
 STRIDE = 4  # pixels of gray for each place of the logits
 # Of gray's variance in a window, gray in [0, 1]: windows well below it are averaged, windows well
-# above keep their edge.
+# above keep their edge. Its root is 8 of 255 gray values: above the grain of film, below most edges
+# of things. Measured on 20 validation photographs at 160 pixels with an early network at its most
+# vivid: patches under 1 % of the picture that are 4 Lab units off their surroundings fall from 1.85
+# to 0.45 a photograph at radius 1 (0.60 at a tenth of this epsilon, 0.25 at radius 2), AuC grows by
+# 0.17 points, colorfulness falls from 96 to 92 % of the truth's (93 and 88 %). Radius 2 therefore
+# costs more color than it removes patches. At the safe end: 0.60 to 0.10, 0.08 points, 64 to 61 %.
 EPSILON = 0.001
 
 
