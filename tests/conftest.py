@@ -25,7 +25,9 @@ import tensorflow as tf  # noqa: E402
 from tensorflow.python.framework import config as tensorflow_config  # noqa: E402
 
 from residual_encoder import models  # noqa: E402
+from residual_encoder.imaging import ab_quantization  # noqa: E402
 from residual_encoder.models import weights  # noqa: E402
+from residual_encoder.models.configs import AbClassesConfig  # noqa: E402
 from residual_encoder.recipes import RECIPES  # noqa: E402
 
 # The 2016 network at a size that tests can afford.
@@ -124,4 +126,25 @@ def soft_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("soft") / "checkpoints" / weights.BEST
     path.parent.mkdir()
     weights.save_weights(network, path, SMALL.to_json())
+    return path
+
+
+@pytest.fixture(scope="session")
+def distribution_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights file of an untrained, narrow network of classes, with smoothing."""
+    recipe = dataclasses.replace(
+        RECIPES["modern_distribution"],
+        network=AbClassesConfig(width=16, temperature=0.6, taps=5, trunk_rank=8, smoothing=1),
+        image_size=32,
+    )
+    keras.utils.set_random_seed(3)
+    network = models.build(recipe.network)
+    logits = network.get_layer("logits")
+    gray = np.random.default_rng(0).random((1, 64, 64, 1), np.float32)
+    spread = np.std(keras.Model(network.input, logits.output)(gray))
+    # As after training: common colors are likelier, and how much so depends on the picture.
+    logits.kernel.assign(logits.kernel * (1.5 / spread))
+    logits.bias.assign(np.log(ab_quantization.classes().prior))
+    path = tmp_path_factory.mktemp("distribution") / "model.weights.h5"
+    weights.save_weights(network, path, recipe.to_json())
     return path

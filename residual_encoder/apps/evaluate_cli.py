@@ -21,6 +21,9 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 )
 _SIZE = shared_flags.size()
 _PRECISION = shared_flags.precision()
+_VIVIDNESS = shared_flags.vividness()
+_TEMPERATURE = shared_flags.temperature()
+_PRIOR_CORRECTION = shared_flags.prior_correction()
 _LIMIT = flags.DEFINE_integer("limit", None, "Stop after so many photographs.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Photographs at a time.", lower_bound=1)
 _OVERWRITE = shared_flags.overwrite("Replace an earlier --output.")
@@ -71,7 +74,14 @@ def main(arguments: list[str]) -> None:
             overwrite=_OVERWRITE.value,
             recognition=RecognitionConfig(**recognition_files) if recognition_files else None,
         ),
-        Colorizer(_MODEL.value, size=size, precision=_PRECISION.value),
+        Colorizer(
+            _MODEL.value,
+            size=size,
+            precision=_PRECISION.value,
+            vividness=_VIVIDNESS.value,
+            temperature=_TEMPERATURE.value,
+            prior_correction=_PRIOR_CORRECTION.value,
+        ),
     )
     compared = {"model": result} | result["baselines"]
     print(f"{result['n']} photographs, mean and 95 % interval")

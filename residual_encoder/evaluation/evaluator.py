@@ -18,6 +18,7 @@ from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import EvalBatch, RecordStats
 from residual_encoder.evaluation import metrics, recognition
 from residual_encoder.evaluation.recognition import RecognitionConfig, Recognizer
+from residual_encoder.models import vividness
 from residual_encoder.utils import files
 from residual_encoder.utils.typing import Tensor
 
@@ -28,7 +29,7 @@ class MeasuredColorizer(Protocol):
     """Describes what is measured; `inference.colorizer.Colorizer` fits.
 
     Attributes:
-      recipe: The `Recipe` of its training; name, color_space, gray and space are read.
+      recipe: The `Recipe` of its training; name, color_space, gray, space and network are read.
       sha256: Of its weights file.
       source: Where it was loaded from.
       size: Short side in pixels that the network sees.
@@ -136,6 +137,7 @@ def _model(colorizer: MeasuredColorizer) -> dict[str, Any]:
         "recipe": colorizer.recipe.name,
         "color_space": colorizer.recipe.color_space,
         "gray": colorizer.recipe.gray,
+        **vividness.settings(colorizer.recipe.network),
     }
 
 

@@ -43,6 +43,9 @@ class BatchConfig:
       overwrite: Whether outputs that exist already are replaced. Inputs never are.
       skip_existing: Whether such outputs are skipped without a message.
       report: File for one JSON object a line and input, as `FileReport` has it; or none.
+      vividness: See `Colorizer`.
+      temperature: See `Colorizer`.
+      prior_correction: See `Colorizer`.
     """
 
     inputs: tuple[str, ...]
@@ -56,6 +59,9 @@ class BatchConfig:
     overwrite: bool = False
     skip_existing: bool = False
     report: str | None = None
+    vividness: float | None = None
+    temperature: float | None = None
+    prior_correction: float | None = None
 
     def __post_init__(self) -> None:
         if self.overwrite and self.skip_existing:
@@ -219,6 +225,9 @@ class _Run:
             size=config.size,
             saturation=config.saturation,
             upsampling=config.upsampling,
+            vividness=config.vividness,
+            temperature=config.temperature,
+            prior_correction=config.prior_correction,
         )
         self.colored, self.skipped = 0, 0
         self.failed: dict[Path, str] = {}

@@ -24,7 +24,12 @@ from typing import Any, NamedTuple, cast
 import keras
 
 from residual_encoder.models import residual_encoder_training, vgg16
-from residual_encoder.models.ab_classifier import ab_classes, logits_of
+from residual_encoder.models.ab_classifier import (
+    ab_classes,
+    colors_of,
+    logits_of,
+    smoothed_logits_of,
+)
 from residual_encoder.models.cnn_autoencoder import cnn
 from residual_encoder.models.configs import (
     AbClassesConfig,
@@ -179,6 +184,32 @@ def for_inference(
     return FoldedResidualEncoder(model, cast(ResidualEncoderConfig, config), precision)
 
 
+class TwoSteps(NamedTuple):
+    """A network of classes in two steps, so that colors are chosen again without running it again.
+
+    Attributes:
+      logits: gray [B, H, W, 1] float32 in [0, 1] -> logits [B, H / 4, W / 4, Q] float32, smoothed
+        where the config has it so.
+      colors: (logits, temperature, prior_correction) -> chroma [B, H, W, 2] float32 in [0, 1]; the
+        two numbers are floats or float32 scalars.
+    """
+
+    logits: Callable[[Any], Any]
+    colors: Callable[..., Any]
+
+
+def in_two_steps(model: Any, config: NetworkConfig) -> TwoSteps | None:
+    """Returns a network of classes in two steps; None for other networks and for SavedModels.
+
+    Args:
+      model: As of `for_inference`.
+      config: Its config.
+    """
+    if not (isinstance(model, keras.Model) and isinstance(config, AbClassesConfig)):
+        return None
+    return TwoSteps(smoothed_logits_of(model), colors_of)
+
+
 def for_saving(model: keras.Model, config: NetworkConfig) -> keras.Model:
     """Returns a copy of a network as it is saved: float32, batch norms of its trunk folded.
 
@@ -204,12 +235,14 @@ __all__ = [
     "NetworkConfig",
     "Pix2PixConfig",
     "ResidualEncoderConfig",
+    "TwoSteps",
     "VggAutoencoderConfig",
     "build",
     "build_discriminator",
     "foldable",
     "for_inference",
     "for_saving",
+    "in_two_steps",
     "multiple_of",
     "name_of",
     "training_function",
