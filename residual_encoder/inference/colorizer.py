@@ -58,7 +58,8 @@ class Colorizer:
           upsampling: How chroma is enlarged to the picture's size: "guided" follows the edges of
             its gray, "bilinear" ignores it.
           precision: "float32", "bfloat16", or "auto": bfloat16 where the device is fast at it.
-            Networks other than the residual encoder, and SavedModels, stay float32.
+            Only residual encoders and networks of classes have a bfloat16 form; other networks,
+            and SavedModels, stay float32.
           vividness: From 0, safe, to 1, vivid, of a model that predicts a distribution over colors;
             None leaves the recipe's own choice. See `models.vividness`.
           temperature: Of the annealed mean, above 0; takes the place of the recipe's or of the one
@@ -89,9 +90,17 @@ class Colorizer:
         config, multiple = loaded.recipe.network, loaded.recipe.multiple
         fast = factory.foldable(loaded.network, config)
         self.precision = devices.precision(precision) if fast else "float32"
-        network = factory.for_inference(loaded.network, config, self.precision)
+        steps = factory.in_two_steps(loaded.network, config, self.precision)
+        self.has_distribution = steps is not None
+        if steps:
+            self._set_steps(steps)
+        # The two steps are the whole network already: folding it again would double its memory.
+        network = (
+            steps.in_one(**settings(config))
+            if steps
+            else factory.for_inference(loaded.network, config, self.precision)
+        )
         network = any_size.with_margin(network, loaded.recipe.margin)
-        self._set_steps(loaded)
 
         def chroma(gray: Tensor) -> Tensor:
             return any_size.chroma_at(network, gray, self.size, multiple)
@@ -101,15 +110,9 @@ class Colorizer:
         self._network = tf.function(network, grays, autograph=False)
         self._chroma = tf.function(chroma, grays, autograph=False)
 
-    def _set_steps(self, loaded: Loaded) -> None:
+    def _set_steps(self, steps: factory.TwoSteps) -> None:
         """Compiles the two steps of a network of classes, the margin around its input in both."""
-        steps, margin = (
-            factory.in_two_steps(loaded.network, loaded.recipe.network),
-            self.recipe.margin,
-        )
-        self.has_distribution = steps is not None
-        if steps is None:
-            return
+        margin = self.recipe.margin
 
         def logits(gray: Tensor) -> Tensor:
             return steps.logits(any_size.mirrored(gray, margin))

@@ -152,9 +152,3 @@ def colors_of(
 def logits_of(model: keras.Model) -> keras.Model:
     """Returns the network up to its logits, gray -> [B, H/4, W/4, Q] float32; variables shared."""
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="ab_classes_logits")
-
-
-def smoothed_logits_of(model: keras.Model) -> keras.Model:
-    """Returns the network up to what colors are chosen from; as `logits_of` without smoothing."""
-    chosen_from = model.get_layer(ANNEALED_MEAN).input
-    return keras.Model(model.input, chosen_from, name="ab_classes_smoothed_logits")

@@ -10,8 +10,9 @@ because it can do more:
 | saving | `for_saving` | Keras model, float32, plain VGG16 trunk | weights files, validation |
 | inference | `for_inference` | function, weights are constants | coloring, exported models |
 
-Only residual encoders have a training and an inference form of their own, and networks of classes a
-training function that ends at their logits; for the others these are the model itself.
+Residual encoders and networks of classes have an inference form of their own. Residual encoders
+have a training form too, and networks of classes one that ends at their logits. For the others
+these are the model itself.
 """
 
 from __future__ import annotations
@@ -19,17 +20,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import keras
 
 from residual_encoder.models import residual_encoder_training, vgg16
-from residual_encoder.models.ab_classifier import (
-    ab_classes,
-    colors_of,
-    logits_of,
-    smoothed_logits_of,
-)
+from residual_encoder.models.ab_classifier import ab_classes, colors_of, logits_of
+from residual_encoder.models.ab_classifier_inference import FoldedAbClassifier
 from residual_encoder.models.cnn_autoencoder import cnn
 from residual_encoder.models.configs import (
     AbClassesConfig,
@@ -56,19 +53,23 @@ class Network(NamedTuple):
       build: (config, function that builds the trunk) -> model.
       training_function: model -> the function, with the model's signature, whose output the loss
         reads.
+      folded: (model, config, precision) -> the form for inference; None where the model is it.
     """
 
     build: Callable[[Any, Callable[..., keras.Model]], keras.Model]
     training_function: Callable[[keras.Model], Callable[..., Any]] = lambda model: model
+    folded: Callable[[keras.Model, Any, str], Callable[[Any], Any]] | None = None
 
 
 NETWORKS = {
-    "residual_encoder": Network(residual_encoder, residual_encoder_training.training_function),
+    "residual_encoder": Network(
+        residual_encoder, residual_encoder_training.training_function, FoldedResidualEncoder
+    ),
     "hypercolumn": Network(hypercolumn),
     "vgg_autoencoder": Network(vgg_autoencoder),
     "cnn": Network(cnn),
     "pix2pix": Network(pix2pix),
-    "ab_classes": Network(ab_classes, logits_of),
+    "ab_classes": Network(ab_classes, logits_of, FoldedAbClassifier),
 }
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 TRUNK = "vgg16"
@@ -161,27 +162,27 @@ def _dtype_policy(name: str) -> Iterator[None]:
 
 
 def foldable(model: Any, config: NetworkConfig) -> bool:
-    """Returns whether a network has a faster form for inference: the residual encoders have."""
-    return isinstance(model, keras.Model) and isinstance(config, ResidualEncoderConfig)
+    """Returns whether a network has a faster form for inference; a SavedModel's has none."""
+    return isinstance(model, keras.Model) and NETWORKS[name_of(config)].folded is not None
 
 
-def for_inference(
-    model: Any, config: NetworkConfig, precision: str = "float32"
-) -> Callable[[Any], Any]:
+def for_inference(model: Any, config: NetworkConfig, precision: str = "float32") -> Any:
     """Returns the form of a network that colors: the fastest function with its outputs.
 
     Args:
-      model: The network, gray [B, H, W, 1] -> chroma [B, H, W, 2], float32 in [0, 1]. A
-        residual encoder must be one that `build` made from `config`.
+      model: The network, gray [B, H, W, 1] -> chroma [B, H, W, 2], float32 in [0, 1]. One that is
+        `foldable` must be one that `build` made from `config`.
       config: Its config.
-      precision: "float32" or "bfloat16", of residual encoders; other networks stay as they are.
+      precision: "float32" or "bfloat16", of networks that are folded; others stay as they are.
 
     Returns:
-      A function as `model`, fast in a `tf.function`: a `FoldedResidualEncoder`, or the model.
+      A function as `model`, fast in a `tf.function`: a `FoldedResidualEncoder`, a
+      `FoldedAbClassifier` or the model.
     """
-    if not foldable(model, config):
+    folded = NETWORKS[name_of(config)].folded
+    if folded is None or not foldable(model, config):
         return model
-    return FoldedResidualEncoder(model, cast(ResidualEncoderConfig, config), precision)
+    return folded(model, config, precision)
 
 
 class TwoSteps(NamedTuple):
@@ -197,17 +198,22 @@ class TwoSteps(NamedTuple):
     logits: Callable[[Any], Any]
     colors: Callable[..., Any]
 
+    def in_one(self, temperature: float, prior_correction: float) -> Callable[[Any], Any]:
+        """Returns both steps in one: gray [B, H, W, 1] -> chroma [B, H, W, 2]."""
+        return lambda gray: self.colors(self.logits(gray), temperature, prior_correction)
 
-def in_two_steps(model: Any, config: NetworkConfig) -> TwoSteps | None:
+
+def in_two_steps(model: Any, config: NetworkConfig, precision: str = "float32") -> TwoSteps | None:
     """Returns a network of classes in two steps; None for other networks and for SavedModels.
 
     Args:
       model: As of `for_inference`.
       config: Its config.
+      precision: As of `for_inference`.
     """
     if not (isinstance(model, keras.Model) and isinstance(config, AbClassesConfig)):
         return None
-    return TwoSteps(smoothed_logits_of(model), colors_of)
+    return TwoSteps(for_inference(model, config, precision).logits, colors_of)
 
 
 def for_saving(model: keras.Model, config: NetworkConfig) -> keras.Model:
@@ -230,6 +236,7 @@ __all__ = [
     "NETWORKS",
     "AbClassesConfig",
     "CnnConfig",
+    "FoldedAbClassifier",
     "FoldedResidualEncoder",
     "HypercolumnConfig",
     "NetworkConfig",

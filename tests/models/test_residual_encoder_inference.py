@@ -90,10 +90,9 @@ def _photographs(shared):
 
 def test_colorizer_takes_the_fast_form(soft_weights, monkeypatch):
     made = []
-    folded = factory.FoldedResidualEncoder
-    monkeypatch.setattr(
-        factory, "FoldedResidualEncoder", lambda *args: made.append(args[2]) or folded(*args)
-    )
+    entry = factory.NETWORKS["residual_encoder"]
+    watched = entry._replace(folded=lambda *args: made.append(args[2]) or entry.folded(*args))
+    monkeypatch.setitem(factory.NETWORKS, "residual_encoder", watched)
     monkeypatch.setattr(devices, "precision", lambda asked: {"auto": "bfloat16"}[asked])
     assert Colorizer(soft_weights).precision == "bfloat16"
     assert made == ["bfloat16"]
