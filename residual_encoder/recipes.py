@@ -202,6 +202,7 @@ MODERN_DISTRIBUTION = dataclasses.replace(
         context=(1, 2, 4),
         refinements=(1,),
         temperature=0.6,
+        smoothing=1,
     ),
     rebalancing=0.0,
     frozen_blocks=3,  # the article's trunk is frozen; blocks 4 and 5 recover from being split

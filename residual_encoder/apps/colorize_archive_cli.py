@@ -22,6 +22,9 @@ _RECORDS = flags.DEFINE_bool(
 )
 _MODEL = shared_flags.model()
 _SIZE = shared_flags.size()
+_VIVIDNESS = shared_flags.vividness()
+_TEMPERATURE = shared_flags.temperature()
+_PRIOR_CORRECTION = shared_flags.prior_correction()
 _SATURATION = shared_flags.saturation()
 _UPSAMPLING = shared_flags.upsampling()
 _FORMAT = shared_flags.file_format()
@@ -43,6 +46,9 @@ def main(arguments: list[str]) -> int:
         saturation=_SATURATION.value,
         upsampling=_UPSAMPLING.value,
         format=_FORMAT.value,
+        vividness=_VIVIDNESS.value,
+        temperature=_TEMPERATURE.value,
+        prior_correction=_PRIOR_CORRECTION.value,
     )
     done = beam_pipeline.colorize_archive(config, beam)
     print(f"{done.colored} colored, {done.skipped} skipped, {done.failed} failed")

@@ -14,6 +14,9 @@ _OUTPUT = flags.DEFINE_string(
 )
 _MODEL = shared_flags.model()
 _SIZE = shared_flags.size()
+_VIVIDNESS = shared_flags.vividness()
+_TEMPERATURE = shared_flags.temperature()
+_PRIOR_CORRECTION = shared_flags.prior_correction()
 _SATURATION = shared_flags.saturation()
 _UPSAMPLING = shared_flags.upsampling()
 _FORMAT = shared_flags.file_format()
@@ -53,6 +56,9 @@ def main(arguments: list[str]) -> int:
             overwrite=_OVERWRITE.value,
             skip_existing=_SKIP_EXISTING.value,
             report=_REPORT.value,
+            vividness=_VIVIDNESS.value,
+            temperature=_TEMPERATURE.value,
+            prior_correction=_PRIOR_CORRECTION.value,
         )
     )
     if _OUTPUT.value != "-":  # standard output holds a picture then

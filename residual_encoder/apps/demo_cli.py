@@ -16,6 +16,9 @@ _HOST = flags.DEFINE_string(
     "it, without a password.",
 )
 _MODEL = shared_flags.model()
+_VIVIDNESS = shared_flags.vividness()
+_TEMPERATURE = shared_flags.temperature()
+_PRIOR_CORRECTION = shared_flags.prior_correction()
 _MAX_MEGABYTES = flags.DEFINE_integer(
     "max_megabytes", 50, "Largest picture file that is taken, in megabytes.", lower_bound=1
 )
@@ -32,6 +35,9 @@ def main(_: list[str]) -> None:
             host=_HOST.value,
             port=_PORT.value,
             max_megabytes=_MAX_MEGABYTES.value,
+            vividness=_VIVIDNESS.value,
+            temperature=_TEMPERATURE.value,
+            prior_correction=_PRIOR_CORRECTION.value,
         )
     )
 

@@ -1,7 +1,8 @@
 """Measures a model on photographs: --model=PATH --data=... --output=report.json.
 
-Prints a table of the model, of gray and of the oracle (the true chroma merged with the model's
-gray), each with its 95 % interval, and writes all of it as JSON.
+Prints a table of the model, of luma gray and of the oracle (the true chroma merged with the model's
+gray), each with its 95 % interval, and writes all of it as JSON. With --classifier, --features and
+--classes it also tells how many of the pictures a classifier recognizes, and how many photographs.
 """
 
 from __future__ import annotations
@@ -20,18 +21,47 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 )
 _SIZE = shared_flags.size()
 _PRECISION = shared_flags.precision()
+_VIVIDNESS = shared_flags.vividness()
+_TEMPERATURE = shared_flags.temperature()
+_PRIOR_CORRECTION = shared_flags.prior_correction()
 _LIMIT = flags.DEFINE_integer("limit", None, "Stop after so many photographs.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Photographs at a time.", lower_bound=1)
 _OVERWRITE = shared_flags.overwrite("Replace an earlier --output.")
+_CLASSIFIER = flags.DEFINE_string(
+    "classifier", None, "LiteRT file that scores classes of uint8 RGB squares, as MobileNetV2."
+)
+_FEATURES = flags.DEFINE_string(
+    "features", None, "LiteRT file that gives features of uint8 RGB squares, as MobileNetV1."
+)
+_CLASSES = flags.DEFINE_string(
+    "classes",
+    None,
+    "Text file, a class's name a line; the stem of a photograph's file name is its class.",
+)
+
+
+def _recognition_files() -> dict[str, str]:
+    """Returns the values of three flags, which are given together or not at all."""
+    flag_holders = (_CLASSIFIER, _FEATURES, _CLASSES)
+    given = {flag.name: cli.expanded(flag.value) for flag in flag_holders if flag.value}
+    missing = [f"--{flag.name}" for flag in flag_holders if flag.name not in given]
+    if given and missing:
+        raise ValueError(
+            "--classifier, --features and --classes are given together; "
+            f"missing: {', '.join(missing)}"
+        )
+    return {name: path for name, path in given.items() if path}
 
 
 def main(arguments: list[str]) -> None:
     """Evaluates and prints the table."""
     size = shared_flags.network_size(_SIZE.value)
+    recognition_files = _recognition_files()
     cli.quiet_tensorflow()
     from residual_encoder.data.configs import DataConfig
     from residual_encoder.evaluation import tables
     from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
+    from residual_encoder.evaluation.recognition import RecognitionConfig
     from residual_encoder.inference.colorizer import Colorizer
 
     result = evaluate_model(
@@ -42,8 +72,16 @@ def main(arguments: list[str]) -> None:
             limit=_LIMIT.value,
             batch_size=_BATCH_SIZE.value,
             overwrite=_OVERWRITE.value,
+            recognition=RecognitionConfig(**recognition_files) if recognition_files else None,
         ),
-        Colorizer(_MODEL.value, size=size, precision=_PRECISION.value),
+        Colorizer(
+            _MODEL.value,
+            size=size,
+            precision=_PRECISION.value,
+            vividness=_VIVIDNESS.value,
+            temperature=_TEMPERATURE.value,
+            prior_correction=_PRIOR_CORRECTION.value,
+        ),
     )
     compared = {"model": result} | result["baselines"]
     print(f"{result['n']} photographs, mean and 95 % interval")

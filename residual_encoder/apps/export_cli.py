@@ -1,6 +1,7 @@
 """Exports a trained model for other programs: --model=PATH --output=PATH.
 
 A SavedModel (with --version=N as TensorFlow Serving takes it), a LiteRT file, or weights alone.
+--vividness, --temperature and --prior_correction are fixed in what is written.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from absl import flags
 
 from residual_encoder.apps import cli, shared_flags
+from residual_encoder.models.vividness import ColorChoice
 
 _MODEL = flags.DEFINE_string("model", None, "Training workdir or weights file.", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -47,6 +49,9 @@ _DATA = shared_flags.data(
     "split. Without them, float16 is verified with noise.",
 )
 _DATA_DIR = shared_flags.data_dir()
+_VIVIDNESS = shared_flags.vividness()
+_TEMPERATURE = shared_flags.temperature()
+_PRIOR_CORRECTION = shared_flags.prior_correction()
 _PHOTOGRAPHS = flags.DEFINE_integer(
     "photographs", 200, "For litert: how many are read; half set ranges, half test.", lower_bound=2
 )
@@ -61,6 +66,10 @@ def _size() -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
+def _colors() -> ColorChoice:
+    return ColorChoice(_VIVIDNESS.value, _TEMPERATURE.value, _PRIOR_CORRECTION.value)
+
+
 def _export_litert() -> None:
     from residual_encoder.data.configs import DataConfig
     from residual_encoder.export import litert
@@ -73,6 +82,7 @@ def _export_litert() -> None:
             size=_size(),
             data=DataConfig(_DATA.value, data_dir=_DATA_DIR.value) if _DATA.value else None,
             photographs=_PHOTOGRAPHS.value,
+            colors=_colors(),
         )
     )
     print(f"litert, {_PRECISION.value}, in {_OUTPUT.value}: {report}")
@@ -86,7 +96,9 @@ def main(_: list[str]) -> None:
     from residual_encoder.export import float16_weights, saved_model
 
     if _FORMAT.value == "weights":
-        difference = float16_weights.release(_MODEL.value, _OUTPUT.value, _AVERAGE_WITH.value)
+        difference = float16_weights.release(
+            _MODEL.value, _OUTPUT.value, _AVERAGE_WITH.value, _colors()
+        )
         print(f"weights in {_OUTPUT.value}; chroma within {difference:.1e} of the network")
         return
     if _FORMAT.value == "litert":
@@ -97,6 +109,7 @@ def main(_: list[str]) -> None:
         _OUTPUT.value,
         version=_VERSION.value,
         max_pixels=round(1e6 * _MAX_MEGAPIXELS.value),
+        colors=_colors(),
     )
     print(f"{_FORMAT.value} in {folder}; equal to the network within {saved_model.TOLERANCE:.0e}")
 

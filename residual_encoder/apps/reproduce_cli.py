@@ -2,7 +2,12 @@
 
   residual-encoder-reproduce --data=tfrecord --data_dir=SHARDS --workdir=runs/small --budget=small
 
-Given again, it resumes. Exit codes: 0 done; 1 an error, in one line; 75 stopped by
+Given again, it resumes. With --released no experiment is run: it rebuilds the author's released
+model and measures it on the article's pictures: released.json, weights and strips, in --workdir.
+
+  residual-encoder-reproduce --released=DECODER.npz --vgg16_weights=FILE --strips=DIR --workdir=OUT
+
+Exit codes: 0 done; 1 an error, in one line; 75 stopped by
 SIGTERM or Ctrl-C after saving, with a report of what is finished.
 """
 
@@ -10,13 +15,17 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from absl import flags
 
 from residual_encoder.apps import cli, shared_flags
+from residual_encoder.data.configs import DataConfig
 
 _BUDGETS = ("smoke", "small", "full")
-_DATA = shared_flags.data(required=True)
+_DATA = shared_flags.data(
+    "Kind of data; with --released optional: photographs for the statistics of VGG16's layers."
+)
 _DATA_DIR = shared_flags.data_dir()
 _MANUAL_DIR = shared_flags.manual_dir()
 _WORKDIR = flags.DEFINE_string(
@@ -26,21 +35,70 @@ _BUDGET = flags.DEFINE_enum(
     "budget", "small", _BUDGETS, "smoke: minutes; small: an hour on two cores; full: the article's."
 )
 _VGG16 = shared_flags.vgg16_weights()
+_RELEASED = flags.DEFINE_string(
+    "released", None, "The released model's decoder, an .npz file; docs/reproduction.md lists it."
+)
+_STRIPS = flags.DEFINE_string(
+    "strips", None, "With --released: folder of the article's strips gray | output | truth."
+)
 
 
 def main(_: list[str]) -> int:
-    """Runs the experiments that are missing and writes the report."""
+    """Runs what the flags ask for."""
+    _check_flags()
     cli.quiet_tensorflow()
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # it takes the many networks of one process for retracing
-    from residual_encoder.data.configs import DataConfig
+    return _measure_released() if _RELEASED.value else _run_experiments()
+
+
+def _check_flags() -> None:
+    """Checks flags that depend on others.
+
+    Raises:
+      ValueError: one is missing, or has no use.
+    """
+    if _RELEASED.value and not _STRIPS.value:
+        raise ValueError("--released needs --strips=DIR, the article's strips gray|output|truth")
+    if _STRIPS.value and not _RELEASED.value:
+        raise ValueError("--strips has no use without --released=DECODER.npz")
+    if not _RELEASED.value and not _DATA.value:
+        raise ValueError("--data is missing: the experiments need photographs; see --help")
+
+
+def _data() -> DataConfig:
+    return DataConfig(_DATA.value, cli.expanded(_DATA_DIR.value), cli.expanded(_MANUAL_DIR.value))
+
+
+def _measure_released() -> int:
+    """Measures the released model on the article's pictures and prints its figures."""
+    from residual_encoder.evaluation import tables
+    from residual_encoder.reproduction import released_model
+
+    report = released_model.measure_released(
+        released_model.ReleasedConfig(
+            os.path.expanduser(_RELEASED.value),
+            os.path.expanduser(_VGG16.value),
+            os.path.expanduser(_STRIPS.value),
+            os.path.expanduser(_WORKDIR.value),
+            _data() if _DATA.value else None,
+        )
+    )
+    for table in released_model.tables_of(report):
+        print(tables.text_table(table), end="\n\n")
+    print(f"Report: {(Path(_WORKDIR.value).expanduser() / released_model.REPORT).resolve()}")
+    return 0
+
+
+def _run_experiments() -> int:
+    """Runs the experiments that are missing and writes the report."""
     from residual_encoder.reproduction.experiments import BUDGETS
     from residual_encoder.reproduction.reproduce import ReproduceConfig, reproduce
 
     done = reproduce(
         ReproduceConfig(
-            DataConfig(_DATA.value, _DATA_DIR.value, _MANUAL_DIR.value),
+            _data(),
             os.path.expanduser(_WORKDIR.value),
             BUDGETS[_BUDGET.value],
             os.path.expanduser(_VGG16.value),

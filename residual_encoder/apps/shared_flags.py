@@ -116,6 +116,41 @@ def saturation() -> flags.FlagHolder[float]:
     )
 
 
+def vividness() -> flags.FlagHolder[float | None]:
+    """Defines --vividness, of which None is the model's own choice of colors."""
+    return flags.DEFINE_float(
+        "vividness",
+        None,
+        "0 (safe colors) to 1 (vivid ones), for models that predict a distribution over colors; "
+        "default: the model's own choice.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+
+
+def temperature() -> flags.FlagHolder[float | None]:
+    """Defines --temperature."""
+    return flags.DEFINE_float(
+        "temperature",
+        None,
+        "Of the mean over the distribution, above 0: 1 is the mean, towards 0 it becomes the most "
+        "likely color. Overrides this part of --vividness.",
+        lower_bound=0.0,
+    )
+
+
+def prior_correction() -> flags.FlagHolder[float | None]:
+    """Defines --prior_correction."""
+    return flags.DEFINE_float(
+        "prior_correction",
+        None,
+        "Multiple of the log frequency of colors that is taken off the distribution, 0 to 1: rare "
+        "colors gain. Overrides this part of --vividness.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+
+
 def upsampling() -> flags.FlagHolder[str]:
     """Defines --upsampling."""
     return flags.DEFINE_enum(

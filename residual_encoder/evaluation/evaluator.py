@@ -16,7 +16,9 @@ from tqdm import tqdm
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import EvalBatch, RecordStats
-from residual_encoder.evaluation import metrics
+from residual_encoder.evaluation import metrics, recognition
+from residual_encoder.evaluation.recognition import RecognitionConfig, Recognizer
+from residual_encoder.models import vividness
 from residual_encoder.utils import files
 from residual_encoder.utils.typing import Tensor
 
@@ -27,7 +29,7 @@ class MeasuredColorizer(Protocol):
     """Describes what is measured; `inference.colorizer.Colorizer` fits.
 
     Attributes:
-      recipe: The `Recipe` of its training; name, color_space, gray and space are read.
+      recipe: The `Recipe` of its training; name, color_space, gray, space and network are read.
       sha256: Of its weights file.
       source: Where it was loaded from.
       size: Short side in pixels that the network sees.
@@ -55,6 +57,7 @@ class EvaluateConfig:
       limit: Stop after so many photographs; None takes all.
       batch_size: Photographs at a time; changes speed and memory only.
       overwrite: Whether an earlier `output` is replaced.
+      recognition: What recognizes the pictures; None leaves recognition out.
     """
 
     data: DataConfig
@@ -63,6 +66,7 @@ class EvaluateConfig:
     limit: int | None = None
     batch_size: int = 16
     overwrite: bool = False
+    recognition: RecognitionConfig | None = None
 
 
 def evaluate_model(config: EvaluateConfig, colorizer: MeasuredColorizer) -> dict[str, Any]:
@@ -74,22 +78,30 @@ def evaluate_model(config: EvaluateConfig, colorizer: MeasuredColorizer) -> dict
 
     Returns:
       What `metrics.evaluate` gives, with `model`, `data`, `image_size`, `network_size`,
-      `precision` and `versions`; also written to `config.output`, whole or not at all.
+      `precision` and `versions`, and with recognition `recognition`, the files that did it; also
+      written to `config.output`, whole or not at all.
 
     Raises:
       FileExistsError: the output exists and `overwrite` is false.
-      ValueError: no photograph came, too many are broken, or a setting is out of range.
+      FileNotFoundError: a file of the recognition is missing.
+      ValueError: no photograph came, too many are broken, a setting is out of range, a model of
+        the recognition does not fit, or a photograph is of no known class.
       OSError: the output cannot be written.
     """
     if config.output:
         files.check_free(config.output, config.overwrite)
+    recognizer = Recognizer(config.recognition) if config.recognition else None
     stats = RecordStats()
     report = metrics.evaluate(
         colorizer.chroma,
         _batches(config, stats),
         space=colorizer.recipe.space,
         gray=colorizer.recipe.gray,
+        further=recognizer,
     )
+    if recognizer:
+        report |= {"recognition": recognizer.about}
+        report["protocol"] |= recognition.PROTOCOL
     report |= {
         "model": _model(colorizer),
         "data": _data(config, stats, report["n"]),
@@ -125,6 +137,7 @@ def _model(colorizer: MeasuredColorizer) -> dict[str, Any]:
         "recipe": colorizer.recipe.name,
         "color_space": colorizer.recipe.color_space,
         "gray": colorizer.recipe.gray,
+        **vividness.settings(colorizer.recipe.network),
     }
 
 

@@ -5,8 +5,9 @@ A picture is measured as it would be saved: gray and chroma merged, clipped, rou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -36,14 +37,16 @@ PRIOR_NOTE = (
 )
 PROTOCOL = {
     "picture": "gray and chroma merged, clipped, rounded to 8 bits; all metrics are of this",
+    "gray": "baselines.gray is the photograph's luma (BT.601), rounded to 8 bits, whatever gray "
+    "the model's recipe takes",
     "interval": f"95 %, percentile bootstrap over photographs, {RESAMPLES} resamples",
     "auc": "share of pixels with ab distance <= t, t = 0..150, trapezoid rule / 150",
     "auc_points": "the same curve, plain mean of its 151 values",
     "psnr": f"dB, 8-bit RGB, mean over photographs, each at most {PSNR_CAP:g}, which is what gray "
     "scores on photographs that are gray themselves: to compare with gray take psnr_pooled",
     "psnr_pooled": f"dB, 8-bit RGB, of the mean squared error of all, at most {PSNR_CAP:g}",
-    "psnr_pooled_gain": "psnr_pooled minus that of baselines.gray, paired by photograph",
-    "auc_gain": "auc minus that of baselines.gray, paired by photograph",
+    "psnr_pooled_gain": "psnr_pooled minus that of baselines.gray (luma), paired by photograph",
+    "auc_gain": "auc minus that of baselines.gray (luma), paired by photograph",
     "ssim": "Wang et al. 2004: RGB, Gaussian 11 x 11 of sigma 1.5, no padding (tf.image.ssim)",
     "rmse_ab": "Lab units, root of the mean square over all pixels and the two channels",
     "delta_e00": "CIEDE2000, mean over pixels (skimage.color.deltaE_ciede2000)",
@@ -51,6 +54,16 @@ PROTOCOL = {
 }
 
 Rows = dict[str, np.ndarray]  # one float64 row (or one number) a photograph
+
+
+class PictureMeasure(Protocol):
+    """Describes a further measure of the same pictures; `recognition.Recognizer` fits."""
+
+    def add(self, system: str, rgb_u8: np.ndarray, names: Sequence[bytes]) -> None:
+        """Takes in pictures of a system: uint8 [B, H, W, 3], with the photographs' names."""
+
+    def summary(self, system: str) -> dict[str, dict[str, Any]]:
+        """Returns the metrics of all pictures of a system, by name."""
 
 
 # --- single numbers -------------------------------------------------------------------------------
@@ -236,6 +249,19 @@ def _stack(parts: list[Rows]) -> Rows:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def _outputs(
+    predict: Callable[[Tensor], Tensor], rgb_u8: Tensor, space: ColorSpace, gray: str
+) -> dict[str, Tensor]:
+    """Returns what the model and the two baselines make of photographs, uint8 [B, H, W, 3] each."""
+    truth = colorspace.split(rgb_u8, space, gray)
+    chroma = _predicted(predict, truth.gray)
+    return {
+        "model": quantize(space.merge(truth.gray, chroma)),
+        "gray": quantize(tf.repeat(colorspace.luma_gray(truth.rgb), 3, axis=-1)),
+        "oracle": quantize(space.merge(truth.gray, truth.chroma)),
+    }
+
+
 def evaluate(
     predict: Callable[[Tensor], Tensor],
     batches: Iterable[Any],
@@ -243,44 +269,49 @@ def evaluate(
     space: ColorSpace,
     gray: str,
     seed: int = 0,
+    further: PictureMeasure | None = None,
 ) -> dict[str, Any]:
     """Measures a colorizer and the two baselines on the same photographs.
 
-    The baselines are `gray` (neutral chroma, the recipe's gray kept) and `oracle` (the true
-    chroma merged with the recipe's gray: the best that any chroma of this recipe can do).
+    The baselines are `gray` (the photograph's luma, whatever gray the recipe takes, so that gains
+    of different recipes compare) and `oracle` (the true chroma merged with the recipe's gray: the
+    best that any chroma of this recipe can do).
 
     Args:
       predict: gray [B, H, W, 1] float32 in [0, 1] -> chroma [B, H, W, 2] in [0, 1].
       batches: yields batches with a field `rgb`, uint8 [B, H, W, 3], all of one H and W.
       space: the color space of the chroma.
-      gray: "mean", "luma" or "lightness", a key of `colorspace.GRAYS`.
+      gray: "mean", "luma" or "lightness", a key of `colorspace.GRAYS`: what the model sees.
       seed: of the bootstrap.
+      further: measures the same pictures in another way; its metrics join the others. It also
+        measures the photographs themselves, as a third baseline, and the batches need a field
+        `name`, bytes [B].
 
     Returns:
       What goes into JSON: `n`; each metric as {"mean", "ci95": [low, high]}; the same under
-      baselines.gray and baselines.oracle; `prior` and `protocol` in words.
+      baselines.gray and baselines.oracle, with `further` also under baselines.truth; `prior` and
+      `protocol` in words.
 
     Raises:
       ValueError: no photograph came, or `predict` gave another shape or numbers not finite.
     """
-    parts: dict[str, list[Rows]] = {"model": [], "gray": [], "oracle": []}
+    parts: dict[str, list[Rows]] = defaultdict(list)
     for batch in batches:
-        truth = colorspace.split(batch.rgb, space, gray)
-        chroma = {
-            "model": _predicted(predict, truth.gray),
-            "gray": tf.fill(tf.shape(truth.chroma), space.neutral),
-            "oracle": truth.chroma,
-        }
-        for name, pair in chroma.items():
-            output = quantize(space.merge(truth.gray, pair))
-            parts[name].append(measure(output, tf.convert_to_tensor(batch.rgb)))
-    if not parts["model"]:
+        truth = tf.convert_to_tensor(batch.rgb)
+        outputs = _outputs(predict, truth, space, gray) | ({"truth": truth} if further else {})
+        for name, output in outputs.items():
+            parts[name].append(measure(output, truth))
+            if further:
+                further.add(name, output.numpy(), list(np.asarray(batch.name)))
+    if not parts:
         raise ValueError("no photograph to evaluate: the data or its validation split is empty")
     rows = {name: _stack(part) for name, part in parts.items()}
     weights = rebalancing_weights(rows["model"]["pixels_by_cell"].sum(axis=0))
     report = {name: _block(part, rows["gray"], weights, seed) for name, part in rows.items()}
-    baselines = {name: report[name] for name in ("gray", "oracle")}
-    return report["model"] | {"prior": PRIOR_NOTE, "protocol": PROTOCOL, "baselines": baselines}
+    if further:
+        report = {name: block | further.summary(name) for name, block in report.items()}
+    model = report.pop("model")
+    return model | {"prior": PRIOR_NOTE, "protocol": dict(PROTOCOL), "baselines": report}
 
 
 def _block(rows: Rows, gray: Rows, weights: np.ndarray, seed: int) -> dict[str, Any]:

@@ -18,13 +18,18 @@ METRICS: tuple[tuple[str, str, float, int], ...] = (
     ("delta_e00", "Delta E 2000", 1, 2),
     ("colorfulness", "Colorfulness", 1, 1),
     ("colorfulness_truth", "Colorfulness of truth", 1, 1),
+    ("top1", "Recognized, top 1, %", 100, 1),
+    ("top5", "Recognized, top 5, %", 100, 1),
+    ("frechet", "Frechet distance of features", 1, 1),
 )
 
 Table = list[list[str]]  # the first line is the heading
 
 
 def interval(metric: Mapping[str, Any], factor: float, digits: int) -> str:
-    """Formats a metric with its 95 % interval, times a factor: 0.31 [0.12, 0.50]."""
+    """Formats a metric times a factor, with its 95 % interval if it has one: 0.31 [0.12, 0.50]."""
+    if "ci95" not in metric:
+        return f"{factor * metric['mean']:.{digits}f}"
     low, high = (f"{factor * bound:.{digits}f}" for bound in metric["ci95"])
     return f"{factor * metric['mean']:.{digits}f} [{low}, {high}]"
 

@@ -10,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder import models
+from residual_encoder.inference.model_loading import with_colors
 from residual_encoder.models import weights as weights_files
+from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
 from residual_encoder.recipes import Recipe
 from residual_encoder.utils import files
 
@@ -61,6 +63,7 @@ def release(
     model_path: str | os.PathLike[str],
     path: str | os.PathLike[str],
     average_with: str | os.PathLike[str] | None = None,
+    colors: ColorChoice = AS_TRAINED,
 ) -> float:
     """Writes a network's weights in half the bytes, and their hash as `PATH.sha256`.
 
@@ -68,6 +71,7 @@ def release(
       model_path: A training workdir or a weights file.
       path: The file to make; ends in .weights.h5 and must not exist yet.
       average_with: Another of the same network, to write the mean of the two.
+      colors: Which color is taken from a distribution; written into the file's recipe.
 
     Returns:
       The largest difference in chroma, in [0, 1], to the network on random pictures.
@@ -75,8 +79,8 @@ def release(
     Raises:
       FileExistsError: `path` exists.
       FileNotFoundError: there is no such model.
-      ValueError: the name is wrong, a model is damaged, the two differ in their networks, or
-        float16 changes it too much; nothing is left on disk then.
+      ValueError: the name is wrong, a model is damaged or does not take `colors`, the two differ
+        in their networks, or float16 changes it too much; nothing is left on disk then.
     """
     path = Path(path)
     if not path.name.endswith(SUFFIX):
@@ -87,13 +91,16 @@ def release(
     if average_with is not None:
         other = weights_files.read_arrays(weights_files.find_weights(average_with))
         arrays = mean((arrays, about), other)
+    recipe = with_colors(Recipe.from_json(weights_files.read_recipe(weights)), colors)
     shipped = halved(arrays)
-    difference = _difference(Recipe.from_json(weights_files.read_recipe(weights)), arrays, shipped)
+    difference = _difference(recipe, arrays, shipped)
     if not difference <= TOLERANCE:  # also catches NaN
         raise ValueError(
             f"In float16 {weights} changes chroma by {difference:.2e}, allowed are "
             f"{TOLERANCE:.2e}; nothing was kept."
         )
+    if colors.given:
+        about = about | {"recipe": recipe.to_json()}
     weights_files.write_arrays(path, shipped, about)
     files.write_text(f"{path}.sha256", f"{files.sha256(path)}  {path.name}\n")
     return difference

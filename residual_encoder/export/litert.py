@@ -27,6 +27,7 @@ from residual_encoder.evaluation import metrics
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.inference.model_loading import Loaded, load_network
 from residual_encoder.models import layers
+from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
 from residual_encoder.recipes import Recipe
 from residual_encoder.utils import files
 from residual_encoder.utils.typing import Tensor
@@ -56,6 +57,7 @@ class LitertConfig:
       data: Photographs in color. int8 needs them; its ranges come from them.
       photographs: How many of the training split are read: every second one sets the ranges, the
         others verify the file.
+      colors: Which color is taken from a distribution; fixed in the file.
     """
 
     model: str
@@ -64,6 +66,7 @@ class LitertConfig:
     size: tuple[int, int] | None = None
     data: DataConfig | None = None
     photographs: int = 200
+    colors: ColorChoice = AS_TRAINED
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -131,7 +134,7 @@ def export_litert(config: LitertConfig) -> Report:
     """
     _check_installed()
     files.check_free(config.output)
-    loaded = load_network(config.model)
+    loaded = load_network(config.model, config.colors)
     if not isinstance(loaded.network, keras.Model):
         raise ValueError(f"{config.model} is a SavedModel already; pass weights or a workdir.")
     size = _checked_size(config.size, loaded.recipe)

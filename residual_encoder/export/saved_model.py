@@ -24,6 +24,7 @@ from residual_encoder.inference.model_loading import (
     load_network,
 )
 from residual_encoder.models import any_size
+from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
 from residual_encoder.utils.typing import Tensor
 
 TOLERANCE = 1e-5  # a fortieth of half an 8-bit step; float32 in another order stays below
@@ -116,6 +117,7 @@ def export_saved_model(
     *,
     version: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    colors: ColorChoice = AS_TRAINED,
 ) -> Path:
     """Writes a SavedModel, checks that it computes what the network does, and only then keeps it.
 
@@ -129,6 +131,7 @@ def export_saved_model(
         up, with requests that warm it up; `output` is the model's name and may hold other versions.
       max_pixels: Height times width of the largest picture file that `colorize_bytes` takes;
         `LEAST_PIXELS` or more.
+      colors: Which color is taken from a distribution; fixed in the SavedModel and its recipe.
 
     Returns:
       The folder of the SavedModel: `output`, or the version's in it.
@@ -137,8 +140,8 @@ def export_saved_model(
       FileExistsError: that folder exists.
       FileNotFoundError: there is no such model.
       ValueError: a number is too small; a version is asked for without what `tf_serving` needs; the
-        model is damaged or exported already; or what was written computes something else. Nothing
-        is left on disk then.
+        model is damaged or exported already, or does not take `colors`; or what was written
+        computes something else. Nothing is left on disk then.
       OSError: the place cannot be written.
     """
     if version is not None and version < 1:
@@ -148,7 +151,7 @@ def export_saved_model(
     target = Path(output) if version is None else Path(output) / str(version)
     if target.exists():
         raise FileExistsError(f"{target} exists; an export never replaces anything: choose another")
-    loaded = load_network(model_path)
+    loaded = load_network(model_path, colors)
     if not isinstance(loaded.network, keras.Model):
         raise ValueError(f"{model_path} is a SavedModel already; pass weights or a workdir.")
     with _folder_becoming(target) as folder:

@@ -165,7 +165,9 @@ def cross_entropy(ab: Tensor, logits: Tensor, rebalancing: float = REBALANCING) 
     return tf.reduce_mean(tf.gather(weights, index[..., 0]) * entropy)
 
 
-def annealed_mean(logits: Tensor, temperature: float, prior_correction: float = 0.0) -> Tensor:
+def annealed_mean(
+    logits: Tensor, temperature: float | Tensor, prior_correction: float | Tensor = 0.0
+) -> Tensor:
     """Returns the mean color under the sharpened distribution: the paper's equation 5.
 
     Args:
@@ -178,6 +180,6 @@ def annealed_mean(logits: Tensor, temperature: float, prior_correction: float = 
     Returns:
       [..., 2] float32 in Lab units.
     """
-    if prior_correction:
-        logits -= tf.constant(prior_correction * np.log(classes().prior), tf.float32)
+    if tf.is_tensor(prior_correction) or prior_correction:
+        logits -= prior_correction * tf.constant(np.log(classes().prior), tf.float32)
     return tf.linalg.matmul(tf.nn.softmax(logits / temperature), tf.constant(classes().ab))

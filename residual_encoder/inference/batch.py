@@ -43,6 +43,9 @@ class BatchConfig:
       overwrite: Whether outputs that exist already are replaced. Inputs never are.
       skip_existing: Whether such outputs are skipped without a message.
       report: File for one JSON object a line and input, as `FileReport` has it; or none.
+      vividness: See `Colorizer`.
+      temperature: See `Colorizer`.
+      prior_correction: See `Colorizer`.
     """
 
     inputs: tuple[str, ...]
@@ -56,6 +59,9 @@ class BatchConfig:
     overwrite: bool = False
     skip_existing: bool = False
     report: str | None = None
+    vividness: float | None = None
+    temperature: float | None = None
+    prior_correction: float | None = None
 
     def __post_init__(self) -> None:
         if self.overwrite and self.skip_existing:
@@ -155,8 +161,8 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
       OSError: the output folder cannot be made.
     """
     output = Path(config.output)
-    jobs, closed = file_discovery.find(config.inputs, output, config.format)
-    _check_jobs(config, jobs, closed)
+    jobs, unreadable = file_discovery.find(config.inputs, output, config.format)
+    _check_jobs(config, jobs, unreadable)
     taken = {job.source.resolve() for job in jobs if job.source != STANDARD}
     if config.report:
         _check_report(config, taken)
@@ -164,7 +170,7 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
         files.make_folder(output)
     run = _Run(config, taken)
     with _reporting(config.report, run.reports):
-        for path, reason in closed.items():
+        for path, reason in unreadable.items():
             run.fail(FileReport(str(path)), path, reason)
         for job in tqdm(jobs, unit="file", file=sys.stderr, disable=None):
             run.color(job)
@@ -219,6 +225,9 @@ class _Run:
             size=config.size,
             saturation=config.saturation,
             upsampling=config.upsampling,
+            vividness=config.vividness,
+            temperature=config.temperature,
+            prior_correction=config.prior_correction,
         )
         self.colored, self.skipped = 0, 0
         self.failed: dict[Path, str] = {}
@@ -318,8 +327,8 @@ def _to_standard_output(colorizer: Colorizer, picture: Picture, suffix: str) -> 
 # --- before and after -----------------------------------------------------------------------------
 
 
-def _check_jobs(config: BatchConfig, jobs: list[Job], closed: dict[Path, str]) -> None:
-    if not jobs and not closed:
+def _check_jobs(config: BatchConfig, jobs: list[Job], unreadable: dict[Path, str]) -> None:
+    if not jobs and not unreadable:
         raise file_discovery.nothing(config.inputs)
     if config.output == str(STANDARD) and len(jobs) > 1:
         raise ValueError(f"Standard output takes one picture, received {len(jobs)}; give a folder.")

@@ -15,6 +15,7 @@ from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
 from residual_encoder.models import any_size, factory
+from residual_encoder.models.vividness import ColorChoice, settings
 from residual_encoder.recipes import PRECISIONS
 from residual_encoder.utils import devices, files
 from residual_encoder.utils.typing import Tensor
@@ -24,13 +25,14 @@ class Colorizer:
     """Colors pictures of any size and keeps their gray.
 
     Attributes:
-      recipe: The recipe that the network was trained with.
+      recipe: The recipe that the network was trained with, with the choice of colors in use.
       sha256: Of the weights file.
       source: Where the network was loaded from.
       size: Short side in pixels that the network sees.
       saturation: Factor on the distance of the chroma from neutral; 1 leaves it as it is.
       upsampling: "guided" or "bilinear".
       precision: Arithmetic of the network: "float32" or "bfloat16".
+      has_distribution: Whether the vividness of its colors can be chosen, also for one call.
     """
 
     def __init__(
@@ -41,6 +43,9 @@ class Colorizer:
         saturation: float = 1.0,
         upsampling: str = "guided",
         precision: str = "auto",
+        vividness: float | None = None,
+        temperature: float | None = None,
+        prior_correction: float | None = None,
     ) -> None:
         """Loads the network.
 
@@ -55,10 +60,17 @@ class Colorizer:
           precision: "float32", "bfloat16", or "auto": bfloat16 where the device is fast at it.
             Only residual encoders and networks of classes have a bfloat16 form; other networks,
             and SavedModels, stay float32.
+          vividness: From 0, safe, to 1, vivid, of a model that predicts a distribution over colors;
+            None leaves the recipe's own choice. See `models.vividness`.
+          temperature: Of the annealed mean, above 0; takes the place of the recipe's or of the one
+            that goes with `vividness`.
+          prior_correction: Multiple of the log prior that is taken off the logits, from 0 to 1;
+            takes the place of the recipe's or of the one that goes with `vividness`.
 
         Raises:
           FileNotFoundError: there is no such model.
-          ValueError: an argument is out of range, or the model is damaged.
+          ValueError: an argument is out of range, or the model is damaged; or one of the last three
+            is given and the model has no distribution, or is a SavedModel.
         """
         if size != "auto" and not (isinstance(size, int) and size >= 8):
             raise ValueError(f'size must be "auto" or a whole number from 8 up. Received {size!r}.')
@@ -67,7 +79,8 @@ class Colorizer:
             raise ValueError(f"upsampling must be one of {UPSAMPLINGS}. Received {upsampling!r}.")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}. Received {precision!r}.")
-        loaded = load_network(shipped_weights() if model is None else model)
+        colors = ColorChoice(vividness, temperature, prior_correction)
+        loaded = load_network(shipped_weights() if model is None else model, colors)
         self.recipe, self.sha256, self.source = loaded.recipe, loaded.sha256, loaded.source
         self.size = loaded.recipe.inference_size if size == "auto" else int(size)
         self.upsampling = upsampling
@@ -77,7 +90,16 @@ class Colorizer:
         config, multiple = loaded.recipe.network, loaded.recipe.multiple
         fast = factory.foldable(loaded.network, config)
         self.precision = devices.precision(precision) if fast else "float32"
-        network = factory.for_inference(loaded.network, config, self.precision)
+        steps = factory.in_two_steps(loaded.network, config, self.precision)
+        self.has_distribution = steps is not None
+        if steps:
+            self._set_steps(steps)
+        # The two steps are the whole network already: folding it again would double its memory.
+        network = (
+            steps.in_one(**settings(config))
+            if steps
+            else factory.for_inference(loaded.network, config, self.precision)
+        )
         network = any_size.with_margin(network, loaded.recipe.margin)
 
         def chroma(gray: Tensor) -> Tensor:
@@ -87,6 +109,23 @@ class Colorizer:
         # Nothing here needs AutoGraph, which would take a second of the first picture's time.
         self._network = tf.function(network, grays, autograph=False)
         self._chroma = tf.function(chroma, grays, autograph=False)
+
+    def _set_steps(self, steps: factory.TwoSteps) -> None:
+        """Compiles the two steps of a network of classes, the margin around its input in both."""
+        margin = self.recipe.margin
+
+        def logits(gray: Tensor) -> Tensor:
+            return steps.logits(any_size.mirrored(gray, margin))
+
+        def colors(logits: Tensor, temperature: Tensor, prior_correction: Tensor) -> Tensor:
+            chroma = steps.colors(logits, temperature, prior_correction)
+            return any_size.without_margin(chroma, margin)
+
+        maps = tf.TensorSpec([None, None, None, None], tf.float32)
+        number = tf.TensorSpec([], tf.float32)
+        grays = [tf.TensorSpec([None, None, None, 1], tf.float32)]
+        self._logits = tf.function(logits, grays, autograph=False)
+        self._colors = tf.function(colors, [maps, number, number], autograph=False)
 
     def chroma(self, gray: Tensor) -> Tensor:
         """Predicts chroma at the size of the pictures, before saturation, enlarged bilinearly.
@@ -104,6 +143,7 @@ class Colorizer:
         picture: np.ndarray | Picture | str | os.PathLike[str],
         *,
         saturation: float | None = None,
+        vividness: float | None = None,
     ) -> np.ndarray:
         """Colors one picture: `network_input`, `predict` and `merge`.
 
@@ -111,17 +151,23 @@ class Colorizer:
           picture: [H, W], [H, W, 1], [H, W, 3] RGB or [H, W, 4] RGBA, uint8 or uint16; a `Picture`;
             or a path. Of a color picture only its gray, as the recipe makes it, is read.
           saturation: Takes the place of the colorizer's own.
+          vividness: Takes the place of the colorizer's own choice of colors.
 
         Returns:
           [H, W, 3] RGB, or [H, W, 4] RGBA where the picture has alpha, of the picture's own type.
 
         Raises:
-          ValueError: no picture, or of another shape or type.
+          ValueError: no picture, or of another shape or type; a vividness out of range, or of a
+            model that takes none.
           OSError: the file cannot be read.
         """
         picture = _as_picture(picture)
         gray = self.network_input(picture)
-        return self.merge(picture, self.predict(gray[None])[0], gray, saturation=saturation)
+        if vividness is None:
+            chroma = self.predict(gray[None])
+        else:
+            chroma = self.choose_colors(self.predict_logits(gray[None]), vividness)
+        return self.merge(picture, chroma[0], gray, saturation=saturation)
 
     def colorize_file(
         self,
@@ -130,6 +176,7 @@ class Colorizer:
         *,
         overwrite: bool = False,
         saturation: float | None = None,
+        vividness: float | None = None,
     ) -> None:
         """Colors a picture file into another, in the format of the target's suffix.
 
@@ -140,6 +187,7 @@ class Colorizer:
           target: The file to write.
           overwrite: Whether a `target` that exists is replaced.
           saturation: Takes the place of the colorizer's own.
+          vividness: Takes the place of the colorizer's own choice of colors.
 
         Raises:
           FileExistsError: `target` exists and `overwrite` is false.
@@ -150,7 +198,8 @@ class Colorizer:
             raise ValueError(f"{source} would be written onto itself; choose another output")
         files.check_free(target, overwrite)
         picture = image_io.read(source)
-        image_io.write(target, self.colorize(picture, saturation=saturation), picture.metadata)
+        colored = self.colorize(picture, saturation=saturation, vividness=vividness)
+        image_io.write(target, colored, picture.metadata)
 
     # --- the steps of colorize, for callers that work on chroma in between ---
 
@@ -178,7 +227,50 @@ class Colorizer:
         Returns:
           [B, h, w, 2] float32 in [0, 1], chroma in the recipe's color space, before saturation.
         """
+        if self.has_distribution:
+            return self.choose_colors(self.predict_logits(gray))
         return self._network(tf.cast(gray, tf.float32)).numpy()
+
+    def predict_logits(self, gray: Tensor) -> np.ndarray:
+        """Runs a network of classes up to its logits, from which `choose_colors` takes colors.
+
+        Args:
+          gray: As of `predict`.
+
+        Returns:
+          [B, h', w', Q] float32, at a quarter of the size of what the network sees, the recipe's
+          margin included.
+
+        Raises:
+          ValueError: the model has no distribution, or is a SavedModel.
+        """
+        self._check_distribution()
+        return self._logits(tf.cast(gray, tf.float32)).numpy()
+
+    def choose_colors(self, logits: np.ndarray, vividness: float | None = None) -> np.ndarray:
+        """Takes colors from logits; the network does not run.
+
+        Args:
+          logits: As `predict_logits` gives them, in any type.
+          vividness: Takes the place of the colorizer's own choice of colors.
+
+        Returns:
+          As `predict`.
+
+        Raises:
+          ValueError: the model has no distribution, or is a SavedModel; or out of range.
+        """
+        self._check_distribution()
+        config = ColorChoice(vividness).applied(self.recipe.network)
+        numbers = (tf.constant(number) for number in settings(config).values())
+        return self._colors(tf.cast(logits, tf.float32), *numbers).numpy()
+
+    def _check_distribution(self) -> None:
+        if not self.has_distribution:
+            raise ValueError(
+                f"{self.source} has no distribution to choose colors from, or it is a SavedModel, "
+                "in which the choice was fixed at export. Use saturation (--saturation) instead."
+            )
 
     def merge(
         self,

@@ -28,7 +28,7 @@ class Found(NamedTuple):
     """Lists the pictures and films to color, and the paths that could not be read."""
 
     jobs: list[Job]
-    closed: dict[Path, str]  # folder that cannot be read, or pipe -> why
+    unreadable: dict[Path, str]  # folder that cannot be read, or pipe -> why
 
 
 def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
@@ -45,11 +45,11 @@ def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
       FileNotFoundError: an input does not exist, or a glob fits nothing.
     """
     jobs: dict[tuple[str, Path], Job] = {}
-    closed: dict[Path, str] = {}
-    for source, place in _sources(inputs, output, closed):
+    unreadable: dict[Path, str] = {}
+    for source, place in _sources(inputs, output, unreadable):
         target = output if output == STANDARD else output / output_name(place, form)
         jobs.setdefault((os.path.abspath(source), target), Job(source, target))
-    return Found(list(jobs.values()), closed)
+    return Found(list(jobs.values()), unreadable)
 
 
 def check(inputs: tuple[str, ...], output: Path) -> None:
@@ -59,9 +59,9 @@ def check(inputs: tuple[str, ...], output: Path) -> None:
       FileNotFoundError: an input does not exist, or a glob fits nothing.
       ValueError: nothing was found in any.
     """
-    closed: dict[Path, str] = {}
-    firsts = [next(_sources((given,), output, closed), None) for given in inputs]
-    if not any(firsts) and not closed:
+    unreadable: dict[Path, str] = {}
+    firsts = [next(_sources((given,), output, unreadable), None) for given in inputs]
+    if not any(firsts) and not unreadable:
         raise nothing(inputs)
 
 
@@ -74,7 +74,7 @@ def nothing(inputs: tuple[str, ...]) -> ValueError:
 
 
 def _sources(
-    inputs: tuple[str, ...], output: Path, closed: dict[Path, str]
+    inputs: tuple[str, ...], output: Path, unreadable: dict[Path, str]
 ) -> Iterator[tuple[Path, Path]]:
     """Yields (path, path below the output) of all pictures and films that the inputs name."""
     for given in inputs:
@@ -82,7 +82,7 @@ def _sources(
         if path == STANDARD:
             yield STANDARD, Path("stdin")
         elif path.is_dir():
-            yield from _below(path, output, closed)
+            yield from _below(path, output, unreadable)
         elif path.exists() or not _MAGIC & set(given):
             if not path.exists():
                 raise FileNotFoundError(
@@ -90,10 +90,12 @@ def _sources(
                 )
             yield path, Path(path.name)
         else:
-            yield from _globbed(given, output, closed)
+            yield from _globbed(given, output, unreadable)
 
 
-def _globbed(pattern: str, output: Path, closed: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
+def _globbed(
+    pattern: str, output: Path, unreadable: dict[Path, str]
+) -> Iterator[tuple[Path, Path]]:
     parts = Path(pattern).parts
     first = next(at for at, part in enumerate(parts) if _MAGIC & set(part))
     root, fits = Path(*parts[:first]), sorted(glob.glob(pattern, recursive=True))
@@ -103,18 +105,18 @@ def _globbed(pattern: str, output: Path, closed: dict[Path, str]) -> Iterator[tu
         if path.is_file():
             yield path, path.relative_to(root)
         elif "**" not in parts:  # a folder that the glob names; ** lists its files by itself
-            for source, place in _below(path, output, closed):
+            for source, place in _below(path, output, unreadable):
                 yield source, path.relative_to(root) / place
 
 
-def _below(folder: Path, output: Path, closed: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
+def _below(folder: Path, output: Path, unreadable: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
     """Yields (path, path relative to the folder) of all below a folder but earlier output."""
 
     def note(error: OSError) -> None:
-        closed[Path(error.filename)] = f"{error.filename}: {error.strerror}"
+        unreadable[Path(error.filename)] = f"{error.filename}: {error.strerror}"
 
     for path in files.files_below(folder, READABLE, leave_out=output, on_error=note):
         if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-            closed[path] = f"{path} is no file; a picture or film was wanted"
+            unreadable[path] = f"{path} is no file; a picture or film was wanted"
         else:
             yield path, path.relative_to(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from residual_encoder.models import factory
 from residual_encoder.models import weights as weights_files
+from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
 from residual_encoder.recipes import Recipe
 from residual_encoder.utils import files
 from residual_encoder.utils.typing import Tensor
@@ -30,23 +32,43 @@ class Loaded(NamedTuple):
     source: str  # the weights file or SavedModel folder
 
 
-def load_network(model_path: str | os.PathLike[str]) -> Loaded:
+def load_network(model_path: str | os.PathLike[str], colors: ColorChoice = AS_TRAINED) -> Loaded:
     """Loads a network from a training workdir, a weights file or an exported SavedModel.
 
     A weights file holds numbers only. A SavedModel is a program: load only those you trust.
 
+    Args:
+      model_path: The path of one of the three.
+      colors: Which color is taken from a distribution; the recipe that is returned has it.
+
     Raises:
       FileNotFoundError: nothing of the three is there.
-      ValueError: the file is damaged, or of another version.
+      ValueError: the file is damaged, or of another version; or the model does not take `colors`.
     """
     path = Path(model_path)
     if (path / "saved_model.pb").is_file():
+        _check_fixed(path, colors)
         return _load_saved_model(path)
     weights = weights_files.find_weights(path)
-    recipe = Recipe.from_json(weights_files.read_recipe(weights))
+    recipe = with_colors(Recipe.from_json(weights_files.read_recipe(weights)), colors)
     network = factory.build(recipe.network, vgg16_weights="later")
     weights_files.load_weights(network, weights)
     return Loaded(network, recipe, files.sha256(weights), str(weights))
+
+
+def with_colors(recipe: Recipe, colors: ColorChoice) -> Recipe:
+    """Returns a recipe with another choice of colors; a ValueError where it has no distribution."""
+    return dataclasses.replace(recipe, network=colors.applied(recipe.network))
+
+
+def _check_fixed(path: Path, colors: ColorChoice) -> None:
+    """Refuses to change what the graph of a SavedModel holds as constants."""
+    if colors.given:
+        raise ValueError(
+            f"{' and '.join(colors.given)} cannot be set: {path} is a SavedModel, in which they "
+            "were fixed at export. Export it again with tools/export.py and the flags wanted, or "
+            "pass the weights file."
+        )
 
 
 def _load_saved_model(path: Path) -> Loaded:

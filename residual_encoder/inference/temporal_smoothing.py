@@ -33,7 +33,7 @@ class FrameChange(NamedTuple):
     """
 
     cut: bool  # there is no flicker across one
-    without: float  # flicker of the raw chroma
+    raw_flicker: float  # flicker of the raw chroma
     flicker: float  # flicker of the smooth chroma
 
 

@@ -19,6 +19,7 @@ from residual_encoder.imaging.video_io import VideoInfo
 from residual_encoder.inference import temporal_smoothing
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.video_progress import SegmentStore, VideoProgress
+from residual_encoder.models import vividness
 from residual_encoder.utils import files
 
 SEGMENT = 120  # frames: 5 s at 24 a second, the most that a stop costs
@@ -140,7 +141,8 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
 def _signature(colorizer: Colorizer, config: VideoConfig, encoder: str) -> dict[str, Any]:
     """Returns everything that the frames depend on."""
     status = Path(config.source).stat()
-    look = (colorizer.sha256, colorizer.size, colorizer.saturation, colorizer.upsampling)
+    look = [colorizer.sha256, colorizer.size, colorizer.saturation, colorizer.upsampling]
+    look += vividness.settings(colorizer.recipe.network).values()
     return {
         "version": VERSION,
         "source": [str(Path(config.source).resolve()), status.st_size, status.st_mtime_ns],
@@ -192,7 +194,7 @@ def _colored(
         else:
             store.state, change = temporal_smoothing.update(store.state, gray, chroma)
         if change is not None and not config.smoothing:
-            change = change._replace(flicker=change.without)
+            change = change._replace(flicker=change.raw_flicker)
         store.progress.add(time, info, change)
         yield colorizer.merge(frame, store.state.smooth if config.smoothing else chroma, gray)
 

@@ -30,7 +30,7 @@ class VideoProgress:
     frames: int = 0
     segments: int = 0
     pairs: int = 0  # neighboring frames of one scene
-    without: float = 0.0  # sum of the flicker of the raw chroma
+    without: float = 0.0  # sum of the flicker of the raw chroma; the name is part of saved progress
     flicker: float = 0.0  # sum of the flicker of the written chroma
     begins: float = 0.0  # seconds, time of the first frame
     ends: float = 0.0  # seconds, time of the last frame
@@ -48,7 +48,7 @@ class VideoProgress:
             self.cuts.append(self.frames)
         elif change is not None:
             self.pairs += 1
-            self.without += change.without
+            self.without += change.raw_flicker
             self.flicker += change.flicker
         self.frames += 1
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from residual_encoder.imaging import ab_quantization
+from residual_encoder.imaging import ab_quantization, logit_smoothing
 from residual_encoder.imaging.colorspace import AB_SCALE
 from residual_encoder.models import vgg16
 from residual_encoder.models.configs import AbClassesConfig, ResidualEncoderConfig
@@ -24,7 +24,7 @@ from residual_encoder.models.residual_encoder import (
 )
 from residual_encoder.utils.typing import Tensor
 
-LOGITS = "logits"
+LOGITS, ANNEALED_MEAN = "logits", "annealed_mean"
 # A bottleneck's inner width as a share of its outer one: He et al. 2016 have a quarter of 256 and
 # more. Half, as there are few of them; a choice of this project.
 BOTTLENECK = 2
@@ -48,6 +48,24 @@ class AnnealedMean(keras.layers.Layer):
         """Returns the arguments that make the layer again."""
         numbers = {"temperature": self.temperature, "prior_correction": self.prior_correction}
         return super().get_config() | numbers
+
+
+@keras.saving.register_keras_serializable("residual_encoder")
+class LogitSmoothing(keras.layers.Layer):
+    """Smooths logits along the edges of the gray, without weights; see `logit_smoothing`."""
+
+    def __init__(self, radius: int, **settings: Any) -> None:
+        """Takes the radius of `logit_smoothing.smoothed` and a layer's settings."""
+        super().__init__(**settings)
+        self.radius = radius
+
+    def call(self, logits: Tensor, gray: Tensor) -> Tensor:
+        """Maps logits [B, H/4, W/4, Q] and gray [B, H, W, 1] to logits."""
+        return logit_smoothing.smoothed(logits, gray, self.radius)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make the layer again."""
+        return super().get_config() | {"radius": self.radius}
 
 
 def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model]) -> keras.Model:
@@ -76,8 +94,11 @@ def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model])
     # float32 whatever the precision: the temperature magnifies what bfloat16 rounds.
     count = len(ab_quantization.classes().ab)
     x = keras.layers.Conv2D(count, 1, dtype="float32", name=LOGITS)(x)  # [B, H/4, W/4, Q]
+    if config.smoothing:
+        smooth = LogitSmoothing(config.smoothing, dtype="float32", name="smoothed_logits")
+        x = smooth(x, gray)  # [B, H/4, W/4, Q]
     numbers = config.temperature, config.prior_correction
-    x = AnnealedMean(*numbers, dtype="float32", name="annealed_mean")(x)
+    x = AnnealedMean(*numbers, dtype="float32", name=ANNEALED_MEAN)(x)
     x = HalfPixelUpsample2(dtype="float32", name="upsample1")(x)  # [B, H/2, W/2, 2]
     chroma = HalfPixelUpsample2(dtype="float32", name="chroma")(x)  # [B, H, W, 2]
     return keras.Model(gray, chroma, name="ab_classes")
@@ -110,15 +131,24 @@ def _bottlenecks(
     return apply
 
 
+def colors_of(
+    logits: Tensor, temperature: float | Tensor, prior_correction: float | Tensor
+) -> Tensor:
+    """Computes what the network's last layers make of its smoothed logits.
+
+    Args:
+      logits: [B, H/4, W/4, Q] float32.
+      temperature: As of `ab_quantization.annealed_mean`.
+      prior_correction: As of `ab_quantization.annealed_mean`.
+
+    Returns:
+      Chroma of Lab [B, H, W, 2] float32 in (0, 1).
+    """
+    ab = ab_quantization.annealed_mean(logits, temperature, prior_correction)
+    double = HalfPixelUpsample2(dtype="float32").resized
+    return double(double(ab / AB_SCALE + 0.5))
+
+
 def logits_of(model: keras.Model) -> keras.Model:
     """Returns the network up to its logits, gray -> [B, H/4, W/4, Q] float32; variables shared."""
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="ab_classes_logits")
-
-
-def colors_of(model: keras.Model) -> keras.Model:
-    """Returns what follows the logits: [gray, logits [B, H/4, W/4, Q]] -> chroma [B, H, W, 2].
-
-    Other forms of the network end in it, so that colors are chosen in one place.
-    """
-    inputs = [model.input, model.get_layer(LOGITS).output]
-    return keras.Model(inputs, model.output, name="ab_classes_colors")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from residual_encoder.imaging import logit_smoothing
 from residual_encoder.models.ab_classifier import LOGITS, colors_of
 from residual_encoder.models.configs import AbClassesConfig, ResidualEncoderConfig
 from residual_encoder.models.folding import FoldedLayers, FoldedTrunk, Kernel, convolved
@@ -32,15 +33,22 @@ class FoldedAbClassifier:
         self.config, self.dtype = config, tf.as_dtype(precision)
         self.trunk = FoldedTrunk(model.get_layer("vgg16"), config.taps, self.dtype)
         self.layers = FoldedLayers(model, ResidualEncoderConfig(), precision)
-        self.colors = colors_of(model)
 
     def __call__(self, gray: Tensor) -> Tensor:
         """Maps gray [B, H, W, 1] to chroma [B, H, W, 2]."""
-        gray = tf.convert_to_tensor(gray)
-        return self.colors([gray, self.logits(gray)])
+        logits = self.logits(gray)
+        return colors_of(logits, self.config.temperature, self.config.prior_correction)
 
     def logits(self, gray: Tensor) -> Tensor:
-        """Maps gray [B, H, W, 1] to the classes' logits [B, H/4, W/4, Q] float32."""
+        """Maps gray [B, H, W, 1] to the logits [B, H/4, W/4, Q] float32 that colors come from."""
+        gray = tf.convert_to_tensor(gray)
+        logits = self._raw_logits(gray)
+        if not self.config.smoothing:
+            return logits
+        return logit_smoothing.smoothed(logits, gray, self.config.smoothing)
+
+    def _raw_logits(self, gray: Tensor) -> Tensor:
+        """Computes the logits before smoothing."""
         _, _, third, *deep = self.trunk(gray - 0.5)
         x = self._deepest(deep)  # [B, H/8, W/8, 256]
         x = self._bottlenecks(x, self.config.context, "color4")  # [B, H/8, W/8, 256]

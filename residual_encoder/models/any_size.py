@@ -46,11 +46,19 @@ def with_margin(network: Callable[[Tensor], Tensor], margin: int) -> Callable[[T
     """
 
     def inside(gray: Tensor) -> Tensor:
-        sides = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
-        chroma = network(tf.pad(gray, sides, "SYMMETRIC"))  # [B, h + 2m, w + 2m, 2]
-        return chroma[:, margin:-margin, margin:-margin]
+        return without_margin(network(mirrored(gray, margin)), margin)
 
     return inside if margin else network
+
+
+def mirrored(gray: Tensor, margin: int) -> Tensor:
+    """Adds a picture's border mirrored around it. [B, h, w, C] -> [B, h + 2m, w + 2m, C]."""
+    return tf.pad(gray, [[0, 0], [margin, margin], [margin, margin], [0, 0]], "SYMMETRIC")
+
+
+def without_margin(chroma: Tensor, margin: int) -> Tensor:
+    """Takes off what `mirrored` added. [B, h + 2m, w + 2m, C] -> [B, h, w, C]."""
+    return chroma[:, margin:-margin, margin:-margin] if margin else chroma
 
 
 def chroma_at(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 ACTIVATIONS = ("relu", "elu", "leaky_relu")
-UPSAMPLINGS = ("legacy", "half_pixel")
+DECODER_UPSAMPLINGS = ("legacy", "half_pixel")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ResidualEncoderConfig:
             raise ValueError(f'gray_tap must be "add" or "concat". Received {self.gray_tap!r}.')
         if self.gray_tap == "add" and self.widths[3] != 3:
             raise ValueError(f"Adding gray needs widths[3] = 3. Received {self.widths[3]}.")
-        for field, known in (("activation", ACTIVATIONS), ("upsampling", UPSAMPLINGS)):
+        for field, known in (("activation", ACTIVATIONS), ("upsampling", DECODER_UPSAMPLINGS)):
             if getattr(self, field) not in known:
                 value = getattr(self, field)
                 raise ValueError(f"{field} must be one of {list(known)}. Received {value!r}.")
@@ -180,6 +181,9 @@ class AbClassesConfig:
       refinements: Dilations of the residual bottlenecks behind color3, in order.
       prior_correction: Multiple of the log prior that is taken off the logits before colors are
         chosen, see `ab_quantization.annealed_mean`.
+      smoothing: Radius, in places of the logits, of the filter that smooths them along the edges of
+        the gray before colors are chosen, see `logit_smoothing`; 0 for none. Training's loss reads
+        the logits before it.
     """
 
     width: int = 256
@@ -189,6 +193,7 @@ class AbClassesConfig:
     context: tuple[int, ...] = ()
     refinements: tuple[int, ...] = ()
     prior_correction: float = 0.0
+    smoothing: int = 0
 
     def __post_init__(self) -> None:
         """Checks ranges.
@@ -196,12 +201,16 @@ class AbClassesConfig:
         Raises:
           ValueError: one of the numbers is out of range.
         """
-        if self.width < 1 or not self.temperature > 0:
-            raise ValueError(f"width and temperature must be above zero. Received {self}.")
+        if self.width < 1 or not 0 < self.temperature < math.inf:
+            raise ValueError(
+                f"width and temperature must be above zero, and finite. Received {self}."
+            )
         if self.taps not in (4, 5):
             raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")
         if not 0 <= self.prior_correction <= 1:
             raise ValueError(f"prior_correction must be 0 to 1. Received {self.prior_correction}.")
+        if self.smoothing < 0:
+            raise ValueError(f"smoothing must be at least 0. Received {self.smoothing}.")
         if self.trunk_rank < 0 or min((*self.context, *self.refinements, 1)) < 1:
             raise ValueError(
                 f"trunk_rank must be at least 0 and dilations at least 1. Received {self}."

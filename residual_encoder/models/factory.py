@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import keras
 
 from residual_encoder.models import residual_encoder_training, vgg16
-from residual_encoder.models.ab_classifier import ab_classes, logits_of
+from residual_encoder.models.ab_classifier import ab_classes, colors_of, logits_of
 from residual_encoder.models.ab_classifier_inference import FoldedAbClassifier
 from residual_encoder.models.cnn_autoencoder import cnn
 from residual_encoder.models.configs import (
@@ -166,9 +166,7 @@ def foldable(model: Any, config: NetworkConfig) -> bool:
     return isinstance(model, keras.Model) and NETWORKS[name_of(config)].folded is not None
 
 
-def for_inference(
-    model: Any, config: NetworkConfig, precision: str = "float32"
-) -> Callable[[Any], Any]:
+def for_inference(model: Any, config: NetworkConfig, precision: str = "float32") -> Any:
     """Returns the form of a network that colors: the fastest function with its outputs.
 
     Args:
@@ -185,6 +183,37 @@ def for_inference(
     if folded is None or not foldable(model, config):
         return model
     return folded(model, config, precision)
+
+
+class TwoSteps(NamedTuple):
+    """A network of classes in two steps, so that colors are chosen again without running it again.
+
+    Attributes:
+      logits: gray [B, H, W, 1] float32 in [0, 1] -> logits [B, H / 4, W / 4, Q] float32, smoothed
+        where the config has it so.
+      colors: (logits, temperature, prior_correction) -> chroma [B, H, W, 2] float32 in [0, 1]; the
+        two numbers are floats or float32 scalars.
+    """
+
+    logits: Callable[[Any], Any]
+    colors: Callable[..., Any]
+
+    def in_one(self, temperature: float, prior_correction: float) -> Callable[[Any], Any]:
+        """Returns both steps in one: gray [B, H, W, 1] -> chroma [B, H, W, 2]."""
+        return lambda gray: self.colors(self.logits(gray), temperature, prior_correction)
+
+
+def in_two_steps(model: Any, config: NetworkConfig, precision: str = "float32") -> TwoSteps | None:
+    """Returns a network of classes in two steps; None for other networks and for SavedModels.
+
+    Args:
+      model: As of `for_inference`.
+      config: Its config.
+      precision: As of `for_inference`.
+    """
+    if not (isinstance(model, keras.Model) and isinstance(config, AbClassesConfig)):
+        return None
+    return TwoSteps(for_inference(model, config, precision).logits, colors_of)
 
 
 def for_saving(model: keras.Model, config: NetworkConfig) -> keras.Model:
@@ -213,12 +242,14 @@ __all__ = [
     "NetworkConfig",
     "Pix2PixConfig",
     "ResidualEncoderConfig",
+    "TwoSteps",
     "VggAutoencoderConfig",
     "build",
     "build_discriminator",
     "foldable",
     "for_inference",
     "for_saving",
+    "in_two_steps",
     "multiple_of",
     "name_of",
     "training_function",

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from residual_encoder.models import vgg16
 from residual_encoder.models.configs import ResidualEncoderConfig
-from residual_encoder.models.layers import UPSAMPLINGS
+from residual_encoder.models.layers import DECODER_UPSAMPLINGS
 from residual_encoder.models.residual_encoder import ACTIVATIONS
 from residual_encoder.utils.typing import Tensor
 
@@ -122,7 +122,7 @@ class FoldedLayers:
         self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[config.activation](
             dtype=precision
         )
-        self.upsampling: Any = UPSAMPLINGS[config.upsampling](dtype=precision)
+        self.upsampling: Any = DECODER_UPSAMPLINGS[config.upsampling](dtype=precision)
 
     def kernel(self, name: str) -> Kernel:
         """Returns a convolution with the norm behind it folded in."""

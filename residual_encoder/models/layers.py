@@ -114,7 +114,7 @@ class Dropout(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate}
 
 
-UPSAMPLINGS = {"legacy": Upsample2, "half_pixel": HalfPixelUpsample2}
+DECODER_UPSAMPLINGS = {"legacy": Upsample2, "half_pixel": HalfPixelUpsample2}
 
 
 def _neighbors(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ import keras
 
 from residual_encoder.models import vgg16
 from residual_encoder.models.configs import ResidualEncoderConfig
-from residual_encoder.models.layers import UPSAMPLINGS, Dropout, batch_norm, convolution
+from residual_encoder.models.layers import DECODER_UPSAMPLINGS, Dropout, batch_norm, convolution
 from residual_encoder.utils.typing import Tensor
 
 # The article tried "leaky ReLUs" and gives no slope. This one is a choice of this project, between
@@ -98,7 +98,7 @@ def merge(config: ResidualEncoderConfig, name: str) -> Callable[[Tensor, Tensor]
     """Builds x2 upsampling, then the residual sum with the tap of that size."""
 
     def apply(x: Tensor, tap: Tensor) -> Tensor:
-        upsample = UPSAMPLINGS[config.upsampling]
+        upsample = DECODER_UPSAMPLINGS[config.upsampling]
         x = upsample(quick_gradient=True, name=f"{name}_upsample")(x)
         return keras.layers.Add(name=name)([x, tap])
 

@@ -13,7 +13,7 @@ from residual_encoder.imaging import colorspace
 from residual_encoder.imaging.colorspace import GRAYS, Truth
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.recipes import Recipe
-from residual_encoder.training.losses import LOSSES
+from residual_encoder.training.losses import LOSS_FUNCTIONS
 from residual_encoder.utils.typing import Tensor
 
 Rows = dict[str, list[float]]
@@ -83,7 +83,7 @@ def losses(pictures: Iterable[Tensor], colorizer: Colorizer) -> list[float]:
         chroma = colorizer.chroma(truth.gray)
         for i in range(len(rgb)):
             one = Truth(*(part[i : i + 1] for part in truth))
-            found.append(float(LOSSES[recipe.loss](one, chroma[i : i + 1])))
+            found.append(float(LOSS_FUNCTIONS[recipe.loss](one, chroma[i : i + 1])))
     return found
 
 

@@ -217,8 +217,8 @@ def _systems_sections(compared: Sequence[Result], evidence: Evidence) -> Iterato
         "All systems under an equal budget of images",
         [
             "GFLOP: of one pass over a picture of 224 pixels. Images/s: of training, the median "
-            "of the log. PSNR over gray is paired by photograph, with its 95 % interval; each "
-            f"system keeps its own gray. Colorfulness of truth: {truth:.1f}.",
+            "of the log. PSNR is over luma gray, paired by photograph, with its 95 % interval; "
+            f"each system keeps its own gray. Colorfulness of truth: {truth:.1f}.",
         ],
         _systems_table(sound),
     )

@@ -21,7 +21,7 @@ from residual_encoder.imaging import colorspace
 from residual_encoder.imaging.colorspace import Truth
 from residual_encoder.recipes import Adversarial, Recipe
 from residual_encoder.training.learner import Learner, descend, on_every_replica
-from residual_encoder.training.losses import LOSSES
+from residual_encoder.training.losses import LOSS_FUNCTIONS
 from residual_encoder.training.optimizers import make_optimizer
 from residual_encoder.utils.typing import Tensor
 
@@ -160,7 +160,7 @@ def _losses(
     chroma = network(truth.gray, training=True)
     true = discriminator([truth.gray, truth.chroma], training=True)
     fake = discriminator([truth.gray, chroma], training=True)
-    of_chroma, of_fake = LOSSES[recipe.loss](truth, chroma), network_loss(fake)
+    of_chroma, of_fake = LOSS_FUNCTIONS[recipe.loss](truth, chroma), network_loss(fake)
     return {
         "loss": settings.loss_weight * of_chroma + settings.weight * of_fake,
         "loss_chroma": of_chroma,

@@ -14,7 +14,7 @@ from residual_encoder import recipes
 from residual_encoder.imaging import colorspace
 from residual_encoder.models import factory
 from residual_encoder.recipes import Recipe
-from residual_encoder.training.losses import LOSSES
+from residual_encoder.training.losses import LOSS_FUNCTIONS
 from residual_encoder.training.optimizers import make_optimizer
 from residual_encoder.utils.typing import Tensor
 
@@ -65,7 +65,7 @@ def averaged(one: Learner) -> Iterator[None]:
 
 def loss_of_recipe(recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:
     """Looks up the recipe's loss, with its rebalancing where it reads logits."""
-    loss = LOSSES[recipe.loss]
+    loss = LOSS_FUNCTIONS[recipe.loss]
     if recipes.LOSSES[recipe.loss].reads_logits:
         return functools.partial(loss, rebalancing=recipe.rebalancing)
     return loss

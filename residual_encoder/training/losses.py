@@ -135,7 +135,7 @@ def ab_classes(
 
 
 # Properties that recipes need of each are in `recipes.LOSSES`, under the same name.
-LOSSES: dict[str, Callable[..., Tensor]] = {
+LOSS_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "blurred_euclidean": blurred_euclidean,
     "blurred_distance": blurred_distance,
     "tinyclouds_code": tinyclouds_code,

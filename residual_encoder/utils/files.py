@@ -75,14 +75,19 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+def check_free(path: str | os.PathLike[str], overwrite: bool | None = None) -> None:
     """Refuses a path that exists, unless it may be replaced.
 
+    Args:
+      path: File or folder that is going to be written.
+      overwrite: Value of the flag --overwrite; None where the command has no such flag.
+
     Raises:
-      FileExistsError: it exists and `overwrite` is false.
+      FileExistsError: it exists and `overwrite` is false or None.
     """
     if not overwrite and Path(path).exists():
-        raise FileExistsError(f"{path} exists; pass --overwrite or choose another output.")
+        advice = "remove it" if overwrite is None else "pass --overwrite"
+        raise FileExistsError(f"{path} exists; {advice} or choose another output.")
 
 
 def make_folder(folder: Path) -> None:

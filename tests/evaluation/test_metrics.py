@@ -293,6 +293,30 @@ def test_predicting_neutral_is_the_gray_baseline():
     assert gray["auc_gain"] == {"mean": 0.0, "ci95": [0.0, 0.0]}
 
 
+@pytest.mark.parametrize(("space", "gray"), [(YUV, "luma"), (YUV, "mean"), (LAB, "lightness")])
+def test_gains_are_over_luma_gray_whatever_the_recipe(space, gray):
+    # Pure red has luma 76, mean 85 and lightness 53 %, which is gray 127.
+    # (179^2 + 2 * 76^2) / 3 = 14531: 6.508 dB; ab of gray: see the constant distance above.
+    red = np.array(constant(255, 0, 0))
+    report = evaluate(lambda g: np.full((*g.shape[:3], 2), space.neutral), red, 4, space, gray)
+    block = report["baselines"]["gray"]
+    assert block["psnr_pooled"]["mean"] == pytest.approx(6.508, abs=1e-3)
+    assert block["auc"]["mean"] == pytest.approx(45.5 / 150)
+    own = {"luma": 76, "mean": 85, "lightness": 127}[gray]
+    decibel = 10 * np.log10(255**2 / (((255 - own) ** 2 + 2 * own**2) / 3))
+    assert report["psnr_pooled"]["mean"] == pytest.approx(decibel, abs=1e-3)
+    assert report["psnr_pooled_gain"]["mean"] == pytest.approx(decibel - 6.508, abs=2e-3)
+    assert "luma" in report["protocol"]["auc_gain"] and "luma" in report["protocol"]["gray"]
+
+
+def test_gray_is_one_and_the_same_for_all_recipes():
+    grays = [
+        evaluate(reddish, photographs(4), 4, space, gray)["baselines"]["gray"]
+        for space, gray in ((YUV, "luma"), (YUV, "mean"), (LAB, "lightness"))
+    ]
+    assert grays[0] == grays[1] == grays[2]
+
+
 def test_predicting_the_truth_is_the_oracle():
     rgb = photographs(4)
     report = evaluate(lambda gray: YUV.chroma(rgb / np.float32(255)), rgb)

@@ -39,6 +39,14 @@ def test_hash_is_that_of_the_file(soft_weights, tmp_path):
     assert line == f"{hashlib.sha256(path.read_bytes()).hexdigest()}  small.weights.h5\n"
 
 
+def test_an_earlier_file_stays(soft_weights, tmp_path):
+    path = tmp_path / "small.weights.h5"
+    path.write_text("earlier")
+    with pytest.raises(FileExistsError, match="exists; remove it or choose another output"):
+        float16_weights.release(soft_weights, path)
+    assert path.read_text() == "earlier"
+
+
 def test_the_mean_of_two(soft_weights, tmp_path):
     arrays, about = weights.read_arrays(soft_weights)
     other, path = tmp_path / "other.weights.h5", tmp_path / "mean.weights.h5"

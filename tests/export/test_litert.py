@@ -44,7 +44,11 @@ def loaded(soft_weights: Path) -> Iterator[Loaded]:
     with pytest.MonkeyPatch.context() as patch:
         real = litert.load_network
         ours = str(soft_weights)
-        patch.setattr(litert, "load_network", lambda path: loaded if path == ours else real(path))
+        patch.setattr(
+            litert,
+            "load_network",
+            lambda path, *colors: loaded if path == ours else real(path, *colors),
+        )
         yield loaded
 
 

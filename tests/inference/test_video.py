@@ -1,5 +1,6 @@
 """Films: sound and tags are kept, color is steady, cuts are found, stopped runs resume."""
 
+import dataclasses
 import json
 import os
 import re
@@ -21,6 +22,8 @@ from residual_encoder.imaging import ffmpeg, optical_flow, video_io
 from residual_encoder.inference import output_paths, temporal_smoothing, video, video_progress
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.video import VideoConfig, colorize_video
+from residual_encoder.models import vividness
+from residual_encoder.recipes import RECIPES
 
 os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # before the first film, which may be a test's own
 PROGRAM = ffmpeg.find()
@@ -81,6 +84,7 @@ class FakeColorizer:
     """
 
     sha256, saturation, upsampling = "fake", 1.0, "none"
+    recipe = RECIPES["modern"]
 
     def __init__(self, size=48, dies_at=None):
         self.size, self.dies_at, self.merged, self.predicted = size, dies_at, [], 0
@@ -374,7 +378,7 @@ def test_a_stopped_run_resumes_to_the_same_file(encoder, clip, tmp_path, monkeyp
     assert {path.name for path in tmp_path.iterdir()} == {"colored.mp4", "whole.mp4"}
 
 
-@pytest.mark.parametrize("changed", ["source", "size", "smoothing", "damage"])
+@pytest.mark.parametrize("changed", ["source", "size", "smoothing", "vividness", "damage"])
 def test_what_is_finished_counts_for_the_same_job_only(
     changed, without_ffmpeg, clip, tmp_path, monkeypatch
 ):
@@ -382,9 +386,13 @@ def test_what_is_finished_counts_for_the_same_job_only(
     source = tmp_path / "clip.mp4"
     source.write_bytes(clip.read_bytes())
     config = VideoConfig(str(source), str(tmp_path / "colored.mp4"))
+    monkeypatch.setattr(FakeColorizer, "recipe", RECIPES["modern_distribution"])
     with pytest.raises(KeyboardInterrupt):
         colorize_video(FakeColorizer(dies_at=25), config)
     colorizer = FakeColorizer(size=56 if changed == "size" else 48)
+    if changed == "vividness":
+        network = vividness.ColorChoice(0.5).applied(colorizer.recipe.network)
+        colorizer.recipe = dataclasses.replace(colorizer.recipe, network=network)
     if changed == "source":
         os.utime(source, (1, 1))
     if changed == "damage":

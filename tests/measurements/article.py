@@ -58,7 +58,7 @@ def fringe(rgb_u8: np.ndarray) -> float:
 def main(model: str, sheet: str | None = None) -> None:
     """Prints a line for gray, the 2016 model, this one and the truth."""
     colorizer = Colorizer(model)
-    gray, dahl, truth = map(np.stack, zip(*panels(conftest.ROOT / "../shared"), strict=True))
+    gray, dahl, truth = map(np.stack, zip(*panels(conftest.SHARED), strict=True))
     colored = np.stack([colorizer.colorize(np.rint(g.mean(-1)).astype(np.uint8)) for g in gray])
     for name, output in {"gray": gray, "2016": dahl, "model": colored, "truth": truth}.items():
         print(name, *(f"{key} {value:.4f}" for key, value in figures(output, truth).items()))

@@ -65,7 +65,5 @@ def _compare(sums, count, released):
 
 
 if __name__ == "__main__":
-    means, deviations = correlations(
-        Path(sys.argv[1]) if sys.argv[1:] else conftest.ROOT / "../shared"
-    )
+    means, deviations = correlations(Path(sys.argv[1]) if sys.argv[1:] else conftest.SHARED)
     print("means", means.round(4), "deviations", deviations.round(4))

@@ -70,7 +70,7 @@ def verdict(subject: str, box: tuple[int, ...], output: np.ndarray, truth: np.nd
 
 def truths() -> Iterator[tuple[int, np.ndarray]]:
     """The photographs that were picked: uint8 [SIZE, SIZE, 3]."""
-    data = DataConfig("tfrecord", data_dir=str(conftest.ROOT / "../shared/data"))
+    data = DataConfig("tfrecord", data_dir=str(conftest.SHARED / "data"))
     batches = input_pipeline.eval_batches(data, batch_size=1, image_size=SIZE, stats=RecordStats())
     for index, batch in enumerate(batches):
         if index in PICKED:

@@ -12,10 +12,10 @@ from conftest import ROOT
 from helpers.training_runs import ONE, SCENES
 
 from residual_encoder.data import color_prior
-from residual_encoder.imaging import ab_quantization, colorspace, image_io
+from residual_encoder.imaging import ab_quantization, colorspace, image_io, logit_smoothing
 from residual_encoder.models import factory
 from residual_encoder.models.factory import AbClassesConfig
-from residual_encoder.recipes import RECIPES
+from residual_encoder.recipes import RECIPES, Recipe
 from residual_encoder.training import learner, losses
 from residual_encoder.training.optimizers import make_optimizer
 
@@ -165,7 +165,7 @@ def test_loss_and_gradient_against_numpy(rng, run_mode):
     with tf.GradientTape() as tape:
         x = tf.constant(logits)
         tape.watch(x)
-        loss = run_mode(losses.LOSSES["ab_classes"])(truth, x)
+        loss = run_mode(losses.LOSS_FUNCTIONS["ab_classes"])(truth, x)
     expected, p, target, nearest = numpy_loss(truth.rgb, logits)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     # Of cross-entropy: weight times (softmax - target), over the 12 pixels.
@@ -293,6 +293,7 @@ def test_one_step_moves_every_variable_by_the_loss_of_the_logits(rng):
         ({"temperature": 0.0}, "must be above zero"),
         ({"taps": 3}, "taps must be 4 or 5. Received 3"),
         ({"prior_correction": 1.5}, "prior_correction must be 0 to 1. Received 1.5"),
+        ({"smoothing": -1}, "smoothing must be at least 0. Received -1"),
         ({"trunk_rank": -1}, "trunk_rank must be at least 0"),
         ({"context": (2, 0)}, "dilations at least 1"),
     ],
@@ -376,3 +377,57 @@ def test_prior_counts_a_picture_of_one_color(tmp_path):
     assert "2 photographs" in done.stdout
     counts = np.loadtxt(tmp_path / "prior.txt")[:, 2]
     assert counts[np.flatnonzero((AB == [80, 70]).all(1))] == counts.sum() == 2 * 64 * 64
+
+
+# --- smoothing ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def smoothing_pair():
+    """The same weights, without and with smoothing."""
+    pair = []
+    for radius in (0, 1):
+        keras.utils.set_random_seed(1)
+        pair.append(factory.build(AbClassesConfig(width=16, smoothing=radius)))
+    plain, smooth = pair
+    for ours, theirs in zip(smooth.weights, plain.weights, strict=True):
+        assert ours.path == theirs.path
+        ours.assign(theirs)
+    return plain, smooth
+
+
+def test_smoothing_is_between_logits_and_colors(smoothing_pair, rng):
+    plain, smooth = smoothing_pair
+    gray = rng.uniform(size=(1, 16, 24, 1)).astype(np.float32)
+    config = AbClassesConfig(width=16, smoothing=1)
+    logits = factory.training_function(smooth, config)(gray)
+    np.testing.assert_allclose(
+        logits, factory.training_function(plain, AbClassesConfig(width=16))(gray), atol=1e-4
+    )
+    wanted = ab_quantization.annealed_mean(logit_smoothing.smoothed(logits, gray, 1), 0.38)
+    wanted = tf.image.resize(tf.image.resize(wanted / 256 + 0.5, [8, 12]), [16, 24])
+    for form in (smooth, factory.for_inference(smooth, config)):
+        np.testing.assert_allclose(form(gray), wanted, atol=1e-5)
+    assert np.abs(smooth(gray) - plain(gray)).max() > 1e-3
+
+
+def test_two_steps_of_a_smoothed_network(smoothing_pair, rng):
+    _, smooth = smoothing_pair
+    config = AbClassesConfig(width=16, smoothing=1)
+    gray = rng.uniform(size=(2, 16, 24, 1)).astype(np.float32)
+    steps = factory.in_two_steps(smooth, config)
+    found = steps.colors(steps.logits(gray), tf.constant(0.38), tf.constant(0.0))
+    np.testing.assert_allclose(found, smooth(gray), atol=1e-5)
+    assert factory.in_two_steps(lambda gray: gray, config) is None
+    assert factory.in_two_steps(smooth, RECIPES["modern"].network) is None
+
+
+def test_old_configs_are_not_smoothed():
+    assert RECIPES["modern_classes"].network.smoothing == 0
+    assert "smoothed_logits" not in [
+        layer.name for layer in factory.build(AbClassesConfig(width=16)).layers
+    ]
+    recipe = RECIPES["modern_classes"]
+    fields = recipe.to_json()
+    del fields["network"]["smoothing"], fields["network"]["prior_correction"]
+    assert Recipe.from_json(fields) == recipe

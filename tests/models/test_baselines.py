@@ -24,7 +24,7 @@ from residual_encoder.models.factory import (
 )
 from residual_encoder.recipes import LOSSES as LOSS_INFO
 from residual_encoder.recipes import RECIPES
-from residual_encoder.training.losses import LOSSES
+from residual_encoder.training.losses import LOSS_FUNCTIONS
 from residual_encoder.training.run import TrainConfig
 from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
@@ -205,7 +205,7 @@ def loss_of_gray(recipe, pictures):
     answer = tf.fill(truth.chroma.shape, recipe.space.neutral)
     if LOSS_INFO[recipe.loss].reads_logits:
         answer = tf.zeros([*answer[:, ::4, ::4, 0].shape, len(ab_quantization.classes().ab)])
-    return float(LOSSES[recipe.loss](truth, answer))
+    return float(LOSS_FUNCTIONS[recipe.loss](truth, answer))
 
 
 def run(workdir, recipe, pictures):

@@ -2,16 +2,16 @@
 
 python tests/robustness/fuzz.py TARGET...
 
-Targets: decode (images.decode), colorize (Colorizer on a decoded file), saved_model (colorize_bytes
-of an exported SavedModel). It runs atheris, which is libFuzzer for Python (pip install atheris),
-from a seed corpus of every format, in a process of its own: a crash, a hang, an exception that is
-no promised error, or memory above the bound ends that process and leaves the input in
-CORPUS/found/TARGET-*; then the next process continues. Prints one JSON line a target.
+Targets: decode (image_io.decode), colorize (Colorizer on a decoded file), saved_model
+(colorize_bytes of an exported SavedModel). It runs atheris, which is libFuzzer for Python (pip
+install atheris), from a seed corpus of every format, in a process of its own: a crash, a hang, an
+exception that is no promised error, or memory above the bound ends that process and leaves the
+input in CORPUS/found/TARGET-*; then the next process continues. Prints one JSON line a target.
 
-OpenCV and TensorFlow are not built for libFuzzer, so what guides it are the ways through our own
-reading of headers and metadata. What atheris notes of them grows by megabytes a picture, so memory
-is bounded for each input alone, and for the whole process with --unguided only. Of PNG files
-the checksums are put right after every second change.
+OpenCV and TensorFlow are not built for libFuzzer, so it is guided by the branches taken in this
+project's reading of headers and metadata. What atheris records of them grows by megabytes a
+picture, so memory is bounded for each input alone, and for the whole process with --unguided only.
+Of PNG files the checksums are put right after every second change.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def test_losses_and_gradients_are_finite(name, data) -> None:
     truth = truth_of(rgb, name)
     with tf.GradientTape() as tape:
         tape.watch(chroma)
-        loss = losses.LOSSES[name](truth, chroma)
+        loss = losses.LOSS_FUNCTIONS[name](truth, chroma)
     gradient = tape.gradient(loss, chroma).numpy()
     assert loss.shape == () and np.isfinite(loss) and loss >= 0
     assert gradient.shape == chroma.shape and np.isfinite(gradient).all()
@@ -131,7 +131,7 @@ def test_losses_over_classes_are_finite(data) -> None:
     logits = tf.constant(scale * np.random.default_rng(height).normal(size=shape), tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        loss = losses.LOSSES["ab_classes"](truth_of(rgb, "ab_classes"), logits)
+        loss = losses.LOSS_FUNCTIONS["ab_classes"](truth_of(rgb, "ab_classes"), logits)
     assert np.isfinite(loss) and loss >= 0
     assert np.isfinite(tape.gradient(loss, logits)).all()
 

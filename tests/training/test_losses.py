@@ -17,7 +17,7 @@ CHROMA_LOSSES = [name for name, info in LOSSES.items() if not info.reads_logits]
 
 
 def test_recipes_name_the_losses_there_are():
-    assert LOSSES.keys() == losses.LOSSES.keys()
+    assert LOSSES.keys() == losses.LOSS_FUNCTIONS.keys()
 
 
 def numpy_kernel(size):
@@ -94,7 +94,7 @@ def chroma(rng):
 
 @pytest.mark.parametrize("name", CHROMA_LOSSES)
 def test_equals_numpy(name, truth, chroma, run_mode):
-    ours = float(run_mode(losses.LOSSES[name])(truth, tf.constant(chroma)))
+    ours = float(run_mode(losses.LOSS_FUNCTIONS[name])(truth, tf.constant(chroma)))
     assert ours == pytest.approx(numpy_loss(name, truth, chroma.astype(np.float64)), rel=1e-5)
 
 
@@ -159,7 +159,7 @@ def test_truth_has_no_loss(name, rng):
     # Mid-range colors and luma gray: merging gives the picture back, so every term is zero.
     rgb = rng.integers(90, 160, (1, 8, 8, 3), dtype=np.uint8)
     truth = colorspace.split(rgb, YUV, "luma")
-    assert float(losses.LOSSES[name](truth, truth.chroma)) < 2e-5
+    assert float(losses.LOSS_FUNCTIONS[name](truth, truth.chroma)) < 2e-5
 
 
 def test_size_may_be_unknown(truth, chroma):

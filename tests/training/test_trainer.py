@@ -71,7 +71,7 @@ def test_the_step_is_plain_gradient_descent(rng):
     kernel = model.get_layer("color2").kernel
     truth = colorspace.split(rgb, colorspace.YUV, "mean")
     with tf.GradientTape() as tape:
-        loss = learner.LOSSES[TINY.loss](truth, model(truth.gray, training=True))
+        loss = learner.LOSS_FUNCTIONS[TINY.loss](truth, model(truth.gray, training=True))
     expected = kernel.numpy() - 0.1 * tape.gradient(loss, kernel.value).numpy()
     assert float(step(rgb)) == pytest.approx(float(loss), rel=1e-5)
     np.testing.assert_allclose(kernel.numpy(), expected, rtol=1e-4, atol=1e-7)

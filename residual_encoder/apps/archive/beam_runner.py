@@ -35,8 +35,10 @@ def options(flags: Sequence[str]) -> Any:
       ValueError: Beam is not installed, does not know a flag, or does not take its value.
     """
     if importlib.util.find_spec("apache_beam") is None:
+        ignored = f", so {' '.join(flags)} cannot be read" if flags else ""
         raise ValueError(
-            'Apache Beam is not installed; in the project\'s folder: pip install ".[beam]"'
+            f"Apache Beam is not installed{ignored}; in the project's folder: "
+            'pip install ".[beam]"'
         )
     with _calm():
         from apache_beam.options.pipeline_options import PipelineOptions

@@ -32,6 +32,9 @@ class CollectionConfig:
       saturation: See `Colorizer`.
       upsampling: See `Colorizer`.
       format: "keep" or a key of `output_paths.FORMATS`, for pictures.
+      vividness: See `Colorizer`.
+      temperature: See `Colorizer`.
+      prior_correction: See `Colorizer`.
     """
 
     inputs: tuple[str, ...]
@@ -42,6 +45,9 @@ class CollectionConfig:
     saturation: float = 1.0
     upsampling: str = "guided"
     format: str = "keep"
+    vividness: float | None = None
+    temperature: float | None = None
+    prior_correction: float | None = None
 
     def __post_init__(self) -> None:
         if "-" in (*self.inputs, self.output):

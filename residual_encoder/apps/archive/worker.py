@@ -110,6 +110,9 @@ def load(config: CollectionConfig) -> Colorizer:
         size=config.size,
         saturation=config.saturation,
         upsampling=config.upsampling,
+        vividness=config.vividness,
+        temperature=config.temperature,
+        prior_correction=config.prior_correction,
     )
 
 

@@ -15,6 +15,7 @@ from residual_encoder.apps.web import preview
 from residual_encoder.apps.web.preview import Preview
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models import vividness as curve
 
 KEPT = 3600  # seconds that files of a visitor are kept
 
@@ -24,29 +25,51 @@ class Handlers:
 
     def __init__(self, colorizer: Colorizer, folder: Path) -> None:
         self.colorizer, self.folder = colorizer, folder
+        self.start = start_vividness(colorizer)
 
-    def open_picture(self, source: str | Path, saturation: float) -> tuple[Any, ...]:
+    def open_picture(
+        self, source: str | Path, saturation: float, vividness: float | None = None
+    ) -> tuple[Any, ...]:
         """Runs the network on a new picture. -> status, preview, the pair to compare."""
         shown = preview.make_preview(self.colorizer, source)
-        pair = self._write(shown, 0.0), self._write(shown, saturation)
+        pair = self._write(shown, 0.0, None), self._write(shown, saturation, vividness)
         return _caption(shown), (shown, pair[0]), pair
 
-    def change_saturation(self, kept: tuple[Preview, Path], saturation: float) -> tuple[Any, ...]:
-        """Colors the preview at another saturation. -> status, the pair to compare."""
+    def change_colors(
+        self, kept: tuple[Preview, Path], saturation: float, vividness: float | None = None
+    ) -> tuple[Any, ...]:
+        """Colors the preview in another way. -> status, the pair to compare."""
         shown, before = kept
-        return _caption(shown), (before, self._write(shown, saturation))
+        return _caption(shown), (before, self._write(shown, saturation, vividness))
 
-    def make_download(self, kept: tuple[Preview, Path], saturation: float) -> tuple[Any, ...]:
+    def make_download(
+        self, kept: tuple[Preview, Path], saturation: float, vividness: float | None = None
+    ) -> tuple[Any, ...]:
         """Writes the file to download. -> status, its path."""
         shown, _ = kept
-        path = preview.render_full_size(self.colorizer, shown, saturation, self.folder)
+        vividness = self._moved(vividness)
+        path = preview.render_full_size(
+            self.colorizer, shown, saturation, self.folder, vividness=vividness
+        )
         return _caption(shown), path
 
-    def _write(self, shown: Preview, saturation: float) -> Path:
+    def _moved(self, vividness: float | None) -> float | None:
+        """Returns None for a control that was not moved: the model's may lie off the curve."""
+        return None if vividness == self.start else vividness
+
+    def _write(self, shown: Preview, saturation: float, vividness: float | None) -> Path:
         """Writes a picture file for the browser; Gradio deletes it after `KEPT`."""
         path = Path(tempfile.mkdtemp(dir=self.folder)) / "preview.jpg"
-        image_io.write(path, preview.render_preview(self.colorizer, shown, saturation))
+        vividness = self._moved(vividness)
+        pixels = preview.render_preview(self.colorizer, shown, saturation, vividness)
+        image_io.write(path, pixels)
         return path
+
+
+def start_vividness(colorizer: Colorizer) -> float | None:
+    """Returns where the control stands at first; None for a model without a distribution."""
+    numbers = curve.settings(colorizer.recipe.network)
+    return curve.nearest(**numbers) if colorizer.has_distribution else None
 
 
 def guarded(handler: Callable[..., tuple[Any, ...]], outputs: int) -> Callable[..., Any]:

@@ -11,18 +11,22 @@ from residual_encoder.apps.web.handlers import KEPT, Handlers, guarded
 from residual_encoder.data import sample_images
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models.vividness import STEPS
 
 MAX_MEGABYTES = 50  # a JPEG of 100 megapixels
 SAMPLES = 6
 WAITING = 16  # requests in the queue; they are served one at a time, which bounds the memory
 SWEPT = 300  # seconds between two looks for files that are older than `KEPT`
 
+VIVIDNESSES = (0, 1)
 SATURATIONS = (0, 2)
+STEP = 1 / STEPS  # of both controls
 TITLE = "Colorizer"
 INTRODUCTION = f"# {TITLE}\nColor for gray photographs, at their own size."
 INVITATION = "Drop a picture here, paste it, or choose a file"
 LEGEND = "Gray on the left, colored on the right. Drag the line."
 HINT = "0 is gray, 1 is the network's prediction."
+VIVIDNESS_HINT = "0 takes safe colors, 1 vivid ones; it also changes which colors are chosen."
 # Shown by the browser itself, while the server works.
 COLORING = "() => 'Coloring …'"
 WRITING = "() => 'Making the file …'"
@@ -58,6 +62,7 @@ class Parts(NamedTuple):
     status: Any
     result: Any
     comparison: Any
+    vividness: Any  # None for a model without a distribution
     saturation: Any
     save: Any
     file: Any
@@ -71,14 +76,15 @@ def build(colorizer: Colorizer, folder: Path, max_megabytes: int = MAX_MEGABYTES
 
     samples = _write_samples(folder / "samples")
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEPT, KEPT)) as blocks:
-        parts = _lay_out(samples, max_megabytes)
-        _wire(parts, Handlers(colorizer, folder), samples)
+        handlers = Handlers(colorizer, folder)
+        parts = _lay_out(samples, max_megabytes, handlers.start)
+        _wire(parts, handlers, samples)
     blocks.queue(max_size=WAITING)
     return blocks
 
 
-def _lay_out(samples: list[Path], max_megabytes: int) -> Parts:
-    """Places the components, top to bottom."""
+def _lay_out(samples: list[Path], max_megabytes: int, vividness: float | None) -> Parts:
+    """Places the components, top to bottom; a vividness of None has no control."""
     import gradio as gr
 
     gr.Markdown(INTRODUCTION)
@@ -93,8 +99,9 @@ def _lay_out(samples: list[Path], max_megabytes: int) -> Parts:
             max_height=640,
         )
         gr.Markdown(LEGEND)
+        vivid = None if vividness is None else _vividness(vividness)
         saturation = gr.Slider(
-            *SATURATIONS, 1, step=0.05, label="Saturation", info=HINT, elem_id="saturation"
+            *SATURATIONS, 1, step=STEP, label="Saturation", info=HINT, elem_id="saturation"
         )
         save = gr.Button("Download at full size", variant="primary", elem_id="save")
     gr.Markdown("Or try one of these:")
@@ -104,7 +111,21 @@ def _lay_out(samples: list[Path], max_megabytes: int) -> Parts:
             for path in samples
         ]
     file, kept = gr.DownloadButton(visible=False), gr.State(time_to_live=KEPT)
-    return Parts(picture, status, result, comparison, saturation, save, file, buttons, kept)
+    return Parts(picture, status, result, comparison, vivid, saturation, save, file, buttons, kept)
+
+
+def _vividness(start: float) -> Any:
+    """Places the control of a model with a distribution."""
+    import gradio as gr
+
+    return gr.Slider(
+        *VIVIDNESSES,
+        start,
+        step=STEP,
+        label="Vividness",
+        info=VIVIDNESS_HINT,
+        elem_id="vividness",
+    )
 
 
 def _wire(parts: Parts, handlers: Handlers, samples: list[Path]) -> None:
@@ -122,22 +143,24 @@ def _wire(parts: Parts, handlers: Handlers, samples: list[Path]) -> None:
     open_picture = guarded(
         lambda *arguments: (*handlers.open_picture(*arguments), gr.Column(visible=True)), len(taken)
     )
+    controls = [control for control in (parts.saturation, parts.vividness) if control]
     waiting = parts.picture.upload(None, None, parts.status, js=COLORING)
-    waiting.then(open_picture, [parts.picture, parts.saturation], taken, **alone)
+    waiting.then(open_picture, [parts.picture, *controls], taken, **alone)
     for button, path in zip(parts.samples, samples, strict=True):
         waiting = button.click(None, None, parts.status, js=COLORING)
-        waiting.then(functools.partial(open_picture, path), parts.saturation, taken, **alone)
-    parts.saturation.input(
-        guarded(handlers.change_saturation, 2),
-        [parts.kept, parts.saturation],
-        [parts.status, parts.comparison],
-        trigger_mode="always_last",  # while a hand drags the slider
-        **alone,
-    )
+        waiting.then(functools.partial(open_picture, path), controls, taken, **alone)
+    for control in controls:
+        control.input(
+            guarded(handlers.change_colors, 2),
+            [parts.kept, *controls],
+            [parts.status, parts.comparison],
+            trigger_mode="always_last",  # while a hand drags the slider
+            **alone,
+        )
     waiting = parts.save.click(None, None, parts.status, js=WRITING)
     made = waiting.then(
         guarded(handlers.make_download, 2),
-        [parts.kept, parts.saturation],
+        [parts.kept, *controls],
         [parts.status, parts.file],
         **alone,
     )

@@ -18,12 +18,13 @@ SIDE = 1600  # pixels of a preview's longer side: sharp on a wide screen, merged
 
 
 class Preview(NamedTuple):
-    """Keeps one picture while its saturation is chosen."""
+    """Keeps one picture while its vividness and saturation are chosen."""
 
     source: Path  # the picture's file
     picture: Picture  # 8 bits, no side longer than `SIDE`
     gray: np.ndarray  # [h, w, 1] float32 in [0, 1], the network's input, of the whole picture
     chroma: np.ndarray  # [h, w, 2] float32 in [0, 1], what it predicts
+    logits: np.ndarray | None  # [h', w', Q] float16 of a model with a distribution, else None
     height: int  # of the file's picture, pixels
     width: int
 
@@ -41,20 +42,50 @@ def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Previe
     except ValueError as error:
         raise ValueError(f"{source.name} {error}") from error
     gray = colorizer.network_input(picture)
-    chroma = colorizer.predict(gray[None])[0]
-    return Preview(source, _reduced(picture), gray, chroma, *picture.pixels.shape[:2])
+    chroma, logits = _predicted(colorizer, gray)
+    return Preview(source, _reduced(picture), gray, chroma, logits, *picture.pixels.shape[:2])
 
 
-def render_preview(colorizer: Colorizer, shown: Preview, saturation: float) -> np.ndarray:
-    """Colors the small copy; the network does not run. uint8 [h, w, 3], on white where clear."""
-    pixels = colorizer.merge(shown.picture, shown.chroma, shown.gray, saturation=saturation)
+def _predicted(colorizer: Colorizer, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Runs the network. -> chroma, and the logits it was chosen from where there are any."""
+    if not colorizer.has_distribution:
+        return colorizer.predict(gray[None])[0], None
+    logits = colorizer.predict_logits(gray[None])
+    # Half the memory; the rounding moves ab by less than the preview's 8 bits show.
+    return colorizer.choose_colors(logits)[0], logits[0].astype(np.float16)
+
+
+def render_preview(
+    colorizer: Colorizer, shown: Preview, saturation: float, vividness: float | None = None
+) -> np.ndarray:
+    """Colors the small copy; the network does not run.
+
+    Args:
+      colorizer: The colorizer to use.
+      shown: The picture.
+      saturation: As in `Colorizer`.
+      vividness: As in `Colorizer`; None leaves the colorizer's own choice of colors.
+
+    Returns:
+      uint8 [h, w, 3], on white where clear.
+    """
+    chroma = shown.chroma
+    if vividness is not None and shown.logits is not None:
+        chroma = colorizer.choose_colors(shown.logits[None], vividness)[0]
+    pixels = colorizer.merge(shown.picture, chroma, shown.gray, saturation=saturation)
     if shown.picture.alpha is None:
         return pixels
     opacity = pixels[..., 3:] / np.float32(255)
     return np.rint(255 + opacity * (pixels[..., :3] - np.float32(255))).astype(np.uint8)
 
 
-def render_full_size(colorizer: Colorizer, shown: Preview, saturation: float, folder: Path) -> Path:
+def render_full_size(
+    colorizer: Colorizer,
+    shown: Preview,
+    saturation: float,
+    folder: Path,
+    vividness: float | None = None,
+) -> Path:
     """Writes the picture in full size, byte for byte as colorize would.
 
     Args:
@@ -62,6 +93,7 @@ def render_full_size(colorizer: Colorizer, shown: Preview, saturation: float, fo
       shown: Of which file.
       saturation: As in `Colorizer`.
       folder: A new folder is made in it for the file.
+      vividness: As in `Colorizer`; None leaves the colorizer's own choice of colors.
 
     Returns:
       The file, by the name that the tool would give it.
@@ -71,7 +103,7 @@ def render_full_size(colorizer: Colorizer, shown: Preview, saturation: float, fo
       OSError: the picture is gone, or the folder cannot be written.
     """
     target = Path(tempfile.mkdtemp(dir=folder)) / output_paths.output_name(Path(shown.source.name))
-    colorizer.colorize_file(shown.source, target, saturation=saturation)
+    colorizer.colorize_file(shown.source, target, saturation=saturation, vividness=vividness)
     return target
 
 

@@ -20,7 +20,7 @@ from residual_encoder.inference.colorizer import Colorizer
 
 HOST = "127.0.0.1"
 FIRST_PORT, PORTS = 7860, 100  # where Gradio looks, too
-SESSIONS = 32  # browser tabs that are remembered; a preview takes up to 10 MB
+SESSIONS = 32  # browser tabs that are remembered; a preview takes up to 15 MB
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,18 @@ class PageConfig:
       host: Address to listen at; the default is this computer alone.
       port: None is the first free one from `FIRST_PORT` on, 0 any free one.
       max_megabytes: Largest file that is taken, in units of 2^20 bytes.
+      vividness: See `Colorizer`; where the page's control stands at first.
+      temperature: See `Colorizer`.
+      prior_correction: See `Colorizer`.
     """
 
     model: str | None = None
     host: str = HOST
     port: int | None = None
     max_megabytes: int = MAX_MEGABYTES
+    vividness: float | None = None
+    temperature: float | None = None
+    prior_correction: float | None = None
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
@@ -52,13 +58,18 @@ def serve(config: PageConfig) -> None:
 
     Raises:
       FileNotFoundError: there is no such model.
-      ValueError: a damaged model.
+      ValueError: a damaged model, or one that takes no vividness where it is given.
       OSError: the port is taken; Gradio is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="residual-encoder-page-") as folder:
         _prepare(folder)
         with _listen(config.host, config.port) as listener:
-            colorizer = Colorizer(config.model)
+            colorizer = Colorizer(
+                config.model,
+                vividness=config.vividness,
+                temperature=config.temperature,
+                prior_correction=config.prior_correction,
+            )
             app = application(colorizer, Path(folder), config.max_megabytes)
             _run(app, listener)
 
