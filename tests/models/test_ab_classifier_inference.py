@@ -23,6 +23,7 @@ CONFIGS = {
     "rank": AbClassesConfig(32, trunk_rank=8, temperature=1.0),
     "context": AbClassesConfig(32, context=(1, 2, 4), refinements=(2,)),
     "prior": AbClassesConfig(32, prior_correction=0.3),
+    "smoothing": AbClassesConfig(32, taps=5, smoothing=2),
     "all": DEEP,
 }
 # Standard deviation of a trained network's logits.
