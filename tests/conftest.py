@@ -143,7 +143,7 @@ def distribution_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     gray = np.random.default_rng(0).random((1, 64, 64, 1), np.float32)
     spread = np.std(keras.Model(network.input, logits.output)(gray))
     # As after training: common colors are likelier, and how much so depends on the picture.
-    logits.kernel.assign(logits.kernel * (1.5 / spread))
+    logits.kernel.assign(logits.kernel * (4 / spread))
     logits.bias.assign(np.log(ab_quantization.classes().prior))
     path = tmp_path_factory.mktemp("distribution") / "model.weights.h5"
     weights.save_weights(network, path, recipe.to_json())
