@@ -33,7 +33,7 @@ def gray() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def colorizer(distribution_weights: Path) -> Colorizer:
-    return Colorizer(distribution_weights)
+    return Colorizer(distribution_weights, precision="float32")
 
 
 # --- the library ----------------------------------------------------------------------------------
