@@ -72,7 +72,7 @@ def test_vividness_raises_the_colorfulness_of_a_photograph(colorizer) -> None:
 def test_one_call_equals_a_colorizer_of_that_vividness(
     colorizer, distribution_weights, gray, tmp_path
 ) -> None:
-    other = Colorizer(distribution_weights, vividness=0.7)
+    other = Colorizer(distribution_weights, vividness=0.7, precision="float32")
     before = colorizer.colorize(gray)
     np.testing.assert_array_equal(colorizer.colorize(gray, vividness=0.7), other.colorize(gray))
     np.testing.assert_array_equal(colorizer.colorize(gray), before)
@@ -83,7 +83,7 @@ def test_one_call_equals_a_colorizer_of_that_vividness(
 
 def test_chroma_at_any_size_follows_too(colorizer, distribution_weights, gray) -> None:
     x = gray[None, ..., None] / np.float32(255)
-    other = Colorizer(distribution_weights, vividness=1)
+    other = Colorizer(distribution_weights, vividness=1, precision="float32")
     assert np.abs(other.chroma(x) - colorizer.chroma(x)).max() > 1 / 255
 
 

@@ -17,6 +17,7 @@ from residual_encoder.imaging import ab_quantization, colorspace, image_io
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import factory, weights
 from residual_encoder.models.factory import (
+    AbClassesConfig,
     CnnConfig,
     HypercolumnConfig,
     Pix2PixConfig,
@@ -47,12 +48,21 @@ SMALL = {
     **{f"cnn{k}": Small(rate=1e-2) for k in range(1, 7)},
     "pix2pix": Small(0.7, Pix2PixConfig((16, 32, 32)), 3e-3),
     "modern_classes": Small(0.4, rate=1e-2),  # of the loss of all classes alike
+    "modern_distribution": Small(
+        network=AbClassesConfig(
+            64, taps=5, trunk_rank=16, context=(2,), refinements=(1,), smoothing=1
+        )
+    ),
 }
-# They differ from another recipe in a loss, a width or a level only: `make test-slow` has them.
+# They differ from another recipe in a loss, a width or a level only, or share their parts with one
+# that is tested; each takes more than 20 seconds: `make test-slow` has them.
 VARIANTS = {
+    "tinyclouds2016_hypercolumn",
+    "tinyclouds2016_pixelwise",
+    "cnn6",
+    "modern_classes",
     "tinyclouds2016_code",
     "tinyclouds2016_hypercolumn_code",
-    "cnn1",
     "cnn2",
     "cnn3",
     "cnn4",

@@ -124,6 +124,7 @@ def _logged_steps(workdir):
     return [row["step"] for row in read_metrics(workdir) if "loss" in row]
 
 
+@pytest.mark.slow
 def test_killed_between_and_inside_runs_it_trains_nothing_twice(tmp_path, monkeypatch, trained):
     config = ReproduceConfig(SCENES, str(tmp_path), TINY, "none")
     with monkeypatch.context() as patch:

@@ -26,6 +26,7 @@ def assert_close(ours, theirs, rtol):
         np.testing.assert_allclose(theirs[name], value, atol=1e-5, rtol=rtol, err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_against_a_rival(tmp_path):
     """5 steps."""
     one, two = (trained(n, tmp_path / str(n), "adversarial") for n in (1, 2))
