@@ -17,7 +17,7 @@ from tqdm import tqdm
 from residual_encoder.imaging import image_headers, image_io
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import file_discovery, output_paths, video
-from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.inference.file_discovery import STANDARD, Job
 from residual_encoder.inference.output_paths import comparison_path
 from residual_encoder.utils import errors, files
@@ -220,15 +220,7 @@ class _Run:
 
     def __init__(self, config: BatchConfig, taken: set[Path]) -> None:
         self.config, self.taken = config, taken  # `taken` must not be written to
-        self.colorizer = Colorizer(
-            config.model,
-            size=config.size,
-            saturation=config.saturation,
-            upsampling=config.upsampling,
-            vividness=config.vividness,
-            temperature=config.temperature,
-            prior_correction=config.prior_correction,
-        )
+        self.colorizer = configured(config)
         self.colored, self.skipped = 0, 0
         self.failed: dict[Path, str] = {}
         self.reports: list[FileReport] = []

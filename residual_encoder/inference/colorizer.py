@@ -323,3 +323,20 @@ def _as_picture(picture: Any) -> Picture:
             "For a batch of gray in [0, 1] call chroma()."
         )
     return image_io.as_picture(pixels)
+
+
+# Arguments of `Colorizer` that the configs of folders and collections have under the same names.
+SETTINGS = ("size", "saturation", "upsampling", "vividness", "temperature", "prior_correction")
+
+
+def configured(config: Any) -> Colorizer:
+    """Loads the network that a config names, with the config's settings.
+
+    Args:
+      config: Has `model` and a field for each of `SETTINGS`, such as `batch.BatchConfig`.
+
+    Raises:
+      FileNotFoundError: there is no such model.
+      ValueError: a wrong setting, or a damaged model.
+    """
+    return Colorizer(config.model, **{name: getattr(config, name) for name in SETTINGS})

@@ -41,7 +41,7 @@ def colorizer(weights: Path) -> Colorizer:
 @pytest.fixture(autouse=True)
 def _load_once(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Albums share one network: loading takes a second, and test_inference.py covers it."""
-    monkeypatch.setattr(batch, "Colorizer", lambda *_, **__: colorizer)
+    monkeypatch.setattr(batch, "configured", lambda _: colorizer)
 
 
 @pytest.fixture

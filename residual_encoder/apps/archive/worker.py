@@ -14,7 +14,7 @@ from residual_encoder.apps.archive import beam_runner
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import image_headers, image_io
 from residual_encoder.inference import batch, file_discovery, output_paths
-from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.utils import errors
 
 # --- finding --------------------------------------------------------------------------------------
@@ -105,15 +105,7 @@ def _contents(record: bytes) -> tuple[bytes, str]:
 
 def load(config: CollectionConfig) -> Colorizer:
     """Loads the network with its settings."""
-    return Colorizer(
-        config.model,
-        size=config.size,
-        saturation=config.saturation,
-        upsampling=config.upsampling,
-        vividness=config.vividness,
-        temperature=config.temperature,
-        prior_correction=config.prior_correction,
-    )
+    return configured(config)
 
 
 def color(colorizer: Colorizer, task: Task, record: bytes | None = None) -> str:
