@@ -84,6 +84,8 @@ def benchmark(config: BenchmarkConfig) -> Iterator[dict[str, Any]]:
       ValueError: a setting the device cannot do, or the peer failed.
       OSError: the data is missing, or the peer cannot be started.
     """
+    if config.peer:
+        devices.share_gpu_memory()
     for mode in config.modes:
         peer = _peer(config, mode)
         clock = _Clock(config, peer)

@@ -65,7 +65,7 @@ def _train(config: TrainConfig, workers: WorkerGroup) -> TrainResult:
     precision = devices.precision(config.recipe.precision)
     jit = devices.jit(config.jit, precision, workers.strategy.num_replicas_in_sync)
     _check_sharing(config, workers, precision)
-    if not tf.config.list_physical_devices("GPU"):
+    if not jit and not tf.config.list_physical_devices("GPU"):  # XLA refuses pooling's gradient
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
     if workers.chief:

@@ -23,6 +23,18 @@ def gpus() -> list[Any]:
     return tf.config.list_physical_devices("GPU")
 
 
+def share_gpu_memory() -> None:
+    """Takes a GPU's memory as it is needed, not all of it at once, so that other programs have room.
+
+    Raises:
+      RuntimeError: the GPU is in use already.
+    """
+    import tensorflow as tf
+
+    for gpu in gpus():
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
 def _cpu_info() -> dict[str, str]:
     """Returns the first core's lines of /proc/cpuinfo; nothing where there is no such file."""
     path = Path("/proc/cpuinfo")

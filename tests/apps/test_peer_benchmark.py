@@ -57,6 +57,16 @@ def test_modes_that_the_peer_lacks_are_timed_alone(script):
     assert not script.with_suffix(".log").exists()
 
 
+def test_a_peer_gets_memory_of_the_gpu_before_anything_runs(script, monkeypatch):
+    runs_before = []
+    log = script.with_suffix(".log")
+    monkeypatch.setattr(
+        benchmark.devices, "share_gpu_memory", lambda: runs_before.append(log.exists())
+    )
+    rows(script, "infer")
+    assert runs_before == [False]
+
+
 def test_a_peer_that_fails_is_one_line(script):
     script.write_text("import sys; sys.exit('no torch here')")
     with pytest.raises(ValueError, match=r"peer .*failed with exit code 1: no torch here"):

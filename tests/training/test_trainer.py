@@ -292,6 +292,23 @@ def test_precision_and_jit_choices(monkeypatch):
     assert devices.jit("auto", "bfloat16") is True
 
 
+def test_fine_tuning_compiled_on_a_cpu(tmp_path):
+    """XLA refuses the gradient of pooling where operations have to be deterministic."""
+    recipe = dataclasses.replace(TINY, train_trunk=True, steps=2, precision="float32")
+    result = train(config(tmp_path, recipe=recipe, jit="on"))
+    assert result.step == 2
+
+
+def test_the_memory_of_every_gpu_is_shared(monkeypatch):
+    grown = []
+    monkeypatch.setattr(devices, "gpus", lambda: ["one", "two"])
+    monkeypatch.setattr(
+        tf.config.experimental, "set_memory_growth", lambda *growth: grown.append(growth)
+    )
+    devices.share_gpu_memory()
+    assert grown == [("one", True), ("two", True)]
+
+
 # --- the tool, as a user runs it ------------------------------------------------------------------
 
 
