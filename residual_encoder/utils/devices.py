@@ -24,7 +24,7 @@ def gpus() -> list[Any]:
 
 
 def share_gpu_memory() -> None:
-    """Takes a GPU's memory as it is needed, not all of it at once, so that other programs have room.
+    """Takes GPU memory as it is needed, not all of it at once, so that other programs have room.
 
     Raises:
       RuntimeError: the GPU is in use already.
