@@ -196,6 +196,8 @@ MODERN_CLASSES = dataclasses.replace(
 MODERN_DISTRIBUTION = dataclasses.replace(
     MODERN_CLASSES,
     name="modern_distribution",
+    color_space="lab_luma",
+    gray="luma",  # kept exactly, as by `modern`
     network=AbClassesConfig(
         taps=5,
         trunk_rank=160,

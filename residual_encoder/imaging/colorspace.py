@@ -170,6 +170,18 @@ def _lab_merge(gray: Tensor, chroma: Tensor) -> Tensor:
     return lab_to_rgb(tf.concat([lightness(gray), (_float(chroma) - 0.5) * AB_SCALE], axis=-1))
 
 
+def _lab_luma_merge(gray: Tensor, chroma: Tensor) -> Tensor:
+    """Merges at the L that gives the color the luma of the gray, unless it leaves the range of RGB.
+
+    L is found by one step of a fixed-point iteration. What is still missing of the luma, on
+    photographs 6 of 255 at most, is added to R, G and B alike.
+    """
+    gray = _float(gray)
+    first = _lab_merge(gray, chroma)
+    second = _lab_merge(tf.clip_by_value(2 * gray - luma_gray(first), 0.0, 1.0), chroma)
+    return tf.clip_by_value(second + gray - luma_gray(second), 0.0, 1.0)
+
+
 def _hsv_chroma(rgb: Tensor) -> Tensor:
     return tf.image.rgb_to_hsv(_float(rgb))[..., :2]
 
@@ -199,9 +211,11 @@ class ColorSpace:
 
 YUV = ColorSpace("yuv", YUV_NEUTRAL, _yuv_chroma, _yuv_merge)
 LAB = ColorSpace("lab", 0.5, _lab_chroma, _lab_merge)  # ab / 256 + 0.5
+# The same chroma, but what is kept of a gray picture is its luma, not its L.
+LAB_LUMA = ColorSpace("lab_luma", 0.5, _lab_chroma, _lab_luma_merge)
 # Hue (0 and 1 are both red) and saturation, whose 0 is gray at any hue; the gray of it is "value".
 HSV = ColorSpace("hsv", 0.0, _hsv_chroma, _hsv_merge)
-COLOR_SPACES = {space.name: space for space in (YUV, LAB, HSV)}
+COLOR_SPACES = {space.name: space for space in (YUV, LAB, LAB_LUMA, HSV)}
 
 
 def split(rgb_u8: Tensor, space: ColorSpace, gray: str) -> Truth:

@@ -27,11 +27,11 @@ class LossInfo(NamedTuple):
     """Properties of a loss that a recipe needs.
 
     Attributes:
-      color_space: The only color space that the loss is defined in; None for any.
+      color_spaces: The only color spaces that the loss is defined in; empty for any.
       reads_logits: Whether it reads the logits of a network of classes instead of chroma.
     """
 
-    color_space: str | None = None
+    color_spaces: tuple[str, ...] = ()
     reads_logits: bool = False
 
 
@@ -39,11 +39,11 @@ class LossInfo(NamedTuple):
 LOSSES = {
     "blurred_euclidean": LossInfo(),
     "blurred_distance": LossInfo(),
-    "tinyclouds_code": LossInfo("yuv"),
+    "tinyclouds_code": LossInfo(("yuv",)),
     "euclidean": LossInfo(),
-    "rgb_euclidean": LossInfo("yuv"),
-    "lab_mse": LossInfo("lab"),
-    "ab_classes": LossInfo("lab", reads_logits=True),
+    "rgb_euclidean": LossInfo(("yuv",)),
+    "lab_mse": LossInfo(("lab", "lab_luma")),
+    "ab_classes": LossInfo(("lab", "lab_luma"), reads_logits=True),
     "tanh_l1": LossInfo(),
 }
 
@@ -91,7 +91,7 @@ class Recipe:
     Attributes:
       name: The name on the command line.
       network: Which network, and its numbers.
-      color_space: Of the chroma: "yuv" or "lab".
+      color_space: Of the chroma: "yuv", "lab", "lab_luma" or "hsv".
       gray: The gray that the network sees of a color picture: "mean", "luma" or "lightness".
       loss: A name in `LOSSES`.
       optimizer: "sgd" (no momentum), "adam", "adamw" or "lamb".
@@ -187,8 +187,9 @@ class Recipe:
         _check(0 <= self.rebalancing <= 1, "rebalancing", "0 to 1", self)
         _check(self.trunk_rate > 0, "trunk_rate", "above zero", self)
         _check(0 <= self.ema < 1, "ema", "at least 0 and below 1", self)
-        space = LOSSES[self.loss].color_space or self.color_space
-        _check(self.color_space == space, "color_space", f'"{space}" for loss {self.loss}', self)
+        spaces = LOSSES[self.loss].color_spaces or (self.color_space,)
+        names = " or ".join(f'"{space}"' for space in spaces)
+        _check(self.color_space in spaces, "color_space", f"{names} for loss {self.loss}", self)
         self._check_classes()
         if self.trunk_batch_norm or self.frozen_blocks:
             _check(self.train_trunk, "train_trunk", "true where the trunk is set up to train", self)
