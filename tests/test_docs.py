@@ -146,7 +146,7 @@ def test_readme_shows_a_result_first():
 def test_versions_agree():
     pinned = re.search(r"^ruff==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
-    assert f"rev: v{pinned[1]}\n" in hooks
+    assert f"[ruff=={pinned[1]}]\n" in hooks
     assert f"\nversion: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"version-{PROJECT['version']}-" in (ROOT / "README.md").read_text()
 
