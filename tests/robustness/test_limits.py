@@ -163,17 +163,17 @@ KINDS: dict[str, Callable[[np.ndarray], bytes]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_size_is_known_from_the_header(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = KINDS[kind](pixels(HEIGHT, WIDTH, 3))
-    assert image_headers.declared_size(data) == (HEIGHT, WIDTH)
+    assert image_io.declared_size(data) == (HEIGHT, WIDTH)
     assert image_io.decode(data).pixels.shape[:2] == (HEIGHT, WIDTH)
     monkeypatch.setattr(image_io, "MAX_PIXELS", HEIGHT * WIDTH - 1)
-    monkeypatch.setattr(image_io.cv2, "imdecodeWithMetadata", None)  # nothing may be decoded
+    monkeypatch.setattr(image_io.image_decoding, "pixels", None)  # nothing may be decoded
     with pytest.raises(ValueError, match="has 90 x 72 pixels"):
         image_io.decode(data)
 
 
 def test_os2_bitmaps_have_short_sides() -> None:
     head = struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, 24)
-    assert image_headers.declared_size(b"BM" + bytes(12) + head) == (HEIGHT, WIDTH)
+    assert image_io.declared_size(b"BM" + bytes(12) + head) == (HEIGHT, WIDTH)
 
 
 def test_of_two_sizes_in_a_tiff_the_larger_counts() -> None:
@@ -195,7 +195,7 @@ def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
     jpeg = saved("JPEG", pixels(HEIGHT, WIDTH, 3))
     rubbish = b"\0\xc0\0\x11\x08\0\x01\0\x01" + b"\xff\0" + b"\xff\xd0" + b"\xff\xff"
     at = jpeg.index(b"\xff\xdb")
-    assert image_headers.declared_size(jpeg[:at] + rubbish + jpeg[at:]) == (HEIGHT, WIDTH)
+    assert image_io.declared_size(jpeg[:at] + rubbish + jpeg[at:]) == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize(
