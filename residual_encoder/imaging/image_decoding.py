@@ -14,7 +14,7 @@ import numpy as np
 
 from residual_encoder.imaging import image_headers, libvips, rare_formats, tiff_directory
 from residual_encoder.imaging.image_headers import PNG
-from residual_encoder.imaging.rare_formats import Packing
+from residual_encoder.imaging.tiff_layout import Layout
 
 # Each by its own loader: SVG, matrices or a JPEG's gain map are not to be found in these files.
 _LOADERS = dict.fromkeys(("jpeg", "png", "gif", "tiff", "webp"), "") | {"avif": "heifload"}
@@ -24,7 +24,6 @@ _SAMPLES = {"float": "float32", "double": "float64", "uint": "uint32", "int": "i
 _SAMPLES |= {"char": "int8", "short": "int16", "complex": "complex64", "dpcomplex": "complex128"}
 _END = b"\xff\xd9"  # of a JPEG
 _TRANSFER_FUNCTION, _MEANING, _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 301, 262, 277, 338
-_PREMULTIPLIED = 1  # of ExtraSamples
 # What a transfer function of ITU-T H.273 is to a still picture: exponents of light, or SDR that is
 # shown as sRGB; others are refused.
 _EXPONENTS = {4: 2.2, 5: 2.8, 8: 1.0}
@@ -56,7 +55,8 @@ class Opened:
         )
         if not self.kind:
             raise ValueError(image_headers.explain(data))
-        self._packing: Packing | None = None
+        self._layout: Layout | None = None  # where libvips needs a changed header
+        self._planes: list[Any] = []
         self._fail_on = "warning" if self.kind == "jpeg" else "error"
         self.raw = self._loaded()
 
@@ -81,10 +81,12 @@ class Opened:
         return loader(path or data, access=self.access, fail_on=self._fail_on)
 
     def _tiff(self) -> Any:
-        self._packing = Packing(self.data)
-        if not self._packing.is_packed:
+        layout = Layout(self.data)
+        if not layout.is_odd:
             return self._load(self.data, self.path)
-        return self._load(self._packing.plain(self.data), None)
+        self._layout = layout
+        self._planes = layout.images(lambda data: self._load(data, None))
+        return self._planes[0]
 
     def _size(self) -> tuple[int, int]:
         height, width = rare_formats.size(self.data, self.kind)
@@ -95,8 +97,11 @@ class Opened:
     @property
     def size(self) -> tuple[int, int]:
         """Returns height and width in pixels, before EXIF orientation."""
-        packed = self._packing and self._packing.is_packed
-        return self.raw.height, self._packing.width if packed else self.raw.width  # type: ignore
+        width = self._layout.width if self._layout else self.raw.width
+        if self.kind == "gif":  # libvips takes a large screen for a mistake
+            screen, height = struct.unpack_from("<HH", self.data, 6)
+            return max(height, self.raw.height), max(screen, width)
+        return self.raw.height, width
 
     def image(self) -> Any:
         """Returns libvips' image of 1 or 3 channels, gray or sRGB, and alpha behind; upright.
@@ -132,10 +137,10 @@ class Opened:
 
     def _samples(self) -> Any:
         """Returns the samples of all channels; of kinds that libvips does not read in memory."""
-        if self._packing and self._packing.is_packed:
-            rows = self.raw.numpy()
-            pixels = self._packing.unpack(rows.reshape(*rows.shape[:2], -1))
-            return _with_fields(from_array(pixels), self.raw)
+        if self._layout:
+            pixels = self._layout.joined(self._planes)
+            image = _with_fields(from_array(pixels), self.raw)
+            return image.copy(interpretation="cmyk") if self._layout.meaning == 5 else image
         if self.kind in _LOADERS:
             return _full_range(self.raw) if self.kind == "avif" else self.raw
         try:
@@ -151,32 +156,26 @@ class Opened:
         return image
 
     def _normal(self, image: Any) -> Any:
-        """Makes the colors sRGB, keeps gray as gray, and divides by alpha where it is multiplied in."""
+        """Makes the colors sRGB and keeps gray as gray."""
         colors = min(_COLORS.get(image.interpretation, 3), image.bands)
-        extra, alpha = self._extra(image.bands - colors), None
-        if extra is not None:
-            alpha = image[colors]
+        alpha = image[colors] if self._has_alpha(image.bands - colors) else None
         base = image.extract_band(0, n=colors)
         base = base if image.interpretation in _LAB else _checked(base)
-        if extra == _PREMULTIPLIED and alpha:
-            peak = _peak(base)
-            base = base.bandjoin(alpha).unpremultiply(max_alpha=peak).rint().cast(image.format)
-            base = base.extract_band(0, n=colors)
         base = self._light(base, colors)
         return base.bandjoin(alpha) if alpha else base
 
-    def _extra(self, count: int) -> int | None:
-        """Returns the meaning of the first of the samples behind the colors; None is no alpha.
+    def _has_alpha(self, count: int) -> bool:
+        """Returns whether the first of the samples behind the colors is alpha.
 
-        TIFF 6.0: 0 is unspecified, of color pictures mostly an infrared channel; 2 is alpha. Pillow
-        writes 0 for the alpha of gray pictures, others write no meaning at all.
+        In TIFF 6.0 an extra sample is premultiplied alpha (libvips divides by it), alpha, or has no
+        meaning: of color pictures that is mostly an infrared channel, but Pillow writes the alpha
+        of gray pictures so, and others write no meaning at all.
         """
         if not count or self.kind != "tiff":
-            return 2 if count else None
+            return count > 0
         found = tiff_directory.numbers(self.data, (_EXTRA_SAMPLES, _SAMPLES_PER_PIXEL))
-        meaning = found.get(_EXTRA_SAMPLES, (2,))[0]
-        samples = found.get(_SAMPLES_PER_PIXEL, (1,))[0]
-        return None if meaning == 0 and samples > 2 else meaning
+        unknown = found.get(_EXTRA_SAMPLES, (2,))[0] == 0
+        return not unknown or found.get(_SAMPLES_PER_PIXEL, (1,))[0] == 2
 
     def _light(self, base: Any, colors: int) -> Any:
         """Applies what the file tells of the light that its samples mean."""
@@ -267,6 +266,10 @@ def _peak(image: Any) -> int:
     return 255 if image.format == "uchar" else 65535
 
 
+def _dtype(image: Any) -> type:
+    return np.uint8 if image.format == "uchar" else np.uint16
+
+
 def _checked(image: Any) -> Any:
     if image.format not in ("uchar", "ushort"):
         samples = _SAMPLES.get(image.format, image.format)
@@ -281,7 +284,9 @@ def _end_is_missing(data: bytes) -> bool:
     that is all.
     """
     scan = data.rfind(b"\xff\xda")
-    return scan < 0 or data.find(_END, scan) < 0
+    if scan < 0:
+        raise ValueError("is a truncated JPEG: the data ends inside the header; get the file again")
+    return data.find(_END, scan) < 0
 
 
 def _full_range(image: Any) -> Any:
@@ -330,7 +335,9 @@ def pixels(opened: Opened) -> np.ndarray:
       ValueError: truncated or damaged; the message continues the file's name.
     """
     try:
-        return opened.image().numpy()
+        image = opened.image()
+        samples = np.frombuffer(image.write_to_memory(), _dtype(image))
+        return samples.reshape(image.height, image.width, image.bands)
     except libvips.library().Error as error:
         if opened.is_strict and not is_loss(str(error)):
             return pixels(opened.tolerant())

@@ -28,7 +28,7 @@ class _Format:
         return self.name.lower()
 
 
-_JPEG = _Format("JPEG", False, False, {"Q": QUALITY, "subsample_mode": "on"})
+_JPEG = _Format("JPEG", False, False, {"Q": QUALITY})
 _TIFF = _Format("TIFF", True, True, {"compression": "lzw", "predictor": "horizontal"})
 _FORMATS = {
     ".jpg": _JPEG,

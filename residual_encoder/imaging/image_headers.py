@@ -60,8 +60,8 @@ def explain(data: bytes, reason: str = "") -> str:
     if kind := kind_of(data):
         cause = f" ({reason})" if reason else ""
         name = kind.upper()
-        if "not supported" in reason or "not configured" in reason or "Unsupported" in reason:
-            return f"is a {name} of a kind that cannot be read{cause}: save it as PNG or 8-bit TIFF"
+        if re.search("not supported|not configured|not implemented|Unsupported", reason):
+            return f"is a {name} of a kind that cannot be read{cause}: save it as PNG or plain TIFF"
         return f"begins like a picture, but is a damaged or truncated {name}{cause}: get it again"
     for start, words in _OTHER_FILES.items():
         if data[:64].startswith(start):

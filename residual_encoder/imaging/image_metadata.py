@@ -334,8 +334,6 @@ def with_header(head: bytes, metadata: Metadata, kind: str) -> bytes:
 
     A resolution that is not known, which it writes all the same, is taken out.
     """
-    if kind == "jpeg" and not metadata.resolution:
-        head = head[:13] + b"\0\0\1\0\1" + head[18:]  # JFIF: square pixels of no known size
     at = head.find(b"pHYs", 0, head.find(b"IDAT")) - 4
     if kind == "png" and not metadata.resolution and at > 0:
         head = head[:at] + head[at + 21 :]
@@ -351,7 +349,10 @@ def _inserted(metadata: Metadata, kind: str) -> bytes:
             block = f"\niptc\n{len(metadata.iptc):8}\n{metadata.iptc.hex()}\n".encode()
             parts.append(_chunk(b"zTXt", _PNG_IPTC + b"\0\0" + zlib.compress(block)))
         return b"".join(parts)
-    parts = [_segment(0xE1, b"Exif\0\0" + metadata.exif)] if metadata.exif else []
+    dots = [min(65535, max(1, round(25.4 * side))) for side in metadata.resolution or ()]
+    jfif = struct.pack(">BHH", 1, *dots) if dots else b"\0\0\1\0\1"  # or pixels of no known size
+    parts = [_segment(0xE0, b"JFIF\0\1\2" + jfif + b"\0\0")]
+    parts += [_segment(0xE1, b"Exif\0\0" + metadata.exif)] if metadata.exif else []
     for keyword, text in metadata.texts:
         if keyword == "Comment":
             parts.append(_segment(0xFE, text.encode()[:65_533]))

@@ -1,4 +1,4 @@
-"""Reads the kinds of pictures that libvips does not: PNM, BMP, JPEG 2000, TIFF of 9 to 15 bits.
+"""Reads the formats that libvips does not: PNM, BMP and JPEG 2000.
 
 OpenCV decodes BMP and JPEG 2000. What their headers declare is compared with what it gives, since
 it neither scales samples of fewer bits to their type nor refuses what it cannot do.
@@ -15,7 +15,6 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from residual_encoder.imaging import tiff_directory
 from residual_encoder.imaging.image_headers import JP2
 
 Size = tuple[int, int]  # height, width
@@ -24,8 +23,6 @@ _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P([1-6])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})(?:" + _GAP + rb")?")
 _PEAK = re.compile(rb"(\d{1,5})\s")
 _TEXT_HEADER = 4096  # bytes: comments beyond are not looked through
-# TIFF 6.0: ImageWidth, BitsPerSample, Photometric, SamplesPerPixel, PlanarConfiguration, TileWidth.
-_WIDTH, _BITS, _MEANING, _SAMPLES, _PLANES, _PREDICTOR, _TILE = 256, 258, 262, 277, 284, 317, 322
 
 
 @contextlib.contextmanager
@@ -63,7 +60,7 @@ def scaled(samples: np.ndarray, peak: int) -> np.ndarray:
     if samples.size and samples.max() > peak:
         raise ValueError(f"a sample is {samples.max()}, above white, which is {peak}")
     table = (np.arange(peak + 1, dtype=np.uint64) * top + peak // 2) // peak
-    return samples if peak == top else table.astype(dtype)[samples]
+    return samples.astype(dtype) if peak == top else table.astype(dtype)[samples]
 
 
 # --- OpenCV ---------------------------------------------------------------------------------------
@@ -161,7 +158,7 @@ def _pnm(data: bytes) -> np.ndarray:
         samples = np.unpackbits(rows, axis=1, count=width)
     elif kind == 1:
         bits = re.sub(rb"#[^\n]*\n|\s", b"", data[at:])[: height * width]
-        samples = np.frombuffer(bits, np.uint8) - ord("0")
+        samples = np.frombuffer(bits, np.uint8) - ord("0")  # others than 0 and 1 are above white
     elif kind < 4:
         words = re.sub(rb"#[^\n]*\n", b" ", data[at:]).split(maxsplit=math.prod(shape))
         samples = np.array([int(word) for word in words[: math.prod(shape)]], np.uint32)
@@ -169,64 +166,4 @@ def _pnm(data: bytes) -> np.ndarray:
         form = np.dtype(np.uint8 if peak < 256 else ">u2")
         samples = np.frombuffer(data, form, math.prod(shape), at)
     pixels = scaled(samples.reshape(shape), peak)
-    return pixels ^ 255 if kind in (1, 4) else pixels.astype(pixels.dtype.newbyteorder("="))
-
-
-# --- packed TIFF ----------------------------------------------------------------------------------
-
-
-class Packing:
-    """Describes a TIFF whose samples of 9 to 15 bits lie without gaps.
-
-    libvips reads it once the header, in `plain`, calls every row a row of bytes; then `unpack`.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        tags = (_WIDTH, _BITS, _MEANING, _SAMPLES, _PLANES, _PREDICTOR, _TILE)
-        found = tiff_directory.numbers(data, tags)
-        self.bits = found.get(_BITS, (1,))[0]
-        self.is_packed = 8 < self.bits < 16
-        if not self.is_packed:
-            return
-        self.width, self.samples = found[_WIDTH][0], found.get(_SAMPLES, (1,))[0]
-        self.planes = self.samples if found.get(_PLANES) == (2,) else 1
-        self.tile = found.get(_TILE, (0,))[0]
-        self.inverted = found.get(_MEANING) == (0,)
-        even = set(found[_BITS]) == {self.bits} and found.get(_PREDICTOR, (1,)) == (1,)
-        if not even or found.get(_MEANING, (1,))[0] > 2 or (self.tile and self.planes > 1):
-            raise ValueError(f"{self.bits} bits in a layout that is not supported")
-
-    @property
-    def _row(self) -> int:
-        """Returns the bytes of a row, or of the row of a tile."""
-        return -(-(self.tile or self.width) * self.samples // self.planes * self.bits // 8)
-
-    def plain(self, data: bytes) -> bytes:
-        """Returns the file with a header for rows of bytes."""
-        across = -(-self.width // self.tile) if self.tile else 1
-        new = {_WIDTH: self._row * across, _TILE: self._row, _BITS: 8}
-        if self.planes == 1:
-            new |= {_SAMPLES: 1, _MEANING: 1}
-        changed = bytearray(data)
-        for entry in tiff_directory.entries(data, tiff_directory.first(data)):
-            if entry.tag in new and entry.form:
-                place = tiff_directory.values_at(data, entry)
-                for at in range(place.start, place.stop, struct.calcsize(entry.form)):
-                    struct.pack_into(entry.form, changed, at, new[entry.tag])
-        return bytes(changed)
-
-    def unpack(self, rows: np.ndarray) -> np.ndarray:
-        """Unpacks [H, bytes, planes] uint8 -> [H, W, samples] uint16 in full range."""
-        height, wide = len(rows), self.tile or self.width
-        output = np.empty((height, self.width, self.samples), np.uint16)
-        weights = (1 << np.arange(self.bits)[::-1]).astype(np.uint16)
-        for top in range(0, height, 64):  # 16 bytes of memory for every bit
-            part = rows[top : top + 64]
-            blocks = part.reshape(len(part), -1, self._row, part.shape[2]).swapaxes(2, 3)
-            count = wide * self.samples // self.planes
-            bits = np.unpackbits(np.ascontiguousarray(blocks), axis=-1, count=count * self.bits)
-            values = bits.reshape(*blocks.shape[:3], wide, -1, self.bits) @ weights
-            # [rows, tiles, planes, pixels, samples]: either the planes or the samples are one.
-            values = values.transpose(0, 1, 3, 2, 4).reshape(len(part), -1, self.samples)
-            output[top : top + 64] = scaled(values[:, : self.width], (1 << self.bits) - 1)
-        return output ^ np.uint16(65535 if self.inverted else 0)
+    return pixels ^ 255 if kind in (1, 4) else pixels

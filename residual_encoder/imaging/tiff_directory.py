@@ -28,6 +28,7 @@ class Entry(NamedTuple):
     kind: int  # its type
     value_at: int  # bytes from the start of the data to its value, or to the value's offset
     form: str | None  # how `struct` unpacks the value; None where it is no whole number
+    at: int = 0  # bytes from the start of the data to the entry
 
 
 class Field(NamedTuple):
@@ -73,7 +74,7 @@ def entries(data: bytes, start: int) -> Iterator[Entry]:
     for entry in range(at, at + length * count, length):
         tag, kind = struct.unpack_from(sign + "HH", data, entry)
         form = _WHOLE.get(kind)
-        yield Entry(tag, kind, entry + value, form and sign + form)
+        yield Entry(tag, kind, entry + value, form and sign + form, entry)
 
 
 def value(data: bytes, entry: Entry) -> int | None:
