@@ -186,8 +186,10 @@ class Opened:
         if colors == 4 or (colors == 1 and space == b"GRAY"):
             try:
                 if space in (b"GRAY", b"CMYK"):
-                    return _through_profile(base, deep)[:1] if colors == 1 else _through_profile(
-                        base, deep
+                    return (
+                        _through_profile(base, deep)[:1]
+                        if colors == 1
+                        else _through_profile(base, deep)
                     )
             except libvips.library().Error:
                 pass  # the profile is damaged
@@ -336,7 +338,7 @@ def pixels(opened: Opened) -> np.ndarray:
     """
     try:
         image = opened.image()
-        samples = np.frombuffer(image.write_to_memory(), _dtype(image))
+        samples: Any = np.frombuffer(image.write_to_memory(), _dtype(image))
         return samples.reshape(image.height, image.width, image.bands)
     except libvips.library().Error as error:
         if opened.is_strict and not is_loss(str(error)):
@@ -346,7 +348,9 @@ def pixels(opened: Opened) -> np.ndarray:
 
 def is_loss(message: str) -> bool:
     """Returns whether a decoder's message tells that pixels are missing or wrong."""
-    return bool(re.search("premature end|bad Huffman|instead of RST|Corrupt JPEG data: bad", message))
+    return bool(
+        re.search("premature end|bad Huffman|instead of RST|Corrupt JPEG data: bad", message)
+    )
 
 
 def failure(opened: Opened, error: Exception) -> ValueError:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import mmap
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 
-from residual_encoder.imaging import image_decoding, image_metadata, libvips
+from residual_encoder.imaging import image_decoding, image_metadata, image_rows, libvips
 from residual_encoder.imaging.image_metadata import NOTHING, Metadata
+from residual_encoder.imaging.image_rows import Rows
 
 QUALITY = 95  # of 100, for JPEG and WebP: no visible blocks at about a third of PNG's size
 
@@ -28,6 +29,7 @@ class _Format:
         return self.name.lower()
 
 
+# libvips keeps chroma at full size at this quality; it is what this program makes.
 _JPEG = _Format("JPEG", False, False, {"Q": QUALITY})
 _TIFF = _Format("TIFF", True, True, {"compression": "lzw", "predictor": "horizontal"})
 _FORMATS = {
@@ -85,6 +87,67 @@ def encode(pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> byt
     except libvips.library().Error as error:
         raise ValueError(f"{form.name} cannot hold it: {libvips.reason(error)}") from error
     return _finished(data, metadata, form.kind)
+
+
+def save(path: str, pixels: Rows, suffix: str, metadata: Metadata = NOTHING) -> None:
+    """Writes a picture whose rows are computed meanwhile; else as `encode`.
+
+    Raises:
+      ValueError: the format cannot hold the picture; or what computing the rows raises.
+      OSError: the file cannot be written.
+    """
+    check(pixels.shape, pixels.dtype, suffix)
+    form, errors = _FORMATS[suffix], list[BaseException]()
+    if form.name == "BMP":
+        Path(path).write_bytes(_bmp(np.asarray(pixels)))
+        return
+    metadata = image_metadata.prepared(metadata, form.kind)
+    image, _source = image_rows.image_of(pixels, errors)
+    image = _with_metadata(image, metadata, form.kind)
+    try:
+        with open(path, "w+b") as file:
+            _save(image, file, form, metadata)
+    except libvips.library().Error as error:
+        if errors:
+            raise errors[0] from error
+        raise ValueError(f"{form.name} cannot hold it: {libvips.reason(error)}") from error
+
+
+def _save(image: Any, file: BinaryIO, form: _Format, metadata: Metadata) -> None:
+    options = _options(form, image, metadata)
+    if form.name == "TIFF":
+        image.tiffsave(file.name, **options)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            at, directory, pointer_at, pointer = image_metadata.tiff_directory_with(data, metadata)
+        for place, block in ((at, directory), (pointer_at, pointer)):
+            file.seek(place)
+            file.write(block)
+    elif form.name == "WebP":
+        file.write(_finished(image.webpsave_buffer(**options), metadata, form.kind))
+    else:
+        _stream(getattr(image, f"{form.kind}save_target"), file, form.kind, metadata, options)
+
+
+def _stream(
+    save_target: Any, file: BinaryIO, kind: str, metadata: Metadata, options: dict[str, Any]
+) -> None:
+    """Writes what comes from libvips, with more metadata in the first bytes."""
+    head = bytearray()
+
+    def write(chunk: bytes) -> int:
+        if len(head) < _HEAD:
+            head.extend(chunk)
+            if len(head) >= _HEAD:
+                file.write(image_metadata.with_header(bytes(head), metadata, kind))
+        else:
+            file.write(chunk)
+        return len(chunk)
+
+    target = libvips.library().TargetCustom()
+    target.on_write(write)
+    save_target(target, **options)
+    if len(head) < _HEAD:
+        file.write(image_metadata.with_header(bytes(head), metadata, kind))
 
 
 def _bmp(pixels: np.ndarray) -> bytes:

@@ -12,14 +12,13 @@ does not know is in `rare_formats`. Pictures above `IN_MEMORY` pixels are read a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from residual_encoder.imaging import image_decoding, image_encoding, image_headers, image_metadata
+from residual_encoder.imaging import image_decoding, image_encoding, image_metadata, image_rows
 from residual_encoder.imaging.image_decoding import Opened
 from residual_encoder.imaging.image_encoding import WRITABLE, format_name
 from residual_encoder.imaging.image_metadata import NOTHING, Metadata
@@ -138,7 +137,8 @@ def _decoded(data: bytes, path: str | None, max_pixels: int) -> Picture:
         )
     metadata = image_metadata.collect(opened.raw, data, opened.kind)
     if height * width > IN_MEMORY:
-        return Picture(*Rows.of(data, path), metadata=metadata)
+        pixels, alpha = cast(Any, image_rows.decoded(data, path))
+        return Picture(pixels, alpha, metadata)
     return as_picture(image_decoding.pixels(opened), metadata)
 
 
@@ -206,15 +206,22 @@ def encode(pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> byt
     return image_encoding.encode(pixels, suffix.lower(), metadata)
 
 
-def write(path: str | os.PathLike[str], pixels: np.ndarray, metadata: Metadata = NOTHING) -> None:
+def write(
+    path: str | os.PathLike[str], pixels: np.ndarray | Rows, metadata: Metadata = NOTHING
+) -> None:
     """Writes a picture, whole or not at all, in the format of the path's suffix; see `encode`.
 
-    An earlier file of that name is replaced.
+    An earlier file of that name is replaced. `Rows` are computed while they are written.
 
     Raises:
       ValueError: the format is unknown or cannot hold the picture.
       OSError: the folder cannot be written, or the disk is full.
     """
+    if isinstance(pixels, Rows):
+        with files.replacing(path) as temporary:
+            suffix = Path(path).suffix.lower()
+            image_encoding.save(os.fspath(temporary), pixels, suffix, metadata)
+        return
     data = encode(pixels, Path(path).suffix, metadata)
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)

@@ -1,8 +1,8 @@
 """Metadata of picture files: what goes along from a picture to its colored copy.
 
 libvips keeps ICC profiles, XMP, resolution and the IPTC data of JPEG. What it leaves out or changes
-is done here: EXIF data go along byte by byte, into and out of TIFF too, IPTC data into every format,
-and texts.
+is done here: EXIF data go along byte by byte, into and out of TIFF too, IPTC data into every
+format, and texts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from residual_encoder.imaging import tiff_directory
 from residual_encoder.imaging.image_headers import PNG
-from residual_encoder.imaging.tiff_directory import EXIF, GPS, LONG, SHORT, TIFF, Field
+from residual_encoder.imaging.tiff_directory import LONG, SHORT, TIFF, Field
 
 # TIFF 6.0 tags; EXIF borrows the first six. 33723 is IPTC's own.
 DESCRIPTION, ORIENTATION, SOFTWARE, ARTIST = 270, 274, 305, 315
@@ -55,7 +55,8 @@ _MARK = (
     f' Iptc4xmpExt:DigitalSourceType="{_SOURCE_TYPE}"/>'
 ).encode()
 _PACKET = (
-    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF>'
     b'</x:xmpmeta><?xpacket end="w"?>'
 )
@@ -196,7 +197,9 @@ def _resolution(exif: bytes) -> tuple[float, float] | None:
     sign = tiff_directory.order(exif)
     found = {field.tag: field.data for field in tiff_directory.read(exif)}
     unit = {2: 25.4, 3: 10.0}.get(tags(exif).get(_RESOLUTION_UNIT, 2))
-    pairs = [struct.unpack(sign + "II", found.get(tag, b"").ljust(8, b"\0")[:8]) for tag in _RESOLUTION]
+    pairs = [
+        struct.unpack(sign + "II", found.get(tag, b"").ljust(8, b"\0")[:8]) for tag in _RESOLUTION
+    ]
     if not unit or not all(part for pair in pairs for part in pair):
         return None
     return pairs[0][0] / pairs[0][1] / unit, pairs[1][0] / pairs[1][1] / unit
@@ -285,7 +288,7 @@ def marked(metadata: Metadata) -> Metadata:
 
 
 def with_fields(exif: bytes, added: dict[int, Field], replaced: bool = False) -> bytes:
-    """Adds fields, in the byte order "<", to EXIF data; those that are there stay or are replaced."""
+    """Adds fields, in the byte order "<", to EXIF data; those there stay or are replaced."""
     sign = tiff_directory.order(exif) if exif else "<"
     present = tiff_directory.read(exif) if exif else ()
     tags_there = {field.tag for field in present}
@@ -393,7 +396,7 @@ def with_webp_exif(webp: bytes, exif: bytes) -> bytes:
     return webp[:4] + struct.pack("<I", len(whole) + 4) + b"WEBP" + whole
 
 
-def tiff_directory_with(data: bytes, metadata: Metadata) -> tuple[int, bytes, int, bytes]:
+def tiff_directory_with(data: Any, metadata: Metadata) -> tuple[int, bytes, int, bytes]:
     """Makes the first directory of a TIFF anew, with EXIF data and IPTC records.
 
     Returns:

@@ -94,14 +94,18 @@ class Layout:
             elif entry.form and self.is_planar and entry.tag in (*_STRIPS, *_TILES):
                 values = self._found[entry.tag]
                 part = values[plane * len(values) // self.samples :][: len(values) // self.samples]
-                struct.pack_into(f"{entry.form[0]}{len(part)}{entry.form[1]}", changed, place.start, *part)
+                struct.pack_into(
+                    f"{entry.form[0]}{len(part)}{entry.form[1]}", changed, place.start, *part
+                )
         return bytes(changed)
 
     def joined(self, images: list[Any]) -> np.ndarray:
         """Joins the pixels of the images [H, bytes or W]: [H, W, samples] uint8 or uint16."""
         parts = []
         for image in images:
-            rows = np.frombuffer(image.write_to_memory(), np.uint8 if image.format == "uchar" else np.uint16)
+            rows = np.frombuffer(
+                image.write_to_memory(), np.uint8 if image.format == "uchar" else np.uint16
+            )
             rows = rows.reshape(image.height, image.width)
             parts.append(self._unpacked(rows) if self.is_packed else rows[..., None])
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
