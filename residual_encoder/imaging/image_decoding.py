@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from residual_encoder.imaging import image_headers, libvips, rare_formats, tiff_directory
-from residual_encoder.imaging.image_headers import PNG
+from residual_encoder.imaging.image_headers import png_chunks
 from residual_encoder.imaging.tiff_layout import Layout
 
 # Each by its own loader: SVG, matrices or a JPEG's gain map are not to be found in these files.
@@ -218,20 +218,6 @@ class Opened:
             found = re.search(rb"colrnclx..(..)", self.data[:65536], re.DOTALL)
             return _named_exponent(int.from_bytes(found[1])) if found else None
         return None
-
-
-def png_chunks(data: bytes, wanted: tuple[bytes, ...]) -> dict[bytes, bytes]:
-    """Returns the contents of the first chunk of each kind before the pixels."""
-    found: dict[bytes, bytes] = {}
-    position = len(PNG)
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        if kind == b"IDAT":
-            break
-        if kind in wanted:
-            found.setdefault(kind, bytes(data[position + 8 : position + 8 + length]))
-        position += 12 + length
-    return found
 
 
 def from_array(pixels: np.ndarray) -> Any:
