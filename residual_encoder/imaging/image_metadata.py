@@ -238,7 +238,7 @@ def _iptc_of_png(texts: tuple[tuple[str, str], ...]) -> bytes:
 
 def _jpeg_comments(data: bytes) -> tuple[tuple[str, str], ...]:
     found, at = [], 2
-    while data[at : at + 1] == b"\xff" and data[at + 1] != 0xDA and at + 4 < len(data):
+    while at + 4 < len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
         length = int.from_bytes(data[at + 2 : at + 4])
         if data[at + 1] == 0xFE:
             found.append(("Comment", _text(bytes(data[at + 4 : at + 2 + length]))))

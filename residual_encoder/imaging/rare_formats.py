@@ -110,8 +110,8 @@ def _jp2(data: bytes) -> np.ndarray:
     enumerated = re.search(rb"colr\x01..(....)", data[:start], re.DOTALL)
     if enumerated and int.from_bytes(enumerated[1]) not in (16, 17, 18):  # sRGB, gray, sYCC
         raise ValueError("Unsupported color space")
-    depth = next(iter(parts))[0] + 1
-    if len(parts) > 1 or depth > 16 or count not in (1, 3, 4) or b"pclr" in data[:start]:
+    depth = max(parts, default=(99,))[0] + 1
+    if len(parts) != 1 or depth > 16 or count not in (1, 3, 4) or b"pclr" in data[:start]:
         raise ValueError("Unsupported samples: a palette, signed, subsampled or uneven depths")
     pixels = _by_opencv(data, _jp2_size(data))
     if pixels.shape[2] != count or pixels.dtype != (np.uint8 if depth <= 8 else np.uint16):

@@ -115,9 +115,10 @@ def read(
     for entry in entries(data, first(data) if start is None else start):
         place = values_at(data, entry)
         if entry.tag in (EXIF, GPS, _INTEROPERABILITY):
-            if depth and (below := value(data, entry)):
-                found.append(Field(entry.tag, LONG, fields=read(data, below, depth - 1)))
-        elif place.stop:
+            below = depth and (at := value(data, entry)) and read(data, at, depth - 1)
+            if below:
+                found.append(Field(entry.tag, LONG, fields=below))
+        elif place.stop > place.start:
             outside = place.start != entry.value_at
             fixed = place.start if outside and (stay or entry.tag == MAKER_NOTE) else 0
             found.append(Field(entry.tag, entry.kind, bytes(data[place]), at=fixed))
@@ -125,12 +126,14 @@ def read(
 
 
 def numbers(data: bytes, tags: Sequence[int]) -> dict[int, tuple[int, ...]]:
-    """Returns all whole values of entries of the first directory, by tag; () where cut off."""
+    """Returns all whole values of entries of the first directory, by tag."""
     found: dict[int, tuple[int, ...]] = {}
     for entry in entries(data, first(data)):
         if entry.tag in tags and entry.form:
             block, sign = bytes(data[values_at(data, entry)]), entry.form[0]
             count = len(block) // _size(entry.kind)
+            if not count:
+                continue
             found.setdefault(entry.tag, struct.unpack(f"{sign}{count}{entry.form[1]}", block))
     return found
 
