@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 
-from residual_encoder.imaging import image_decoding, image_metadata, image_rows, libvips
+from residual_encoder.imaging import image_decoding, image_rows, libvips, metadata_writing
 from residual_encoder.imaging.image_metadata import NOTHING, Metadata
 from residual_encoder.imaging.image_rows import Rows
 
@@ -80,7 +80,7 @@ def encode(pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> byt
     form = _FORMATS[suffix]
     if form.name == "BMP":
         return _bmp(pixels)
-    metadata = image_metadata.prepared(metadata, form.kind)
+    metadata = metadata_writing.prepared(metadata, form.kind)
     image = _with_metadata(image_decoding.from_array(pixels), metadata, form.kind)
     try:
         data = getattr(image, f"{form.kind}save_buffer")(**_options(form, image, metadata))
@@ -101,7 +101,7 @@ def save(path: str, pixels: Rows, suffix: str, metadata: Metadata = NOTHING) -> 
     if form.name == "BMP":
         Path(path).write_bytes(_bmp(np.asarray(pixels)))
         return
-    metadata = image_metadata.prepared(metadata, form.kind)
+    metadata = metadata_writing.prepared(metadata, form.kind)
     image, _source = image_rows.image_of(pixels, errors)
     image = _with_metadata(image, metadata, form.kind)
     try:
@@ -120,7 +120,9 @@ def _save(image: Any, file: BinaryIO, form: _Format, metadata: Metadata) -> None
     if form.name == "TIFF":
         image.tiffsave(file.name, **options)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            at, directory, pointer_at, pointer = image_metadata.tiff_directory_with(data, metadata)
+            at, directory, pointer_at, pointer = metadata_writing.tiff_directory_with(
+                data, metadata
+            )
         for place, block in ((at, directory), (pointer_at, pointer)):
             file.seek(place)
             file.write(block)
@@ -140,7 +142,7 @@ def _stream(
         if len(head) < _HEAD:
             head.extend(chunk)
             if len(head) >= _HEAD:
-                file.write(image_metadata.with_header(bytes(head), metadata, kind))
+                file.write(metadata_writing.with_header(bytes(head), metadata, kind))
         else:
             file.write(chunk)
         return len(chunk)
@@ -149,7 +151,7 @@ def _stream(
     target.on_write(write)
     save_target(target, **options)
     if len(head) < _HEAD:
-        file.write(image_metadata.with_header(bytes(head), metadata, kind))
+        file.write(metadata_writing.with_header(bytes(head), metadata, kind))
 
 
 def _bmp(pixels: np.ndarray) -> bytes:
@@ -177,7 +179,7 @@ def _with_metadata(image: Any, metadata: Metadata, kind: str) -> Any:
     blob = libvips.library().GValue.blob_type
     blobs = {"icc-profile-data": metadata.icc, "xmp-data": metadata.xmp}
     if kind == "jpeg" and metadata.iptc:
-        blobs["iptc-data"] = image_metadata.photoshop_block(metadata.iptc)
+        blobs["iptc-data"] = metadata_writing.photoshop_block(metadata.iptc)
     if kind == "webp" and metadata.exif:
         blobs["exif-data"] = b"Exif\0\0" + metadata.exif
     if metadata.resolution:
@@ -191,7 +193,7 @@ def _with_metadata(image: Any, metadata: Metadata, kind: str) -> Any:
 def _finished(data: bytes, metadata: Metadata, kind: str) -> bytes:
     """Adds the metadata that libvips does not write."""
     if kind == "tiff":
-        return image_metadata.with_tiff_fields(data, metadata)
+        return metadata_writing.with_tiff_fields(data, metadata)
     if kind == "webp":
-        return image_metadata.with_webp_exif(data, metadata.exif) if metadata.exif else data
-    return image_metadata.with_header(data[:_HEAD], metadata, kind) + data[_HEAD:]
+        return metadata_writing.with_webp_exif(data, metadata.exif) if metadata.exif else data
+    return metadata_writing.with_header(data[:_HEAD], metadata, kind) + data[_HEAD:]

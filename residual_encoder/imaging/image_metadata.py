@@ -19,31 +19,20 @@ from residual_encoder.imaging.tiff_directory import LONG, SHORT, TIFF, Field
 
 # TIFF 6.0 tags; EXIF borrows the first six. 33723 is IPTC's own.
 DESCRIPTION, ORIENTATION, SOFTWARE, ARTIST = 270, 274, 305, 315
-_RESOLUTION, _RESOLUTION_UNIT = (282, 283), 296
-_DOCUMENT_NAME, _COPYRIGHT, _IPTC = 269, 33432, 33723
+RESOLUTION, RESOLUTION_UNIT = (282, 283), 296
+DOCUMENT_NAME, COPYRIGHT, IPTC = 269, 33432, 33723
 # Values of ORIENTATION, EXIF 2.32, 4.6.4.A. To turn a picture upright: transpose, then mirror the
 # columns, then the rows.
 TRANSPOSED, MIRRORED, UPSIDE_DOWN = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 _PIXELS_X, _PIXELS_Y = 0xA002, 0xA003
 # Of a TIFF file's own directory what describes the picture and not how its pixels are stored.
-_DESCRIBING = {_DOCUMENT_NAME, DESCRIPTION, 271, 272, 285, 297, SOFTWARE, 306, ARTIST, 316}
-_DESCRIBING |= {*_RESOLUTION, _RESOLUTION_UNIT}
-_NOT_DESCRIBING = {700, _IPTC, 34377, 34675, 37724}  # XMP and ICC are libvips'; Photoshop's layers
+_DESCRIBING = {DOCUMENT_NAME, DESCRIPTION, 271, 272, 285, 297, SOFTWARE, 306, ARTIST, 316}
+_DESCRIBING |= {*RESOLUTION, RESOLUTION_UNIT}
+_NOT_DESCRIBING = {700, IPTC, 34377, 34675, 37724}  # XMP and ICC are libvips'; Photoshop's layers
 _DNG = range(50_706, 52_600)
 _LARGEST = 1 << 20  # bytes of one value
-JPEG_EXIF = 65_527  # bytes; a segment's 65,535 without its length and "Exif\0\0"
-_JPEG_ICC = 255 * 65_519
-_PHOTOSHOP = b"Photoshop 3.0\0"
-_RESOURCE = b"8BIM\x04\x04\0\0"  # IPTC data, without a name
-_PNG_IPTC = b"Raw profile type iptc"  # ImageMagick's custom, which others follow
-# Texts of PNG and their EXIF tags. "Comment" is that of JPEG.
-_TEXTS = {
-    "Title": _DOCUMENT_NAME,
-    "Author": ARTIST,
-    "Copyright": _COPYRIGHT,
-    "Description": DESCRIPTION,
-    "Comment": DESCRIPTION,
-}
+IPTC_RESOURCE = b"8BIM\x04\x04\0\0"  # IPTC data, without a name
+PNG_IPTC = b"Raw profile type iptc"  # ImageMagick's custom, which others follow
 NAME = "residual-encoder"
 # "Edited using generative AI", not "algorithmically enhanced": the colors are no correction of
 # something recorded, a model derived from sampled content made them up.
@@ -116,7 +105,7 @@ def collect(image: Any, data: bytes, kind: str) -> Metadata:
         re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", blob("xmp-data")),
         _iptc(blob("iptc-data")) or _iptc_of_png(texts),
         resolution[::-1] if resolution and turned else resolution or _resolution(upright(exif)),
-        tuple(text for text in texts if text[0] != _PNG_IPTC.decode()),
+        tuple(text for text in texts if text[0] != PNG_IPTC.decode()),
     )
 
 
@@ -161,7 +150,7 @@ def upright(exif: bytes) -> bytes:
 
 
 def _adapted(fields: tuple[Field, ...], sign: str, turned: bool) -> tuple[Field, ...]:
-    sides = (_PIXELS_X, _PIXELS_Y), _RESOLUTION
+    sides = (_PIXELS_X, _PIXELS_Y), RESOLUTION
     swaps = {tag: other for pair in sides for tag, other in (pair, pair[::-1])} if turned else {}
 
     def adapted(field: Field) -> Field:
@@ -179,11 +168,12 @@ def _exif_of_tiff(data: bytes) -> bytes:
         fields = tiff_directory.read(data)
     except (struct.error, OverflowError):
         return b""
-    kept = tuple(field for field in fields if _describes(field))
+    kept = tuple(field for field in fields if describes(field))
     return tiff_directory.structure(kept, tiff_directory.order(data)) if kept else b""
 
 
-def _describes(field: Field) -> bool:
+def describes(field: Field) -> bool:
+    """Returns whether an entry describes the picture, not how its pixels are stored."""
     if field.tag < 700:
         return field.tag in _DESCRIBING and len(field.data) < _LARGEST
     other = field.tag in _NOT_DESCRIBING or field.tag in _DNG or field.tag == ORIENTATION
@@ -209,9 +199,9 @@ def _resolution(exif: bytes) -> tuple[float, float] | None:
         return None
     sign = tiff_directory.order(exif)
     found = {field.tag: field.data for field in tiff_directory.read(exif)}
-    unit = {2: 25.4, 3: 10.0}.get(tags(exif).get(_RESOLUTION_UNIT, 2))
+    unit = {2: 25.4, 3: 10.0}.get(tags(exif).get(RESOLUTION_UNIT, 2))
     pairs = [
-        struct.unpack(sign + "II", found.get(tag, b"").ljust(8, b"\0")[:8]) for tag in _RESOLUTION
+        struct.unpack(sign + "II", found.get(tag, b"").ljust(8, b"\0")[:8]) for tag in RESOLUTION
     ]
     if not unit or not all(part for pair in pairs for part in pair):
         return None
@@ -222,14 +212,14 @@ def _iptc(block: bytes) -> bytes:
     """Returns the records of what JPEG and TIFF files hold: plain, or among Photoshop's."""
     if block[:1] == b"\x1c":
         return block
-    at = block.find(_RESOURCE) + len(_RESOURCE)
-    if at < len(_RESOURCE):
+    at = block.find(IPTC_RESOURCE) + len(IPTC_RESOURCE)
+    if at < len(IPTC_RESOURCE):
         return b""
     return block[at + 4 : at + 4 + int.from_bytes(block[at : at + 4])]
 
 
 def _iptc_of_png(texts: tuple[tuple[str, str], ...]) -> bytes:
-    found = dict(texts).get(_PNG_IPTC.decode(), "").split(maxsplit=2)
+    found = dict(texts).get(PNG_IPTC.decode(), "").split(maxsplit=2)
     try:
         return _iptc(bytes.fromhex(found[2])) if len(found) == 3 else b""
     except ValueError:
@@ -310,132 +300,3 @@ def with_fields(exif: bytes, added: dict[int, Field], replaced: bool = False) ->
     return tiff_directory.structure(
         kept + (tiff_directory.swapped(new) if sign == ">" else new), sign
     )
-
-
-# --- writing --------------------------------------------------------------------------------------
-
-
-def prepared(metadata: Metadata, kind: str) -> Metadata:
-    """Puts into EXIF data what a format has no other place for, and leaves out what does not fit.
-
-    Args:
-      metadata: Of the picture to write.
-      kind: "jpeg", "png", "webp" or "tiff".
-    """
-    added = {}
-    if metadata.resolution and (metadata.exif or kind in ("webp", "tiff")):
-        dots = [struct.pack("<II", round(25_400 * side), 1000) for side in metadata.resolution]
-        added = {tag: Field(tag, 5, dot) for tag, dot in zip(_RESOLUTION, dots, strict=True)}
-        added[_RESOLUTION_UNIT] = Field(_RESOLUTION_UNIT, SHORT, struct.pack("<H", 2))
-    if kind != "png":
-        for keyword, text in metadata.texts:
-            if keyword in _TEXTS and (kind != "jpeg" or keyword != "Comment"):
-                tag = _TEXTS[keyword]
-                added.setdefault(tag, Field(tag, 2, text.encode() + b"\0"))
-    if metadata.iptc and kind == "webp":
-        added[_IPTC] = Field(_IPTC, 7, metadata.iptc)
-    exif = with_fields(metadata.exif, added) if added else metadata.exif
-    if kind == "jpeg":
-        return replace(
-            metadata,
-            exif=exif if len(exif) <= JPEG_EXIF else b"",
-            icc=metadata.icc if len(metadata.icc) <= _JPEG_ICC else b"",
-            iptc=metadata.iptc if len(metadata.iptc) < 65_000 else b"",
-        )
-    return replace(metadata, exif=exif)
-
-
-def with_header(head: bytes, metadata: Metadata, kind: str) -> bytes:
-    """Adds what libvips left out to the first bytes of a JPEG or PNG that it wrote.
-
-    A resolution that is not known, which it writes all the same, is taken out.
-    """
-    at = head.find(b"pHYs", 0, head.find(b"IDAT")) - 4
-    if kind == "png" and not metadata.resolution and at > 0:
-        head = head[:at] + head[at + 21 :]
-    at = 2 if kind == "jpeg" else len(PNG) + 25  # behind the header
-    return head[:at] + _inserted(metadata, kind) + head[at:]
-
-
-def _inserted(metadata: Metadata, kind: str) -> bytes:
-    if kind == "png":
-        parts = [_chunk(b"eXIf", metadata.exif)] if metadata.exif else []
-        parts += [_png_chunk(*text) for text in metadata.texts if 0 < len(text[0]) < 80]
-        if metadata.iptc:
-            block = f"\niptc\n{len(metadata.iptc):8}\n{metadata.iptc.hex()}\n".encode()
-            parts.append(_chunk(b"zTXt", _PNG_IPTC + b"\0\0" + zlib.compress(block)))
-        return b"".join(parts)
-    dots = [min(65535, max(1, round(25.4 * side))) for side in metadata.resolution or ()]
-    jfif = struct.pack(">BHH", 1, *dots) if dots else b"\0\0\1\0\1"  # or pixels of no known size
-    parts = [_segment(0xE0, b"JFIF\0\1\2" + jfif + b"\0\0")]
-    parts += [_segment(0xE1, b"Exif\0\0" + metadata.exif)] if metadata.exif else []
-    for keyword, text in metadata.texts:
-        if keyword == "Comment":
-            parts.append(_segment(0xFE, text.encode()[:65_533]))
-    return b"".join(parts)
-
-
-def photoshop_block(iptc: bytes) -> bytes:
-    """Returns IPTC records as a JPEG holds them."""
-    return _PHOTOSHOP + _RESOURCE + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
-
-
-def _segment(code: int, block: bytes) -> bytes:
-    return bytes([0xFF, code]) + struct.pack(">H", len(block) + 2) + block
-
-
-def _chunk(kind: bytes, block: bytes) -> bytes:
-    check = struct.pack(">I", zlib.crc32(kind + block))
-    return struct.pack(">I", len(block)) + kind + block + check
-
-
-def _png_chunk(keyword: str, text: str) -> bytes:
-    head = keyword.encode("latin-1", "replace") + b"\0"
-    try:
-        return _chunk(b"tEXt", head + text.encode("latin-1"))
-    except UnicodeEncodeError:
-        return _chunk(b"iTXt", head + b"\0\0\0\0" + text.encode())
-
-
-def with_webp_exif(webp: bytes, exif: bytes) -> bytes:
-    """Replaces the EXIF data of a WebP."""
-    at = 12
-    while at + 8 <= len(webp) and webp[at : at + 4] != b"EXIF":
-        length = int.from_bytes(webp[at + 4 : at + 8], "little")
-        at += 8 + length + length % 2
-    end = at + 8 + int.from_bytes(webp[at + 4 : at + 8], "little")
-    chunk = b"EXIF" + struct.pack("<I", len(exif)) + exif + bytes(len(exif) % 2)
-    whole = webp[12:at] + chunk + webp[end + end % 2 :]
-    return webp[:4] + struct.pack("<I", len(whole) + 4) + b"WEBP" + whole
-
-
-def tiff_directory_with(data: Any, metadata: Metadata) -> tuple[int, bytes, int, bytes]:
-    """Makes the first directory of a TIFF anew, with EXIF data and IPTC records.
-
-    Returns:
-      Where the directory goes, behind the end of the data; its bytes; and where to write which
-      bytes that point at it.
-    """
-    fields, sign = tiff_directory.read(data, stay=True), tiff_directory.order(data)
-    start, big = len(data) + len(data) % 2, data[2:4] in (b"+\0", b"\0+")
-    # libvips writes a resolution even where none is known, and always in centimeters.
-    fields = tuple(f for f in fields if f.tag not in (*_RESOLUTION, _RESOLUTION_UNIT))
-    there = {field.tag for field in fields}
-    own: tuple[Field, ...] = tiff_directory.read(metadata.exif) if metadata.exif else ()
-    other = bool(metadata.exif) and tiff_directory.order(metadata.exif) != sign
-    own = tiff_directory.swapped(own) if other else tuple(_loose(field) for field in own)
-    kept = tuple(field for field in own if field.tag not in there and _describes(field))
-    kept += (Field(_IPTC, 7, metadata.iptc),) if metadata.iptc else ()
-    directory = tiff_directory.write((*fields, *kept), sign, start, big)
-    return start, directory, 8 if big else 4, struct.pack(sign + ("Q" if big else "I"), start)
-
-
-def with_tiff_fields(data: bytes, metadata: Metadata) -> bytes:
-    """Adds EXIF data and IPTC records to a TIFF file's bytes."""
-    start, directory, at, pointer = tiff_directory_with(data, metadata)
-    whole = data[:at] + pointer + data[at + len(pointer) :]
-    return whole + bytes(start - len(data)) + directory
-
-
-def _loose(field: Field) -> Field:
-    return field._replace(at=0, fields=tuple(_loose(inner) for inner in field.fields))

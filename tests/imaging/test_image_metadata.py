@@ -190,7 +190,14 @@ def test_fields_of_both_byte_orders_and_sizes_are_read_as_they_were_written() ->
 
 def test_a_directory_that_names_itself_ends() -> None:
     loop = b"II*\0" + struct.pack("<IHHHIII", 8, 1, tiff_directory.EXIF, 4, 1, 8, 0)
-    assert len(tiff_directory.read(loop)) == 1
+    assert tiff_directory.read(loop) == ()  # nothing but itself
+    title = struct.pack("<HHI4s", 269, 2, 4, b"one\0")
+    both = loop[:8] + struct.pack("<H", 2) + title + loop[10:]
+    depth, fields = 0, tiff_directory.read(both)
+    while fields:
+        assert fields[0].data == b"one\0"
+        depth, fields = depth + 1, fields[1].fields if len(fields) > 1 else ()
+    assert depth == 4
 
 
 def test_pages_and_pixels_of_a_tiff_with_metadata_are_what_they_were(tmp_path: Path) -> None:
