@@ -425,11 +425,10 @@ def with_box(avif: bytes, kind: bytes, content: bytes) -> bytes:
 def moved(data: bytearray, by: int) -> bytes:
     """Adds to every offset of the box of places; 4 bytes each, without a base."""
     at = data.index(b"iloc")
-    version, sizes = data[at + 4], data[at + 8]
+    version, sizes, base = data[at + 4], data[at + 8], data[at + 9] >> 4
     assert version == 0 and sizes == 0x44
     entries = int.from_bytes(data[at + 10 : at + 12])
     at += 12
-    base = (data[at - 3] >> 4) if False else data[at - 12 + 9] >> 4
     for _ in range(entries):
         at += 4 + base
         extents = int.from_bytes(data[at : at + 2])
