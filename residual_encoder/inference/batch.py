@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.imaging import image_headers, image_io
+from residual_encoder.imaging import image_headers, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import file_discovery, output_paths, video
 from residual_encoder.inference.colorizer import Colorizer, configured
@@ -42,6 +42,8 @@ class BatchConfig:
       compare: Whether NAME_compare, gray next to colored, is written too; for pictures.
       overwrite: Whether outputs that exist already are replaced. Inputs never are.
       skip_existing: Whether such outputs are skipped without a message.
+      max_megapixels: The largest picture that is taken; None is 200. Larger ones are colored in
+        rows, in bounded memory.
       report: File for one JSON object a line and input, as `FileReport` has it; or none.
       vividness: See `Colorizer`.
       temperature: See `Colorizer`.
@@ -59,6 +61,7 @@ class BatchConfig:
     overwrite: bool = False
     skip_existing: bool = False
     report: str | None = None
+    max_megapixels: float | None = None
     vividness: float | None = None
     temperature: float | None = None
     prior_correction: float | None = None
@@ -121,10 +124,10 @@ def colorize_to_files(
     colored = colorizer.colorize(picture)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target in wanted:
-        image_io.write(target, colored, picture.metadata)
+        image_io.write(target, colored, image_metadata.marked(picture.metadata))
     if comparison_path(target) in wanted:
         pair = np.concatenate([_gray(colorizer, picture), colored], axis=1)
-        image_io.write(comparison_path(target), pair, picture.metadata)
+        image_io.write(comparison_path(target), pair, image_metadata.marked(picture.metadata))
 
 
 def _gray(colorizer: Colorizer, picture: Picture) -> np.ndarray:
@@ -180,8 +183,8 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
 class _Source:
     """One picture file, or standard input; its bytes are read once and held until decoded."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, max_pixels: int | None = None) -> None:
+        self.path, self.max_pixels = path, max_pixels
         self.is_standard = path == STANDARD
         self._data: bytes | None = None
 
@@ -192,9 +195,11 @@ class _Source:
 
     def picture(self) -> Picture:
         """Decodes the bytes."""
+        if self._data is None and not self.is_standard:
+            return image_io.read(self.path, self.max_pixels)
         with self._named():
             data, self._data = self._read(), None
-            return image_io.decode(data)
+            return image_io.decode(data, self.max_pixels)
 
     def _read(self) -> bytes:
         if self._data is None:
@@ -262,7 +267,8 @@ class _Run:
         return True
 
     def _picture(self, job: Job, report: FileReport) -> bool:
-        source = _Source(job.source)
+        most = self.config.max_megapixels
+        source = _Source(job.source, int(most * 1e6) if most else None)
         write = self._writer(source, job.target)
         if write is None:
             return False
@@ -311,7 +317,8 @@ class _Run:
 
 
 def _to_standard_output(colorizer: Colorizer, picture: Picture, suffix: str) -> str:
-    sys.stdout.buffer.write(image_io.encode(colorizer.colorize(picture), suffix, picture.metadata))
+    colored, metadata = colorizer.colorize(picture), image_metadata.marked(picture.metadata)
+    sys.stdout.buffer.write(image_io.encode(np.asarray(colored), suffix, metadata))
     sys.stdout.buffer.flush()
     return str(STANDARD)
 

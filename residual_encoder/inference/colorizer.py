@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
@@ -177,10 +177,12 @@ class Colorizer:
         overwrite: bool = False,
         saturation: float | None = None,
         vividness: float | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         """Colors a picture file into another, in the format of the target's suffix.
 
-        EXIF data and an RGB color profile are kept where the formats hold them; see `image_io`.
+        Metadata are kept where the formats hold them, and the copy is marked as made by an
+        algorithm; see `image_metadata`.
 
         Args:
           source: A picture file.
@@ -188,6 +190,7 @@ class Colorizer:
           overwrite: Whether a `target` that exists is replaced.
           saturation: Takes the place of the colorizer's own.
           vividness: Takes the place of the colorizer's own choice of colors.
+          max_pixels: Takes the place of `image_io.MAX_PIXELS`.
 
         Raises:
           FileExistsError: `target` exists and `overwrite` is false.
@@ -197,9 +200,9 @@ class Colorizer:
         if Path(target).resolve() == Path(source).resolve():
             raise ValueError(f"{source} would be written onto itself; choose another output")
         files.check_free(target, overwrite)
-        picture = image_io.read(source)
+        picture = image_io.read(source, max_pixels)
         colored = self.colorize(picture, saturation=saturation, vividness=vividness)
-        image_io.write(target, colored, picture.metadata)
+        image_io.write(target, colored, image_metadata.marked(picture.metadata))
 
     # --- the steps of colorize, for callers that work on chroma in between ---
 

@@ -23,10 +23,12 @@ from residual_encoder.apps.archive import beam_pipeline, beam_runner, tasks, wor
 from residual_encoder.apps.archive.beam_pipeline import ERRORS, MANIFEST
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.data import sample_images
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import image_io, image_metadata
 from residual_encoder.inference import batch, output_paths
 from residual_encoder.inference.batch import BatchConfig
 from residual_encoder.inference.colorizer import Colorizer
+
+MARK = image_metadata.marked(image_metadata.NOTHING)  # of what an algorithm colored
 
 TOOLS = ROOT / "tools"
 COMMANDS = ("colorize_archive", "make_shards")
@@ -190,7 +192,7 @@ def test_records_become_what_files_become(tmp_path: Path, soft_weights: Path) ->
     assert sorted(counted) == ["colored", "colored", "failed", "skipped"]
     assert sorted(contents(tmp_path / "out")) == ["1.jpg", "2.jpg", "3.jpg"]
     assert (tmp_path / "out" / "2.jpg").read_text() == "done"
-    wanted = image_io.encode(colorizer.colorize(image_io.decode(jpegs[3])), ".jpg")
+    wanted = image_io.encode(colorizer.colorize(image_io.decode(jpegs[3])), ".jpg", MARK)
     assert (tmp_path / "out" / "3.jpg").read_bytes() == wanted
     facts = {task.number: json.loads(line) for task, line in lines.items()}
     height, width = crop(3).shape[:2]
@@ -329,7 +331,7 @@ def test_records_on_beam(beam: object, tmp_path: Path, soft_weights: Path) -> No
     assert beam_pipeline.colorize_archive(config) == (3, 0, 1)
     colorizer = Colorizer(soft_weights)
     for name, data in (("both.jpg", jpegs[0]), ("0.jpg", jpegs[1]), ("1.jpg", jpegs[3])):
-        wanted = image_io.encode(colorizer.colorize(image_io.decode(data)), ".jpg")
+        wanted = image_io.encode(colorizer.colorize(image_io.decode(data)), ".jpg", MARK)
         assert (output / name).read_bytes() == wanted
     (broken,) = rows(output / ERRORS)
     assert broken["file"] == f"{tmp_path}/train-1@0"

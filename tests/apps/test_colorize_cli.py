@@ -287,7 +287,7 @@ def test_a_bad_picture_is_one_line_and_the_rest_is_colored(
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 3
     assert "b.jpg is no picture: it is text" in lines[0]
-    assert "c.png is a truncated or damaged PNG" in lines[1]
+    assert "c.png begins like a picture, but is a damaged or truncated PNG" in lines[1]
     assert "d.tif is empty" in lines[2]
     assert len(contents(tmp_path / "out")) == 3
 
