@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import borders, image_io, levels
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
@@ -31,6 +31,7 @@ class Colorizer:
       size: Short side in pixels that the network sees.
       saturation: Factor on the distance of the chroma from neutral; 1 leaves it as it is.
       upsampling: "guided" or "bilinear".
+      levels: Whether the tones of pictures are stretched before they are colored.
       precision: Arithmetic of the network: "float32" or "bfloat16".
       has_distribution: Whether the vividness of its colors can be chosen, also for one call.
     """
@@ -46,6 +47,7 @@ class Colorizer:
         vividness: float | None = None,
         temperature: float | None = None,
         prior_correction: float | None = None,
+        levels: bool = False,
     ) -> None:
         """Loads the network.
 
@@ -66,11 +68,15 @@ class Colorizer:
             that goes with `vividness`.
           prior_correction: Multiple of the log prior that is taken off the logits, from 0 to 1;
             takes the place of the recipe's or of the one that goes with `vividness`.
+          levels: Whether `colorize` stretches a picture's tones to the full range first, for faded
+            scans; the network sees the stretched gray and the output has it. See
+            `imaging.levels`.
 
         Raises:
           FileNotFoundError: there is no such model.
-          ValueError: an argument is out of range, or the model is damaged; or one of the last three
-            is given and the model has no distribution, or is a SavedModel.
+          ValueError: an argument is out of range, or the model is damaged; or `vividness`,
+            `temperature` or `prior_correction` is given and the model has no distribution, or is a
+            SavedModel.
         """
         if size != "auto" and not (isinstance(size, int) and size >= 8):
             raise ValueError(f'size must be "auto" or a whole number from 8 up. Received {size!r}.')
@@ -83,7 +89,7 @@ class Colorizer:
         loaded = load_network(shipped_weights() if model is None else model, colors)
         self.recipe, self.sha256, self.source = loaded.recipe, loaded.sha256, loaded.source
         self.size = loaded.recipe.inference_size if size == "auto" else int(size)
-        self.upsampling = upsampling
+        self.upsampling, self.levels = upsampling, levels
         self._set_network(loaded, precision)
 
     def _set_network(self, loaded: Loaded, precision: str) -> None:
@@ -145,7 +151,9 @@ class Colorizer:
         saturation: float | None = None,
         vividness: float | None = None,
     ) -> np.ndarray:
-        """Colors one picture: `network_input`, `predict` and `merge`.
+        """Colors one picture: `network_input`, `predict` and `merge` of what its borders surround.
+
+        The network does not see uniform borders, and they stay gray; see `imaging.borders`.
 
         Args:
           picture: [H, W], [H, W, 1], [H, W, 3] RGB or [H, W, 4] RGBA, uint8 or uint16; a `Picture`;
@@ -162,12 +170,21 @@ class Colorizer:
           OSError: the file cannot be read.
         """
         picture = _as_picture(picture)
-        gray = self.network_input(picture)
+        area = borders.print_area(picture)
+        picture = self._with_levels(picture, area)
+        inside = borders.cropped(picture, area)
+        gray = self.network_input(inside)
         if vividness is None:
             chroma = self.predict(gray[None])
         else:
             chroma = self.choose_colors(self.predict_logits(gray[None]), vividness)
-        return self.merge(picture, chroma[0], gray, saturation=saturation)
+        return self.merge_area(picture, area, chroma[0], gray, saturation=saturation)
+
+    def _with_levels(self, picture: Picture, area: borders.Box) -> Picture:
+        """Returns the picture, or its gray with stretched tones where that is asked."""
+        if not self.levels:
+            return picture
+        return levels.stretched(chroma_upsampling.as_gray(picture, self.recipe.gray), area)
 
     def colorize_file(
         self,
@@ -301,6 +318,40 @@ class Colorizer:
             small_gray=gray,
         )
 
+    def merge_area(
+        self,
+        picture: Picture,
+        area: borders.Box,
+        chroma: np.ndarray,
+        gray: np.ndarray,
+        *,
+        saturation: float | None = None,
+    ) -> np.ndarray:
+        """Colors a part of a picture, as `merge` does; the rest stays gray.
+
+        Args:
+          picture: H by W pixels.
+          area: The part.
+          chroma: [h, w, 2] float32 in [0, 1], of the part.
+          gray: [h, w, 1] float32, `network_input` of the part.
+          saturation: Takes the place of the colorizer's own.
+
+        Returns:
+          As `colorize`, of the whole picture.
+        """
+        inside = borders.cropped(picture, area)
+        colored = self.merge(inside, chroma, gray, saturation=saturation)
+        if inside.pixels.shape[:2] == picture.pixels.shape[:2]:
+            return colored
+        whole = self.as_gray(picture)
+        whole[area.top : area.bottom, area.left : area.right] = colored
+        return whole
+
+    def as_gray(self, picture: Picture) -> np.ndarray:
+        """Returns a picture's gray as the network sees it, in the form of `colorize`'s output."""
+        neutral = np.full((1, 1, 2), self.recipe.space.neutral, np.float32)
+        return self.merge(picture, neutral)
+
 
 def _checked(saturation: float) -> float:
     """Returns a factor on the colors as a float; a ValueError where it is none."""
@@ -326,7 +377,15 @@ def _as_picture(picture: Any) -> Picture:
 
 
 # Arguments of `Colorizer` that the configs of folders and collections have under the same names.
-SETTINGS = ("size", "saturation", "upsampling", "vividness", "temperature", "prior_correction")
+SETTINGS = (
+    "size",
+    "saturation",
+    "upsampling",
+    "vividness",
+    "temperature",
+    "prior_correction",
+    "levels",
+)
 
 
 def configured(config: Any) -> Colorizer:

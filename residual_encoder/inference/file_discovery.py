@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from residual_encoder.imaging import image_io, video_io
+from residual_encoder.inference import file_kinds, output_paths
 from residual_encoder.inference.output_paths import output_name
 from residual_encoder.utils import files
 
@@ -24,11 +27,14 @@ class Job(NamedTuple):
     target: Path  # or `STANDARD`
 
 
-class Found(NamedTuple):
-    """Lists the pictures and films to color, and the paths that could not be read."""
+@dataclass
+class Found:
+    """Lists the pictures and films to color, and what else the inputs hold."""
 
-    jobs: list[Job]
-    unreadable: dict[Path, str]  # folder that cannot be read, or pipe -> why
+    jobs: list[Job] = field(default_factory=list)
+    unreadable: dict[Path, str] = field(default_factory=dict)  # folder that is closed, pipe -> why
+    left_out: dict[Path, str] = field(default_factory=dict)  # picture or film -> why
+    others: Counter[str] = field(default_factory=Counter)  # suffix -> how many are neither
 
 
 def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
@@ -38,18 +44,20 @@ def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
       inputs: Files, folders, globs ("scans/**/*.tif") and "-". Of a folder everything below it
         that is a picture or film by its name; hidden names, links to folders and `output` are left
         out. A glob keeps the structure below its first part with a wildcard.
-      output: Folder for the outputs, or `STANDARD`.
+      output: Folder for the outputs; or `STANDARD` or a file, for one input.
       form: See `output_paths.output_name`.
 
     Raises:
       FileNotFoundError: an input does not exist, or a glob fits nothing.
     """
     jobs: dict[tuple[str, Path], Job] = {}
-    unreadable: dict[Path, str] = {}
-    for source, place in _sources(inputs, output, unreadable):
-        target = output if output == STANDARD else output / output_name(place, form)
+    found = Found()
+    single = output == STANDARD or output_paths.is_file_name(output)
+    for source, place in _sources(inputs, output, found):
+        target = output if single else output / output_name(place, form)
         jobs.setdefault((os.path.abspath(source), target), Job(source, target))
-    return Found(list(jobs.values()), unreadable)
+    found.jobs = list(jobs.values())
+    return found
 
 
 def check(inputs: tuple[str, ...], output: Path) -> None:
@@ -59,9 +67,9 @@ def check(inputs: tuple[str, ...], output: Path) -> None:
       FileNotFoundError: an input does not exist, or a glob fits nothing.
       ValueError: nothing was found in any.
     """
-    unreadable: dict[Path, str] = {}
-    firsts = [next(_sources((given,), output, unreadable), None) for given in inputs]
-    if not any(firsts) and not unreadable:
+    found = Found()
+    firsts = [next(_sources((given,), output, found), None) for given in inputs]
+    if not any(firsts) and not found.unreadable:
         raise nothing(inputs)
 
 
@@ -73,16 +81,17 @@ def nothing(inputs: tuple[str, ...]) -> ValueError:
     )
 
 
-def _sources(
-    inputs: tuple[str, ...], output: Path, unreadable: dict[Path, str]
-) -> Iterator[tuple[Path, Path]]:
-    """Yields (path, path below the output) of all pictures and films that the inputs name."""
+def _sources(inputs: tuple[str, ...], output: Path, found: Found) -> Iterator[tuple[Path, Path]]:
+    """Yields (path, path below the output) of all pictures and films that the inputs name.
+
+    What else there is goes into `found`.
+    """
     for given in inputs:
         path = Path(given)
         if path == STANDARD:
             yield STANDARD, Path("stdin")
         elif path.is_dir():
-            yield from _below(path, output, unreadable)
+            yield from _below(path, output, found)
         elif path.exists() or not _MAGIC & set(given):
             if not path.exists():
                 raise FileNotFoundError(
@@ -90,12 +99,10 @@ def _sources(
                 )
             yield path, Path(path.name)
         else:
-            yield from _globbed(given, output, unreadable)
+            yield from _globbed(given, output, found)
 
 
-def _globbed(
-    pattern: str, output: Path, unreadable: dict[Path, str]
-) -> Iterator[tuple[Path, Path]]:
+def _globbed(pattern: str, output: Path, found: Found) -> Iterator[tuple[Path, Path]]:
     parts = Path(pattern).parts
     first = next(at for at, part in enumerate(parts) if _MAGIC & set(part))
     root, fits = Path(*parts[:first]), sorted(glob.glob(pattern, recursive=True))
@@ -105,18 +112,27 @@ def _globbed(
         if path.is_file():
             yield path, path.relative_to(root)
         elif "**" not in parts:  # a folder that the glob names; ** lists its files by itself
-            for source, place in _below(path, output, unreadable):
+            for source, place in _below(path, output, found):
                 yield source, path.relative_to(root) / place
 
 
-def _below(folder: Path, output: Path, unreadable: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
+def _below(folder: Path, output: Path, found: Found) -> Iterator[tuple[Path, Path]]:
     """Yields (path, path relative to the folder) of all below a folder but earlier output."""
 
     def note(error: OSError) -> None:
-        unreadable[Path(error.filename)] = f"{error.filename}: {error.strerror}"
+        found.unreadable[Path(error.filename)] = f"{error.filename}: {error.strerror}"
 
-    for path in files.files_below(folder, READABLE, leave_out=output, on_error=note):
-        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-            unreadable[path] = f"{path} is no file; a picture or film was wanted"
+    for path in files.files_below(folder, leave_out=output, on_error=note):
+        place = path.relative_to(folder)
+        if path.suffix.lower() not in READABLE:
+            kind = file_kinds.kind_of(path)
+            if kind.suffix:
+                yield path, place.with_name(place.name + kind.suffix)
+            elif kind.left_out:
+                found.left_out[path] = kind.left_out
+            else:
+                found.others[path.suffix.lower() or "no suffix"] += 1
+        elif path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            found.unreadable[path] = f"{path} is no file; a picture or film was wanted"
         else:
-            yield path, path.relative_to(folder)
+            yield path, place
