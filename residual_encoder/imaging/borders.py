@@ -16,8 +16,9 @@ from residual_encoder.imaging.image_io import Picture
 
 SIDE = 768  # pixels of the copy's longer side that is searched
 SMALLEST = 32  # pixels of the shorter side; smaller pictures are not searched
-TOLERANCE = 0.06  # of white: paper's grain, shading and JPEG's noise
-UNIFORM = 0.97  # share of a line's pixels that lie within the tolerance of the border's level
+TOLERANCE = 0.06  # of white, along a line: paper's grain, shading and JPEG's noise
+DRIFT = 0.15  # of white: a border may be shaded so much from its first line to its last
+UNIFORM = 0.97  # share of a line's pixels that lie within the tolerance of its median
 EDGE = 0.5  # share of pixels that differ from the border within `EDGE_LINES` after it
 EDGE_LINES = 3
 ALONE = 2 / 255  # deviation of a border that only one side has: a sky is never as even
@@ -115,10 +116,13 @@ def _widths(gray: np.ndarray) -> list[int]:
 
 
 def _run(lines: np.ndarray) -> tuple[int, float]:
-    """Returns how many lines from the first on are uniform, and their level."""
-    level = float(np.median(lines[0]))
-    near = np.mean(np.abs(lines - level) <= TOLERANCE, axis=1) >= UNIFORM
-    return (len(lines) if near.all() else int(np.argmin(near))), level
+    """Returns how many lines from the first on are uniform, and the level of the last of them."""
+    levels = np.median(lines, axis=1)
+    near = np.mean(np.abs(lines - levels[:, None]) <= TOLERANCE, axis=1) >= UNIFORM
+    near &= np.abs(levels - levels[0]) <= DRIFT
+    near[1:] &= np.abs(np.diff(levels)) <= TOLERANCE / 2
+    count = len(lines) if near.all() else int(np.argmin(near))
+    return count, float(levels[max(count - 1, 0)])
 
 
 def _side(lines: np.ndarray, before: int, after: int) -> _Side:

@@ -16,7 +16,7 @@ from residual_encoder.imaging.image_io import Picture
 SIDE = 96  # pixels of the copy's longer side: averages grain and JPEG's noise of chroma away
 SHARE = 0.05  # of the picture that is in color
 # Chroma in units of CIE Lab's a and b, of which 2.3 are just seen. Measured: 1,100 tinted
-# pictures, with grain, JPEG down to quality 30, uneven yellowing and borders, stay below 3.5;
+# pictures, with grain, JPEG down to quality 30, uneven yellowing and borders, stay at or below 3.5;
 # photographs reach 8 to 32, and most at a third to a half of their saturation 4 or more.
 UNEXPLAINED = 4.0
 _BLUR = 1.5  # pixels of the copy, standard deviation: color comes in patches, noise does not
