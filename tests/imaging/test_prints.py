@@ -125,7 +125,8 @@ def test_a_border_does_not_decide_levels() -> None:
 
 
 def test_levels_leave_whole_ranges_and_blanks() -> None:
-    for pixels in (np.arange(256, dtype=np.uint8).repeat(3).reshape(24, 32) // 2 * 2,
-                   np.full((9, 9), 77, np.uint8), 100 + np.arange(8, dtype=np.uint8)[None]):  # fmt: skip
+    all_tones = np.arange(256, dtype=np.uint8).repeat(3).reshape(24, 32) // 2 * 2
+    hardly_any = 100 + np.arange(8, dtype=np.uint8)[None]
+    for pixels in (all_tones, np.full((9, 9), 77, np.uint8), hardly_any):
         done = levels.stretched(picture(pixels), whole(pixels)).pixels
         assert np.abs(done.astype(int) - pixels).max() <= 2
