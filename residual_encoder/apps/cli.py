@@ -13,8 +13,6 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-import residual_encoder
-
 INTERRUPTED = 75  # exit code of work that was stopped and saved: EX_TEMPFAIL of sysexits.h
 
 
@@ -157,7 +155,8 @@ class _Version(flags.BooleanFlag):
     def parse(self, argument: Any) -> None:
         """Prints the version and exits."""
         if argument:
-            print(f"residual-encoder {residual_encoder.__version__}")
+            package = sys.modules[__name__.partition(".")[0]]
+            print(f"residual-encoder {package.__version__}")
             sys.exit(0)
 
 

@@ -85,6 +85,8 @@ def _check_jobs(config: BatchConfig, found: Found) -> None:
 def _check_place(config: BatchConfig, found: Found) -> None:
     """Refuses an input as the output, where pictures would be written onto themselves."""
     output = Path(config.output)
+    if output == STANDARD:
+        return
     if any(job.target == output and _same(str(job.source), output) for job in found.jobs):
         raise FileExistsError(
             f"Cannot make the output folder {output}: it is an input file; choose another --output."

@@ -36,6 +36,8 @@ class Colorizer:
       has_distribution: Whether the vividness of its colors can be chosen, also for one call.
     """
 
+    levels: bool = False
+
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,

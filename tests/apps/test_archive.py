@@ -336,6 +336,35 @@ def test_records_on_beam(beam: object, tmp_path: Path, soft_weights: Path) -> No
     assert "the output of another" in broken["error"]
 
 
+@pytest.mark.beam
+def test_color_and_what_is_not_read_are_left_out(
+    beam: object, tmp_path: Path, soft_weights: Path
+) -> None:
+    photographs = tmp_path / "in"
+    photographs.mkdir()
+    image_io.write(photographs / "color.jpg", wholes()[0])
+    image_io.write(photographs / "gray.jpg", wholes()[0][..., 1])
+    sepia = np.rint(crop(1)[..., 1:2] * (0.99, 0.85, 0.68)).astype(np.uint8)
+    image_io.write(photographs / "sepia.png", sepia)
+    (photographs / "phone.heif").write_bytes(b"\0\0\0\x18ftypheic")
+    output = tmp_path / "out"
+    config = CollectionConfig(
+        (str(photographs),),
+        str(output),
+        model=str(soft_weights),
+        color_inputs="skip",
+        format="jpeg",
+    )
+    for wanted in ((2, 0, 0), (0, 2, 0)):
+        done = beam_pipeline.colorize_archive(config)
+        assert done == wanted and done.left_out == 2
+        assert sorted(contents(output)) == ["gray.jpg", "sepia.jpg"]
+        found = {Path(str(row["file"])).name: row for row in rows(output / MANIFEST)}
+        assert found["color.jpg"]["left_out"] == "in color already"
+        assert "HEIC files cannot be read" in str(found["phone.heif"]["left_out"])
+        assert len(found) == 4 and rows(output / ERRORS) == []
+
+
 # --- the tool, with 200 photographs ---------------------------------------------------------------
 
 
@@ -355,11 +384,12 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(photographs: Path) -> Path:
     """What tools/colorize.py makes of them with the shipped weights."""
     output = photographs.with_name("plain")
-    done = tool("colorize.py", photographs, f"--output={output}")
+    done = tool("colorize.py", photographs, f"--output={output}", RECOLOR)
     assert "197 colored, 3 failed" in done.stdout and done.returncode == 1
     return output
 
 
+RECOLOR = "--color_inputs=recolor"  # the photographs are in color
 FOUR = ("--direct_num_workers=4", "--direct_running_mode=multi_processing")
 
 
@@ -370,7 +400,7 @@ def test_200_photographs(
     beam: object, flags: tuple[str, ...], photographs: Path, plain: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    done = tool("colorize_archive.py", photographs, f"--output={output}", *flags)
+    done = tool("colorize_archive.py", photographs, f"--output={output}", RECOLOR, *flags)
     assert "197 colored, 0 skipped, 3 failed" in done.stdout, done.stderr
     assert done.returncode == 1
     assert contents(output) == contents(plain)
@@ -379,7 +409,7 @@ def test_200_photographs(
     assert all(row["file"] in row["error"] for row in errors)
     assert len(rows(output / MANIFEST)) == 197
     before = state(output)
-    again = tool("colorize_archive.py", photographs, f"--output={output}", *flags)
+    again = tool("colorize_archive.py", photographs, f"--output={output}", RECOLOR, *flags)
     assert "0 colored, 197 skipped, 3 failed" in again.stdout
     assert state(output) == before
 
@@ -390,7 +420,7 @@ def test_a_killed_run_is_resumed(
     beam: object, photographs: Path, plain: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    arguments = (str(photographs), f"--output={output}")
+    arguments = (str(photographs), f"--output={output}", RECOLOR)
     command = [sys.executable, str(TOOLS / "colorize_archive.py"), *arguments]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         until(lambda: len(list(output.rglob("*.*"))) > 20)

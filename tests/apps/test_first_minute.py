@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -219,6 +220,7 @@ print("and python", file=sys.stderr)
 
 def test_warnings_of_decoders_do_not_tear_the_bar() -> None:
     parent, child = pty.openpty()
+    termios.tcsetwinsize(child, (24, 80))
     command = [sys.executable, "-c", TEARING, str(ROOT)]
     with subprocess.Popen(command, stderr=child) as process:
         os.close(child)
