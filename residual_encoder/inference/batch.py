@@ -36,6 +36,7 @@ from residual_encoder.utils import errors, files
 
 # What one bad input may raise; the other inputs are colored all the same.
 INPUT_ERRORS = (ValueError, OSError, MemoryError)
+SHOWN = 3  # lines about outputs that exist; a second run without --skip_existing has one for each
 
 
 # --- one picture or film --------------------------------------------------------------------------
@@ -162,7 +163,7 @@ class _Run:
         self.config, self.plan = config, plan
         self.taken = set(plan.taken)  # must not be written to
         self.colorizer = configured(config)
-        self.colored, self.skipped = 0, 0
+        self.colored, self.skipped, self.existing = 0, 0, 0
         self.failed: dict[Path, str] = {}
         self.left_out = dict(plan.found.left_out)
         self.reports: list[FileReport] = []
@@ -186,6 +187,8 @@ class _Run:
             with tqdm(found.jobs, unit="file", file=sys.stderr, disable=None) as bar:
                 for done, job in enumerate(bar):  # noqa: B007  read where it is interrupted
                     self.color(job)
+            if self.existing > SHOWN:
+                tqdm.write(f"and {self.existing - SHOWN} more outputs exist", file=sys.stderr)
         except KeyboardInterrupt as stop:
             raise Stopped(self.summary(), len(found.jobs) - done) from stop
 
@@ -200,7 +203,9 @@ class _Run:
             color(job, report)
         except INPUT_ERRORS as error:
             name = "" if job.source == STANDARD else str(job.source)
-            self.fail(report, job.source, errors.one_line(error, name))
+            self.existing += isinstance(error, FileExistsError)
+            shown = not isinstance(error, FileExistsError) or self.existing <= SHOWN
+            self.fail(report, job.source, errors.one_line(error, name), shown)
             return
         self.colored += report.left_out is None
         self.skipped += report.left_out == THERE
@@ -209,11 +214,12 @@ class _Run:
         for note in report.notes:
             tqdm.write(f"{job.source}: {note}", file=sys.stderr)
 
-    def fail(self, report: FileReport, source: Path, reason: str) -> None:
-        """Notes and prints why an input failed."""
+    def fail(self, report: FileReport, source: Path, reason: str, shown: bool = True) -> None:
+        """Notes why an input failed, and prints it if it is to be shown."""
         self.failed[source] = report.error = reason
         self.reports.append(report)
-        tqdm.write(reason, file=sys.stderr)
+        if shown:
+            tqdm.write(reason, file=sys.stderr)
 
     def _film(self, job: Job, report: FileReport) -> None:
         if job.target == STANDARD:

@@ -231,6 +231,19 @@ def test_existing_outputs_name_both_ways_out(tmp_path: Path) -> None:
     assert "a.png exists" in reason and "--skip_existing" in reason and "--overwrite" in reason
 
 
+def test_a_second_run_does_not_fill_the_screen(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    for number in range(9):
+        gray(tmp_path / "in" / f"{number}.png")
+    run(tmp_path / "in", output=tmp_path / "out")
+    capfd.readouterr()
+    assert len(run(tmp_path / "in", output=tmp_path / "out").failed) == 9
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 4 and lines[-1] == "and 6 more outputs exist"
+    assert all("--skip_existing" in line for line in lines[:3])
+
+
 # --- formats that hold less -----------------------------------------------------------------------
 
 
