@@ -73,6 +73,7 @@ class Pages(NamedTuple):
     pages: tuple[Page, ...]
     left_out: dict[str, int]  # kind -> how many
     directories: int  # in the main chain
+    first: int  # place of the first directory
 
 
 def inspect(path: str | os.PathLike[str]) -> Pages:
@@ -104,7 +105,7 @@ def inspect(path: str | os.PathLike[str]) -> Pages:
                 left_out["SubIFD"] = left_out.get("SubIFD", 0) + count
         if not pages and places:
             pages = [_page(file, places[0], first)]
-        return Pages(tuple(pages), left_out, len(places))
+        return Pages(tuple(pages), left_out, len(places), places[0] if places else 0)
 
 
 def _page(file: File, place: int, directory: Directory) -> Page:
@@ -118,7 +119,7 @@ def _no_page(file: File, directory: Directory, first: Directory) -> str:
     if bits & _MASK:
         return "mask"
     if bits & _REDUCED or file.first(directory, OLD_SUBFILE) == _OLD_REDUCED:
-        return "picture of reduced resolution"
+        return "reduced-resolution picture"
     return "pyramid level" if _is_level(file, directory, first) else ""
 
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
 from residual_encoder.imaging import image_headers, image_io
+from residual_encoder.imaging.animations import Animation
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.inference import file_discovery, output_paths, video
+from residual_encoder.inference import file_discovery, output_paths, pages, video
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.inference.file_discovery import STANDARD, Job
 from residual_encoder.inference.output_paths import comparison_path
+from residual_encoder.inference.pages import PagesSummary, Several
 from residual_encoder.utils import errors, files
 
 # What one bad input may raise; the other inputs are colored all the same.
@@ -83,7 +86,10 @@ class FileReport:
       seconds: From reading to written.
       model: SHA-256 of the weights.
       error: Why it failed, in one line.
-      frames: Of a film.
+      frames: Of a film or an animation, as many as were colored.
+      pages: Of a TIFF of several, as many as were colored.
+      not_colored: Pages or frames that the output's format has no place for.
+      notes: What was left out of the input, and other remarks; None without any.
     """
 
     file: str
@@ -94,6 +100,16 @@ class FileReport:
     model: str | None = None
     error: str | None = None
     frames: int | None = None
+    pages: int | None = None
+    not_colored: int | None = None
+    notes: list[str] | None = None
+
+    def add(self, summary: PagesSummary, frames: bool) -> None:
+        """Takes over what is known of a file of several pictures."""
+        self.height, self.width = summary.height, summary.width
+        self.frames, self.pages = (summary.colored, None) if frames else (None, summary.colored)
+        self.not_colored = summary.not_colored or None
+        self.notes = list(summary.notes) or None
 
 
 class BatchSummary(NamedTuple):
@@ -102,6 +118,7 @@ class BatchSummary(NamedTuple):
     colored: int
     failed: dict[Path, str]  # source -> why; an output that exists already is such a reason
     skipped: int = 0
+    not_colored: int = 0  # pages and frames of those that were, for want of a place for them
 
 
 # --- one picture or film --------------------------------------------------------------------------
@@ -123,14 +140,20 @@ def colorize_to_files(
     if target in wanted:
         image_io.write(target, colored, picture.metadata)
     if comparison_path(target) in wanted:
-        pair = np.concatenate([_gray(colorizer, picture), colored], axis=1)
+        pair = pages.beside_gray(colorizer, picture, colored)
         image_io.write(comparison_path(target), pair, picture.metadata)
 
 
-def _gray(colorizer: Colorizer, picture: Picture) -> np.ndarray:
-    """Returns the picture's gray as the network sees it, of the output's shape and type."""
-    neutral = np.full((1, 1, 2), colorizer.recipe.space.neutral, np.float32)
-    return colorizer.merge(picture, neutral)
+def colorize_pages_to_files(
+    colorizer: Colorizer, several: Several, target: Path, wanted: list[Path]
+) -> PagesSummary:
+    """Colors a file of several pictures as `colorize_to_files` does one; see `pages`."""
+
+    def color_one(picture: Picture, part: Path, parts: list[Path]) -> None:
+        colorize_to_files(colorizer, picture, part, parts)
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return pages.colorize_pages(colorizer, several, target, wanted, color_one)
 
 
 def colorize_video_to_file(
@@ -174,7 +197,7 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
             run.fail(FileReport(str(path)), path, reason)
         for job in tqdm(jobs, unit="file", file=sys.stderr, disable=None):
             run.color(job)
-    return BatchSummary(run.colored, run.failed, run.skipped)
+    return BatchSummary(run.colored, run.failed, run.skipped, run.not_colored)
 
 
 class _Source:
@@ -189,6 +212,20 @@ class _Source:
         """Returns the suffix of the format that the bytes are in."""
         with self._named():
             return image_headers.suffix_of(self._read())
+
+    @contextmanager
+    def as_file(self) -> Iterator[Path]:
+        """Yields a file with the bytes: the input, or for pipes a temporary one."""
+        if self.path.is_file() and not self.is_standard:
+            yield self.path
+            return
+        with tempfile.TemporaryDirectory() as folder, self._named():
+            path = Path(folder) / "input"
+            path.write_bytes(self._read())
+            try:
+                yield path
+            except ValueError as error:
+                raise ValueError(str(error).removeprefix(f"{path} ")) from error
 
     def picture(self) -> Picture:
         """Decodes the bytes."""
@@ -215,13 +252,21 @@ class _Source:
             raise ValueError(f"{name} {error}") from error
 
 
+class _Output(NamedTuple):
+    """Tells where a colored picture goes."""
+
+    target: Path  # or `STANDARD`
+    suffix: str  # its format
+    wanted: list[Path]  # the target, its comparison, or both
+
+
 class _Run:
     """The state of one `colorize_files`."""
 
     def __init__(self, config: BatchConfig, taken: set[Path]) -> None:
         self.config, self.taken = config, taken  # `taken` must not be written to
         self.colorizer = configured(config)
-        self.colored, self.skipped = 0, 0
+        self.colored, self.skipped, self.not_colored = 0, 0, 0
         self.failed: dict[Path, str] = {}
         self.reports: list[FileReport] = []
 
@@ -263,30 +308,50 @@ class _Run:
 
     def _picture(self, job: Job, report: FileReport) -> bool:
         source = _Source(job.source)
-        write = self._writer(source, job.target)
-        if write is None:
+        output = self._output(source, job.target)
+        if output is None:
             return False
+        with source.as_file() as path:
+            several = pages.inspect(path)
+            if several is not None:
+                self._several(several, output, report)
+                return True
         picture = source.picture()
         report.height, report.width = picture.pixels.shape[:2]
-        report.output = write(picture)
+        if output.target == STANDARD:
+            _to_standard_output(self.colorizer, picture, output.suffix)
+        else:
+            colorize_to_files(self.colorizer, picture, output.target, output.wanted)
+        report.output = str(output.target)
         return True
 
-    def _writer(self, source: _Source, target: Path) -> Callable[[Picture], str] | None:
-        """Returns a function that colors a picture and writes it; None without any target."""
+    def _several(self, several: Several, output: _Output, report: FileReport) -> None:
+        """Colors a file of several pictures; by way of a file for standard output."""
+        if output.target == STANDARD:
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder) / f"colored{output.suffix}"
+                summary = colorize_pages_to_files(self.colorizer, several, target, [target])
+                with target.open("rb") as file:
+                    shutil.copyfileobj(file, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+        else:
+            summary = colorize_pages_to_files(self.colorizer, several, output.target, output.wanted)
+        report.output = str(output.target)
+        report.add(summary, isinstance(several, Animation))
+        self.not_colored += summary.not_colored
+        for note in summary.notes:
+            tqdm.write(f"{report.file}: {note}", file=sys.stderr)
+
+    def _output(self, source: _Source, target: Path) -> _Output | None:
+        """Returns where a picture goes; None if that is there already."""
         if target == STANDARD:
-            suffix = self._suffix(source)
-            return lambda picture: _to_standard_output(self.colorizer, picture, suffix)
+            return _Output(target, self._suffix(source), [])
         if source.is_standard:
             target = target.with_name(f"stdin{self._suffix(source)}")
         wanted = self._claim(
             source.path, [target, comparison_path(target)] if self.config.compare else [target]
         )
-
-        def to_files(picture: Picture) -> str:
-            colorize_to_files(self.colorizer, picture, target, wanted)
-            return str(target)
-
-        return to_files if wanted else None
+        return _Output(target, target.suffix, wanted) if wanted else None
 
     def _suffix(self, source: _Source) -> str:
         """Returns the suffix of an output that no file's name decides."""
@@ -310,10 +375,9 @@ class _Run:
         return targets
 
 
-def _to_standard_output(colorizer: Colorizer, picture: Picture, suffix: str) -> str:
+def _to_standard_output(colorizer: Colorizer, picture: Picture, suffix: str) -> None:
     sys.stdout.buffer.write(image_io.encode(colorizer.colorize(picture), suffix, picture.metadata))
     sys.stdout.buffer.flush()
-    return str(STANDARD)
 
 
 # --- before and after -----------------------------------------------------------------------------

@@ -1,0 +1,286 @@
+"""Colors files that hold several pictures: the pages of a TIFF, the frames of an animation."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from residual_encoder.imaging import animations, image_io, tiff_pages
+from residual_encoder.imaging.animations import Animation
+from residual_encoder.imaging.image_io import Picture
+from residual_encoder.inference import temporal_smoothing
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.output_paths import comparison_path
+from residual_encoder.inference.temporal_smoothing import SmoothingState
+from residual_encoder.utils import files
+
+T = TypeVar("T")
+BATCH = 8  # frames that the network takes at once, and that are in memory
+_TIFF = frozenset((".tif", ".tiff"))
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+@dataclass(frozen=True)
+class Document:
+    """Describes a TIFF of several pages, or one that has more in it than its page."""
+
+    path: Path
+    pages: tuple[tiff_pages.Page, ...]
+    left_out: dict[str, int]  # what is no page -> how many
+    plain: bool  # whether its first page is what programs show that know no pages
+
+    @property
+    def count(self) -> int:
+        """Returns the number of pages."""
+        return len(self.pages)
+
+
+Several = Document | Animation
+
+
+@dataclass(frozen=True)
+class PagesSummary:
+    """Summarizes a colored file of several pictures.
+
+    Attributes:
+      height: Pixels of the first, upright.
+      width: Likewise.
+      colored: How many pages or frames were colored.
+      not_colored: How many were not, since the output's format holds one only.
+      notes: What was left out, and other remarks, for a person.
+    """
+
+    height: int
+    width: int
+    colored: int
+    not_colored: int
+    notes: tuple[str, ...]
+
+
+def inspect(path: Path) -> Several | None:
+    """Looks whether a file holds several pictures; None where it is one picture, or none at all.
+
+    A picture whose headers are too damaged to tell counts as one: reading it gives the reason.
+
+    Raises:
+      ValueError: it is an animation that is damaged or too large.
+      OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start not in _TIFF_STARTS:
+        return animations.inspect(path)
+    try:
+        found = tiff_pages.inspect(path)
+    except ValueError:
+        return None
+    plain = found.directories == 1 and not found.left_out
+    if plain or not found.pages:
+        return None
+    return Document(path, found.pages, found.left_out, found.pages[0].place == found.first)
+
+
+def colorize_pages(
+    colorizer: Colorizer,
+    several: Several,
+    target: Path,
+    wanted: list[Path],
+    color_one: Callable[[Picture, Path, list[Path]], None],
+) -> PagesSummary:
+    """Colors all pages or frames into a file of the same kind, or the first into a single picture.
+
+    A TIFF gets every page with its own size, depth, resolution and description. Frames are colored
+    with the steadiness of a film and keep their durations and the number of plays. Files are
+    written whole or not at all. Memory holds one page, or `BATCH` frames.
+
+    Args:
+      colorizer: Gives the colors.
+      several: As `inspect` gives it.
+      target: The colored file; its folder exists.
+      wanted: `target`, `comparison_path(target)`, or both.
+      color_one: Colors one picture into files; takes (picture, target, those that are wanted).
+
+    Returns:
+      The counts and remarks.
+
+    Raises:
+      ValueError: a page or frame cannot be read, or the format cannot hold it.
+      OSError: a file cannot be read or written.
+    """
+    suffix = target.suffix.lower()
+    if isinstance(several, Animation) and suffix in animations.HOLDS_FRAMES:
+        return _color_frames(colorizer, several, target, wanted)
+    if isinstance(several, Document) and suffix in _TIFF and several.count > 1:
+        return _color_pages(several, target, wanted, color_one)
+    picture = first_picture(several)
+    color_one(picture, target, wanted)
+    return _summary(several, picture.pixels.shape, 1, suffix)
+
+
+def first_picture(several: Several) -> Picture:
+    """Reads the first frame, or the first page of a TIFF, which need not be its first picture.
+
+    Raises:
+      ValueError: it cannot be read.
+      OSError: the file cannot be read.
+    """
+    if isinstance(several, Animation):
+        return next(iter(animations.frames(several))).picture
+    if several.plain:
+        return image_io.read(several.path)
+    with tempfile.TemporaryDirectory(prefix="pages-") as folder:
+        return _read_page(several, 0, Path(folder))
+
+
+# --- pages ----------------------------------------------------------------------------------------
+
+
+def _read_page(document: Document, number: int, folder: Path) -> Picture:
+    """Reads one page by way of a file in `folder`."""
+    part = folder / "page.tiff"
+    try:
+        tiff_pages.extract(document.path, document.pages[number], part)
+        return image_io.read(part)
+    except ValueError as error:
+        reason = str(error).removeprefix(str(part)).strip()
+        raise ValueError(f"{document.path} has a page {number + 1} that {reason}") from error
+
+
+def _color_pages(
+    document: Document,
+    target: Path,
+    wanted: list[Path],
+    color_one: Callable[[Picture, Path, list[Path]], None],
+) -> PagesSummary:
+    """Colors each page into a file of its own and joins these."""
+    shape: tuple[int, ...] = ()
+    with ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix=".pages-", dir=target.parent))
+        )
+        part = folder / "colored.tiff"
+        parts = {_renamed(path, target, part): path for path in wanted}
+        joiners = {
+            name: stack.enter_context(_joining(path, document, 1 if name == part else 2))
+            for name, path in parts.items()
+        }
+        for number in _progress(range(document.count), document, "page"):
+            picture = _read_page(document, number, folder)
+            shape = shape or picture.pixels.shape
+            color_one(picture, part, list(parts))
+            for name, joiner in joiners.items():
+                joiner.add(name, document.path, document.pages[number])
+            del picture  # so that two pages are never held
+    return _summary(document, shape, document.count, ".tiff")
+
+
+def _renamed(path: Path, target: Path, part: Path) -> Path:
+    return part if path == target else comparison_path(part)
+
+
+@contextmanager
+def _joining(path: Path, document: Document, side_by_side: int) -> Iterator[tiff_pages.Joiner]:
+    """Yields a joiner whose file becomes `path` at the end."""
+    size = side_by_side * sum(page.size for page in document.pages)
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        yield tiff_pages.Joiner(file, document.count, size)
+
+
+# --- frames ---------------------------------------------------------------------------------------
+
+
+def _color_frames(
+    colorizer: Colorizer, animation: Animation, target: Path, wanted: list[Path]
+) -> PagesSummary:
+    """Colors the frames of an animation as those of a film."""
+    drop = animation.still and target.suffix.lower() != ".png"
+    shape: tuple[int, ...] = ()
+    colored = 0
+    with ExitStack() as stack:
+        writers = {path: stack.enter_context(_writing(path, animation)) for path in wanted}
+        frames = itertools.islice(animations.frames(animation), int(drop), None)
+        bar = _progress(frames, animation, "frame")
+        for frame, rgb in _steady(colorizer, bar):
+            shape = shape or frame.picture.pixels.shape
+            colored += 1
+            for path, writer in writers.items():
+                pixels = rgb if path == target else beside_gray(colorizer, frame.picture, rgb)
+                writer.add(pixels, frame.picture.metadata, frame.duration)
+    return _summary(animation, shape, colored, target.suffix.lower())
+
+
+@contextmanager
+def _writing(path: Path, animation: Animation) -> Iterator[animations.Writer]:
+    """Yields a writer whose file becomes `path` at the end."""
+    with files.replacing(path) as temporary, animations.Writer(temporary, animation) as writer:
+        yield writer
+        writer.finish()
+
+
+def _steady(
+    colorizer: Colorizer, frames: Iterator[animations.Frame]
+) -> Iterator[tuple[animations.Frame, np.ndarray]]:
+    """Yields frames and their colored pixels, with chroma that is averaged along motion."""
+    state: SmoothingState | None = None
+    while batch := list(itertools.islice(frames, BATCH)):
+        grays = np.stack([colorizer.network_input(frame.picture) for frame in batch])
+        for gray, chroma in zip(grays, colorizer.predict(grays), strict=True):
+            frame = batch.pop(0)  # so that two batches are never held
+            if state is None:
+                state = temporal_smoothing.start(gray, chroma)
+            else:
+                state, _ = temporal_smoothing.update(state, gray, chroma)
+            yield frame, colorizer.merge(frame.picture, state.smooth, gray)
+            if frame.duration is None:
+                state = None  # the still picture is no part of the film
+
+
+def beside_gray(colorizer: Colorizer, picture: Picture, colored: np.ndarray) -> np.ndarray:
+    """Returns a picture's gray, as the network sees it, next to its colored pixels."""
+    neutral = np.full((1, 1, 2), colorizer.recipe.space.neutral, np.float32)
+    return np.concatenate([colorizer.merge(picture, neutral), colored], axis=1)
+
+
+# --- remarks --------------------------------------------------------------------------------------
+
+
+def _progress(parts: Iterable[T], several: Several, unit: str) -> Iterator[T]:
+    name, count = several.path.name, several.count
+    return iter(
+        tqdm(parts, desc=name, total=count, unit=unit, file=sys.stderr, disable=None, leave=False)
+    )
+
+
+def _summary(several: Several, shape: tuple[int, ...], colored: int, suffix: str) -> PagesSummary:
+    height, width = shape[:2]
+    missing = several.count - colored
+    notes = _no_pages(several) if isinstance(several, Document) else ()
+    if missing:
+        notes += (_not_colored(several, missing, suffix),)
+    elif isinstance(several, Animation) and several.form in ("GIF", "AVIF"):
+        written = "PNG" if suffix == ".png" else "WebP"
+        notes += (f"{several.count} frames, written as an animated {written}",)
+    return PagesSummary(height, width, colored, missing, notes)
+
+
+def _no_pages(document: Document) -> tuple[str, ...]:
+    parts = [f"{count} {what}{'s' * (count > 1)}" for what, count in document.left_out.items()]
+    return (f"left out, since it is no page: {', '.join(parts)}",) if parts else ()
+
+
+def _not_colored(several: Several, missing: int, suffix: str) -> str:
+    if missing == 1 and isinstance(several, Animation) and several.still and suffix == ".webp":
+        return "the still picture for programs without animation was not colored: WebP has none"
+    unit, way = ("page", "tiff") if isinstance(several, Document) else ("frame", "png or webp")
+    which = f"{unit}s 2 to {several.count} were" if missing > 1 else f"{unit} 2 was"
+    held = image_io.format_name(suffix)
+    return f"{which} not colored: {held} holds one {unit} here; --format={way} keeps all"
