@@ -20,7 +20,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from residual_encoder.imaging import image_headers
+from residual_encoder.imaging import heif, image_headers
 from residual_encoder.imaging.image_metadata import (
     CMYK,
     JPEG_EXIF,
@@ -47,7 +47,7 @@ BYTES_PER_PIXEL = 10
 QUALITY = 95  # of 100, for JPEG and WebP: no visible blocks at about a third of PNG's size
 
 READABLE = frozenset(
-    ".jpg .jpeg .jpe .png .webp .tif .tiff .bmp .gif .jp2 .ppm .pgm .pbm .pnm .avif".split()
+    ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .gif .jp2 .ppm .pgm .pbm .pnm .avif".split()
 )
 
 
@@ -165,8 +165,9 @@ def as_picture(pixels: np.ndarray, metadata: Metadata = NOTHING) -> Picture:
 def decode(data: bytes) -> Picture:
     """Decodes a picture file's bytes.
 
-    Takes JPEG (also CMYK), PNG, WebP, TIFF, BMP, GIF, JPEG 2000, PNM and AVIF: gray, palette or
-    color, 1 to 16 bits, with or without alpha. Of an animation or a document, the first page.
+    Takes JPEG (also CMYK), PNG, WebP, TIFF, BMP, GIF, JPEG 2000, PNM, AVIF and, where the package
+    is there, HEIC: gray, palette or color, 1 to 16 bits, with or without alpha. Of an animation or
+    a document, the first page; for all of them see `inference.pages`.
     EXIF data and RGB profiles come along from JPEG, PNG and WebP.
 
     Raises:
@@ -176,6 +177,8 @@ def decode(data: bytes) -> Picture:
     """
     if not data:
         raise ValueError("is empty; a picture file was wanted")
+    if heif.is_heif(data[:64]):
+        data = heif.as_png(data, MAX_PIXELS)
     height, width = image_headers.declared_size(data) or (0, 0)
     if not height or not width:
         raise ValueError(image_headers.explain(data))

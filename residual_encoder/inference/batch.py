@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -15,8 +14,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from residual_encoder.imaging import image_headers, image_io
-from residual_encoder.imaging.animations import Animation
+from residual_encoder.imaging import heif, image_headers, image_io
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import file_discovery, output_paths, pages, video
 from residual_encoder.inference.colorizer import Colorizer, configured
@@ -90,6 +88,7 @@ class FileReport:
       pages: Of a TIFF of several, as many as were colored.
       not_colored: Pages or frames that the output's format has no place for.
       notes: What was left out of the input, and other remarks; None without any.
+      left_out: Why a file in a folder was not colored whose kind is not read.
     """
 
     file: str
@@ -103,13 +102,7 @@ class FileReport:
     pages: int | None = None
     not_colored: int | None = None
     notes: list[str] | None = None
-
-    def add(self, summary: PagesSummary, frames: bool) -> None:
-        """Takes over what is known of a file of several pictures."""
-        self.height, self.width = summary.height, summary.width
-        self.frames, self.pages = (summary.colored, None) if frames else (None, summary.colored)
-        self.not_colored = summary.not_colored or None
-        self.notes = list(summary.notes) or None
+    left_out: str | None = None
 
 
 class BatchSummary(NamedTuple):
@@ -119,6 +112,7 @@ class BatchSummary(NamedTuple):
     failed: dict[Path, str]  # source -> why; an output that exists already is such a reason
     skipped: int = 0
     not_colored: int = 0  # pages and frames of those that were, for want of a place for them
+    left_out: int = 0  # files in folders, of kinds that are not read
 
 
 # --- one picture or film --------------------------------------------------------------------------
@@ -184,8 +178,9 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
       OSError: the output folder cannot be made.
     """
     output = Path(config.output)
-    jobs, unreadable = file_discovery.find(config.inputs, output, config.format)
-    _check_jobs(config, jobs, unreadable)
+    found = file_discovery.find(config.inputs, output, config.format)
+    jobs, unreadable, left_out = found
+    _check_jobs(config, found)
     taken = {job.source.resolve() for job in jobs if job.source != STANDARD}
     if config.report:
         _check_report(config, taken)
@@ -193,11 +188,14 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
         files.make_folder(output)
     run = _Run(config, taken)
     with _reporting(config.report, run.reports):
+        for line in file_discovery.left_out_lines(found):
+            tqdm.write(line, file=sys.stderr)
+        run.reports += [FileReport(str(path), left_out=why) for path, why in left_out.items()]
         for path, reason in unreadable.items():
             run.fail(FileReport(str(path)), path, reason)
         for job in tqdm(jobs, unit="file", file=sys.stderr, disable=None):
             run.color(job)
-    return BatchSummary(run.colored, run.failed, run.skipped, run.not_colored)
+    return BatchSummary(run.colored, run.failed, run.skipped, run.not_colored, len(left_out))
 
 
 class _Source:
@@ -323,23 +321,32 @@ class _Run:
         else:
             colorize_to_files(self.colorizer, picture, output.target, output.wanted)
         report.output = str(output.target)
+        if job.source.suffix.lower() in heif.SUFFIXES:
+            report.notes = [f"HEIC is only read: written as {image_io.format_name(output.suffix)}"]
+        self._note(report)
         return True
 
     def _several(self, several: Several, output: _Output, report: FileReport) -> None:
-        """Colors a file of several pictures; by way of a file for standard output."""
+        """Colors a file of several pictures."""
+
+        def color(target: Path, wanted: list[Path]) -> PagesSummary:
+            return colorize_pages_to_files(self.colorizer, several, target, wanted)
+
         if output.target == STANDARD:
-            with tempfile.TemporaryDirectory() as folder:
-                target = Path(folder) / f"colored{output.suffix}"
-                summary = colorize_pages_to_files(self.colorizer, several, target, [target])
-                with target.open("rb") as file:
-                    shutil.copyfileobj(file, sys.stdout.buffer)
-                sys.stdout.buffer.flush()
+            summary = pages.colorize_to_stream(
+                sys.stdout.buffer, output.suffix, lambda target: color(target, [target])
+            )
         else:
-            summary = colorize_pages_to_files(self.colorizer, several, output.target, output.wanted)
+            summary = color(output.target, output.wanted)
         report.output = str(output.target)
-        report.add(summary, isinstance(several, Animation))
+        for name, value in summary.facts().items():
+            setattr(report, name, value)
         self.not_colored += summary.not_colored
-        for note in summary.notes:
+        self._note(report)
+
+    def _note(self, report: FileReport) -> None:
+        """Prints the remarks about an input."""
+        for note in report.notes or ():
             tqdm.write(f"{report.file}: {note}", file=sys.stderr)
 
     def _output(self, source: _Source, target: Path) -> _Output | None:
@@ -383,11 +390,12 @@ def _to_standard_output(colorizer: Colorizer, picture: Picture, suffix: str) -> 
 # --- before and after -----------------------------------------------------------------------------
 
 
-def _check_jobs(config: BatchConfig, jobs: list[Job], unreadable: dict[Path, str]) -> None:
-    if not jobs and not unreadable:
-        raise file_discovery.nothing(config.inputs)
-    if config.output == str(STANDARD) and len(jobs) > 1:
-        raise ValueError(f"Standard output takes one picture, received {len(jobs)}; give a folder.")
+def _check_jobs(config: BatchConfig, found: file_discovery.Found) -> None:
+    if not found.jobs and not found.unreadable:
+        raise file_discovery.nothing(config.inputs, found)
+    count = len(found.jobs)
+    if config.output == str(STANDARD) and count > 1:
+        raise ValueError(f"Standard output takes one picture, received {count}; give a folder.")
 
 
 def _check_report(config: BatchConfig, taken: set[Path]) -> None:

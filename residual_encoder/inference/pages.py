@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -52,6 +53,7 @@ class PagesSummary:
     """Summarizes a colored file of several pictures.
 
     Attributes:
+      unit: "pages" or "frames".
       height: Pixels of the first, upright.
       width: Likewise.
       colored: How many pages or frames were colored.
@@ -59,11 +61,18 @@ class PagesSummary:
       notes: What was left out, and other remarks, for a person.
     """
 
+    unit: str
     height: int
     width: int
     colored: int
     not_colored: int
     notes: tuple[str, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what a report has of such a file, by its fields."""
+        sizes = {"width": self.width, "height": self.height, self.unit: self.colored}
+        more = {"not_colored": self.not_colored, "notes": list(self.notes)}
+        return sizes | {name: value for name, value in more.items() if value}
 
 
 def inspect(path: Path) -> Several | None:
@@ -139,6 +148,19 @@ def first_picture(several: Several) -> Picture:
         return image_io.read(several.path)
     with tempfile.TemporaryDirectory(prefix="pages-") as folder:
         return _read_page(several, 0, Path(folder))
+
+
+def colorize_to_stream(
+    stream: BinaryIO, suffix: str, color: Callable[[Path], PagesSummary]
+) -> PagesSummary:
+    """Writes to a stream what `color` writes to a file with the suffix, by way of such a file."""
+    with tempfile.TemporaryDirectory(prefix="pages-") as folder:
+        target = Path(folder) / f"colored{suffix}"
+        summary = color(target)
+        with target.open("rb") as file:
+            shutil.copyfileobj(file, stream)
+        stream.flush()
+        return summary
 
 
 # --- pages ----------------------------------------------------------------------------------------
@@ -269,7 +291,8 @@ def _summary(several: Several, shape: tuple[int, ...], colored: int, suffix: str
     elif isinstance(several, Animation) and several.form in ("GIF", "AVIF"):
         written = "PNG" if suffix == ".png" else "WebP"
         notes += (f"{several.count} frames, written as an animated {written}",)
-    return PagesSummary(height, width, colored, missing, notes)
+    unit = "pages" if isinstance(several, Document) else "frames"
+    return PagesSummary(unit, height, width, colored, missing, notes)
 
 
 def _no_pages(document: Document) -> tuple[str, ...]:
@@ -283,4 +306,4 @@ def _not_colored(several: Several, missing: int, suffix: str) -> str:
     unit, way = ("page", "tiff") if isinstance(several, Document) else ("frame", "png or webp")
     which = f"{unit}s 2 to {several.count} were" if missing > 1 else f"{unit} 2 was"
     held = image_io.format_name(suffix)
-    return f"{which} not colored: {held} holds one {unit} here; --format={way} keeps all"
+    return f"{which} not colored: {held} holds a single picture; --format={way} keeps all"

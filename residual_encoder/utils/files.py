@@ -118,7 +118,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 def files_below(
     folder: Path,
-    suffixes: Set[str],
+    suffixes: Set[str] | None,
     *,
     leave_out: Path | None = None,
     on_error: Callable[[OSError], None] | None = None,
@@ -127,7 +127,7 @@ def files_below(
 
     Args:
       folder: Where to look; hidden files and folders and links to folders are left out.
-      suffixes: Endings of the files that are wanted, in lower case and with the dot.
+      suffixes: Endings of the files that are wanted, in lower case and with the dot; None for all.
       leave_out: A folder that is not looked into, such as one for the output.
       on_error: Called for each folder that cannot be read; None skips it.
 
@@ -143,5 +143,7 @@ def files_below(
             if not child.startswith(".") and (closed is None or (here / child).resolve() != closed)
         )
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
+            if name.startswith("."):
+                continue
+            if suffixes is None or Path(name).suffix.lower() in suffixes:
                 yield here / name

@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from residual_encoder.apps.archive import beam_runner
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import image_headers, image_io
-from residual_encoder.inference import batch, file_discovery, output_paths
+from residual_encoder.inference import batch, file_discovery, output_paths, pages
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.utils import errors
 
@@ -51,12 +52,14 @@ def shards(patterns: tuple[str, ...]) -> list[str]:
 
 def file_tasks(config: CollectionConfig) -> Iterator[Task]:
     """Yields a task for each file, and one with an error for each that cannot be read."""
-    jobs, closed = file_discovery.find(config.inputs, Path(config.output), config.format)
+    jobs, closed, left_out = file_discovery.find(config.inputs, Path(config.output), config.format)
     for number, job in enumerate(jobs):
         source = str(job.source)
         yield Task(source, str(job.target), number=number, name=source)
     for path, why in closed.items():
         yield Task(str(path), error=why)
+    for path, why in left_out.items():
+        yield Task(str(path), error=f"{path}: a {why}")
 
 
 def record_tasks(shard: str, config: CollectionConfig) -> Iterator[Task]:
@@ -160,9 +163,15 @@ def _film(colorizer: Colorizer, task: Task) -> dict[str, int]:
     return {"frames": film.frames}
 
 
-def _picture(colorizer: Colorizer, task: Task, record: bytes | None) -> dict[str, int]:
+def _picture(colorizer: Colorizer, task: Task, record: bytes | None) -> dict[str, Any]:
     target = Path(task.target)
-    picture = image_io.read(task.source) if record is None else _decoded(task, record)
+    if record is not None:
+        picture = _decoded(task, record)
+    elif several := pages.inspect(Path(task.source)):
+        done = batch.colorize_pages_to_files(colorizer, several, target, [target])
+        return done.facts()
+    else:
+        picture = image_io.read(task.source)
     batch.colorize_to_files(colorizer, picture, target, [target])
     height, width = picture.pixels.shape[:2]
     return {"width": width, "height": height}
