@@ -205,9 +205,8 @@ class PngJoiner:
             self._write(*part)
 
     def _control(self, duration: Fraction) -> bytes:
-        delay = duration
-        if max(delay.numerator, delay.denominator) > _MOST:
-            delay = Fraction(min(_MOST, round(duration * 1000)), 1000)
+        delay = min(duration, Fraction(_MOST))
+        delay = delay.limit_denominator(int(_MOST / max(delay, 1)))
         numbers = delay.numerator, delay.denominator
         return self.head[:8] + struct.pack(">IIHHBB", 0, 0, *numbers, 0, 0)
 

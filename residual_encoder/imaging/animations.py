@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,6 +26,8 @@ from residual_encoder.imaging.image_metadata import Metadata
 
 _EXIF_ORIENTATION = 274
 _ONCE = 1  # plays of a GIF that has no number
+# What Pillow raises for damaged files, beside its own errors.
+_DAMAGE = (SyntaxError, EOFError, ValueError, IndexError, KeyError, TypeError, struct.error)
 HOLDS_FRAMES = frozenset((".png", ".webp"))  # what can be written
 
 
@@ -121,10 +124,8 @@ def _opened(path: Path) -> Iterator[Any]:
             yield image
     except UnidentifiedImageError as error:
         raise ValueError("begins like an animation, but is damaged, or cannot be read") from error
-    except (SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"is a damaged animation: {error}") from error
-    except OSError as error:
-        if error.errno is not None:
+    except (*_DAMAGE, Image.DecompressionBombError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ValueError(f"is a damaged animation: {error}") from error
 

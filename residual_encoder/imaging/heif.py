@@ -7,6 +7,8 @@ import io
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -48,21 +50,29 @@ def as_png(data: bytes, most_pixels: int) -> bytes:
         raise ValueError(f"is a HEIC file, which cannot be read here: {ADVICE}")
     import pillow_heif
 
-    try:
+    with _damaged():
         picture = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
-        width, height = picture.size
-        if width * height > most_pixels:
-            raise ValueError(
-                f"has {width} x {height} pixels; at most {most_pixels / 1e6:.0f} megapixels are "
-                "taken: make it smaller first"
-            )
-        mode = picture.mode.split(";")[0]
-        if mode not in _MODES:
-            raise ValueError(f"is a HEIC file with {picture.mode} samples: save it as PNG first")
+    width, height = picture.size
+    if width * height > most_pixels:
+        raise ValueError(
+            f"has {width} x {height} pixels; at most {most_pixels / 1e6:.0f} megapixels are taken: "
+            "make it smaller first"
+        )
+    mode = picture.mode.split(";")[0]
+    if mode not in _MODES:
+        raise ValueError(f"is a HEIC file with {picture.mode} samples: save it as PNG first")
+    with _damaged():
         pixels = np.asarray(picture).reshape(height, width, len(mode))
         pillow_heif.misc.set_orientation(picture.info)  # it is turned already
-        return _png(_full_range(pixels, picture.info.get("bit_depth", 8)), picture.info)
-    except (EOFError, OSError, RuntimeError, SyntaxError) as error:
+    return _png(_full_range(pixels, picture.info.get("bit_depth", 8)), picture.info)
+
+
+@contextmanager
+def _damaged() -> Iterator[None]:
+    """Puts words before the message of an error of the decoder."""
+    try:
+        yield
+    except (EOFError, OSError, RuntimeError, SyntaxError, ValueError) as error:
         raise ValueError(f"is a damaged HEIC file: {error}") from error
 
 

@@ -243,10 +243,10 @@ def test_existing_outputs_are_skipped_where_that_is_asked(photos: Path, tmp_path
     (output / "a.png").write_bytes(b"precious")
     skipping = dataclasses.replace(config(output, photos), skip_existing=True)
     assert colorize_files(skipping) == (2, {}, 1, 0, 0)
-    assert colorize_files(skipping) == (0, {}, 3)
+    assert colorize_files(skipping) == (0, {}, 3, 0, 0)
     assert (output / "a.png").read_bytes() == b"precious"
     comparing = dataclasses.replace(skipping, compare=True)
-    assert colorize_files(comparing) == (3, {}, 0)  # what is missing is written
+    assert colorize_files(comparing) == (3, {}, 0, 0, 0)  # what is missing is written
     assert (output / "a.png").read_bytes() == b"precious"
     assert len(contents(output)) == 6
 
