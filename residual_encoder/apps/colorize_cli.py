@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     if _OUTPUT.value != "-":  # standard output holds a picture then
         skipped = f", {summary.skipped} skipped" if summary.skipped else ""
         counts = f"{summary.colored} colored{skipped}, {len(summary.failed)} failed"
-        counts += f", {summary.left_out} left out" if summary.left_out else ""
+        counts += f", {len(summary.left_out)} left out" if summary.left_out else ""
         if summary.not_colored:
             counts += f"; {summary.not_colored} pages or frames not colored"
         print(f"{counts}; output in {_OUTPUT.value}")

@@ -6,6 +6,7 @@ depth, palette, profile and gamma are handled as in a still PNG.
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import zlib
@@ -206,7 +207,7 @@ class PngJoiner:
 
     def _control(self, duration: Fraction) -> bytes:
         delay = min(duration, Fraction(_MOST))
-        delay = delay.limit_denominator(int(_MOST / max(delay, 1)))
+        delay = delay.limit_denominator(_MOST // max(1, math.ceil(delay)))
         numbers = delay.numerator, delay.denominator
         return self.head[:8] + struct.pack(">IIHHBB", 0, 0, *numbers, 0, 0)
 

@@ -32,6 +32,11 @@ def is_animated(head: bytes) -> bool:
     return webp and len(head) > 20 and bool(head[20] & ANIMATION)
 
 
+def canvas(head: bytes) -> tuple[int, int]:
+    """Returns the (width, height) of an animation that begins with these 30 bytes."""
+    return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+
+
 def durations(data: Buffer) -> tuple[list[Fraction], int]:
     """Returns the frames' durations in seconds, and how often an animation plays; 0 is for ever."""
     times, loop = [], 0

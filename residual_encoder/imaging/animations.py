@@ -38,6 +38,7 @@ class Animation:
     Attributes:
       path: The file.
       form: "GIF", "PNG", "WebP" or "AVIF".
+      pixels: Of one frame.
       count: Frames, with a PNG's still picture that is not one of them.
       loop: How often it plays; 0 is for ever. As the file has it.
       alpha: Whether frames have transparency.
@@ -46,6 +47,7 @@ class Animation:
 
     path: Path
     form: str
+    pixels: int
     count: int
     loop: int
     alpha: bool
@@ -75,10 +77,11 @@ def inspect(path: Path) -> Animation | None:
             if found is None:
                 return None
             _check_size(found.width, found.height)
-            return Animation(path, "PNG", *found[2:])
+            return Animation(path, "PNG", found.width * found.height, *found[2:])
         if head.startswith(b"GIF8"):
             return _by_pillow(path, "GIF")
         if animated_webp.is_animated(head):
+            _check_size(*animated_webp.canvas(head))
             return _by_pillow(path, "WebP")
         if head[4:12] == b"ftypavis":
             return _by_pillow(path, "AVIF")
@@ -132,13 +135,15 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _by_pillow(path: Path, form: str) -> Animation | None:
     with _opened(path) as image:
-        _check_size(*image.size)
+        size = image.size
+    _check_size(*size)
+    with _opened(path) as image:
         count = getattr(image, "n_frames", 1)
         if count < 2:
             return None
         loop = image.info.get("loop", _ONCE if form == "GIF" else 0)
         alpha = form == "GIF" and _gif_alpha(image) or image.mode in ("RGBA", "LA", "PA")
-        return Animation(path, form, count, loop, alpha)
+        return Animation(path, form, size[0] * size[1], count, loop, alpha)
 
 
 def _gif_alpha(image: Any) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,8 +88,8 @@ class FileReport:
       frames: Of a film or an animation, as many as were colored.
       pages: Of a TIFF of several, as many as were colored.
       not_colored: Pages or frames that the output's format has no place for.
-      notes: What was left out of the input, and other remarks; None without any.
       left_out: Why a file in a folder was not colored whose kind is not read.
+      notes: What could not be kept or was no page, a line each.
     """
 
     file: str
@@ -101,18 +102,34 @@ class FileReport:
     frames: int | None = None
     pages: int | None = None
     not_colored: int | None = None
-    notes: list[str] | None = None
     left_out: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, summary: PagesSummary) -> None:
+        """Takes over what is known of a file of several pictures."""
+        for name, value in summary.facts().items():
+            setattr(self, name, value)
 
 
-class BatchSummary(NamedTuple):
-    """Counts the inputs by outcome."""
-
+class _Counts(NamedTuple):
     colored: int
-    failed: dict[Path, str]  # source -> why; an output that exists already is such a reason
+    failed: dict[Path, str]
     skipped: int = 0
-    not_colored: int = 0  # pages and frames of those that were, for want of a place for them
-    left_out: int = 0  # files in folders, of kinds that are not read
+
+
+class BatchSummary(_Counts):
+    """Counts the inputs by outcome: colored, failed, skipped.
+
+    Attributes:
+      colored: How many were colored.
+      failed: Source -> why; an output that exists already is such a reason.
+      skipped: How many had an output already, where such are to be skipped.
+      left_out: Source -> why, of files in folders whose kind is not read.
+      not_colored: Pages and frames of those that were, for want of a place for them.
+    """
+
+    left_out: dict[Path, str]
+    not_colored: int
 
 
 # --- one picture or film --------------------------------------------------------------------------
@@ -195,7 +212,9 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
             run.fail(FileReport(str(path)), path, reason)
         for job in tqdm(jobs, unit="file", file=sys.stderr, disable=None):
             run.color(job)
-    return BatchSummary(run.colored, run.failed, run.skipped, run.not_colored, len(left_out))
+    summary = BatchSummary(run.colored, run.failed, run.skipped)
+    summary.left_out, summary.not_colored = left_out, run.not_colored
+    return summary
 
 
 class _Source:
@@ -250,14 +269,6 @@ class _Source:
             raise ValueError(f"{name} {error}") from error
 
 
-class _Output(NamedTuple):
-    """Tells where a colored picture goes."""
-
-    target: Path  # or `STANDARD`
-    suffix: str  # its format
-    wanted: list[Path]  # the target, its comparison, or both
-
-
 class _Run:
     """The state of one `colorize_files`."""
 
@@ -283,8 +294,11 @@ class _Run:
             return
         self.colored += done
         self.skipped += not done
+        self.not_colored += report.not_colored or 0
         report.seconds = round(time.perf_counter() - start, 3)
         self.reports.append(report)
+        for note in report.notes:
+            tqdm.write(f"{job.source}: {note}", file=sys.stderr)
 
     def fail(self, report: FileReport, source: Path, reason: str) -> None:
         """Notes and prints why an input failed."""
@@ -299,66 +313,50 @@ class _Run:
             return False
         overwrite = self.config.overwrite
         summary = colorize_video_to_file(self.colorizer, job.source, job.target, overwrite)
-        for note in summary.notes:
-            tqdm.write(f"{job.source}: {note}", file=sys.stderr)
+        report.notes = list(summary.notes)
         report.output, report.frames = str(job.target), summary.frames
         return True
 
     def _picture(self, job: Job, report: FileReport) -> bool:
         source = _Source(job.source)
-        output = self._output(source, job.target)
-        if output is None:
+        write = self._writer(source, job.target, report)
+        if write is None:
             return False
         with source.as_file() as path:
-            several = pages.inspect(path)
-            if several is not None:
-                self._several(several, output, report)
+            if several := pages.inspect(path):
+                report.output = write(several)
                 return True
         picture = source.picture()
         report.height, report.width = picture.pixels.shape[:2]
-        if output.target == STANDARD:
-            _to_standard_output(self.colorizer, picture, output.suffix)
-        else:
-            colorize_to_files(self.colorizer, picture, output.target, output.wanted)
-        report.output = str(output.target)
+        report.output = write(picture)
         if job.source.suffix.lower() in heif.SUFFIXES:
-            report.notes = [f"HEIC is only read: written as {image_io.format_name(output.suffix)}"]
-        self._note(report)
+            report.notes.append("HEIC is read only: written as another format")
         return True
 
-    def _several(self, several: Several, output: _Output, report: FileReport) -> None:
-        """Colors a file of several pictures."""
+    def _writer(
+        self, source: _Source, target: Path, report: FileReport
+    ) -> Callable[[Picture | Several], str] | None:
+        """Returns a function that colors a picture, or several of one file, and writes them.
 
-        def color(target: Path, wanted: list[Path]) -> PagesSummary:
-            return colorize_pages_to_files(self.colorizer, several, target, wanted)
-
-        if output.target == STANDARD:
-            summary = pages.colorize_to_stream(
-                sys.stdout.buffer, output.suffix, lambda target: color(target, [target])
-            )
-        else:
-            summary = color(output.target, output.wanted)
-        report.output = str(output.target)
-        for name, value in summary.facts().items():
-            setattr(report, name, value)
-        self.not_colored += summary.not_colored
-        self._note(report)
-
-    def _note(self, report: FileReport) -> None:
-        """Prints the remarks about an input."""
-        for note in report.notes or ():
-            tqdm.write(f"{report.file}: {note}", file=sys.stderr)
-
-    def _output(self, source: _Source, target: Path) -> _Output | None:
-        """Returns where a picture goes; None if that is there already."""
+        None without any target.
+        """
         if target == STANDARD:
-            return _Output(target, self._suffix(source), [])
+            suffix = self._suffix(source)
+            return lambda picture: _to_standard_output(self.colorizer, picture, suffix, report)
         if source.is_standard:
             target = target.with_name(f"stdin{self._suffix(source)}")
         wanted = self._claim(
             source.path, [target, comparison_path(target)] if self.config.compare else [target]
         )
-        return _Output(target, target.suffix, wanted) if wanted else None
+
+        def to_files(picture: Picture | Several) -> str:
+            if isinstance(picture, Picture):
+                colorize_to_files(self.colorizer, picture, target, wanted)
+            else:
+                report.add(colorize_pages_to_files(self.colorizer, picture, target, wanted))
+            return str(target)
+
+        return to_files if wanted else None
 
     def _suffix(self, source: _Source) -> str:
         """Returns the suffix of an output that no file's name decides."""
@@ -382,9 +380,21 @@ class _Run:
         return targets
 
 
-def _to_standard_output(colorizer: Colorizer, picture: Picture, suffix: str) -> None:
-    sys.stdout.buffer.write(image_io.encode(colorizer.colorize(picture), suffix, picture.metadata))
-    sys.stdout.buffer.flush()
+def _to_standard_output(
+    colorizer: Colorizer, picture: Picture | Several, suffix: str, report: FileReport
+) -> str:
+    stream = sys.stdout.buffer
+    if isinstance(picture, Picture):
+        colored = colorizer.colorize(picture)
+        stream.write(image_io.encode(colored, suffix, picture.metadata))
+    else:  # by way of a file, since readers of TIFF and writers of headers seek
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / f"colored{suffix}"
+            report.add(colorize_pages_to_files(colorizer, picture, target, [target]))
+            with target.open("rb") as file:
+                shutil.copyfileobj(file, stream)
+    stream.flush()
+    return str(STANDARD)
 
 
 # --- before and after -----------------------------------------------------------------------------

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -148,19 +147,6 @@ def first_picture(several: Several) -> Picture:
         return image_io.read(several.path)
     with tempfile.TemporaryDirectory(prefix="pages-") as folder:
         return _read_page(several, 0, Path(folder))
-
-
-def colorize_to_stream(
-    stream: BinaryIO, suffix: str, color: Callable[[Path], PagesSummary]
-) -> PagesSummary:
-    """Writes to a stream what `color` writes to a file with the suffix, by way of such a file."""
-    with tempfile.TemporaryDirectory(prefix="pages-") as folder:
-        target = Path(folder) / f"colored{suffix}"
-        summary = color(target)
-        with target.open("rb") as file:
-            shutil.copyfileobj(file, stream)
-        stream.flush()
-        return summary
 
 
 # --- pages ----------------------------------------------------------------------------------------

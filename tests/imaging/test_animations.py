@@ -240,6 +240,23 @@ def test_too_large_by_the_header(tmp_path: Path) -> None:
         animations.inspect(tmp_path / "a.png")
 
 
+def test_a_large_canvas_of_a_webp_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
+    frames = [Image.fromarray(gray(number)) for number in range(2)]
+    path = save(tmp_path / "a.webp", frames)
+    data = bytearray(path.read_bytes())
+    data[24:30] = b"\xfe\x3f\0\xfe\x3f\0"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="has 16383 x 16383 pixels a frame"):
+        animations.inspect(path)
+
+
+def test_a_large_gif_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.gif", [Image.fromarray(gray(number)) for number in range(2)])
+    monkeypatch.setattr(image_io, "MAX_PIXELS", 100)
+    with pytest.raises(ValueError, match="a.gif has 32 x 24 pixels a frame"):
+        animations.inspect(path)
+
+
 # --- writing --------------------------------------------------------------------------------------
 
 
