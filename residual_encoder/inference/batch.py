@@ -160,8 +160,9 @@ def colorize_pages_to_files(
 ) -> PagesSummary:
     """Colors a file of several pictures as `colorize_to_files` does one; see `pages`."""
 
-    def color_one(picture: Picture, part: Path, parts: list[Path]) -> None:
+    def color_one(picture: Picture, part: Path, parts: list[Path]) -> tuple[str, ...]:
         colorize_to_files(colorizer, picture, part, parts)
+        return ()
 
     target.parent.mkdir(parents=True, exist_ok=True)
     return pages.colorize_pages(colorizer, several, target, wanted, color_one)

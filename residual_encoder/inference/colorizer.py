@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,8 @@ class Colorizer:
         """Colors a picture file into another, in the format of the target's suffix.
 
         EXIF data and an RGB color profile are kept where the formats hold them; see `image_io`.
+        All pages of a TIFF and all frames of an animation are colored where the target's format
+        holds them; a warning tells what is left out. See `pages`.
 
         Args:
           source: A picture file.
@@ -197,9 +200,22 @@ class Colorizer:
         if Path(target).resolve() == Path(source).resolve():
             raise ValueError(f"{source} would be written onto itself; choose another output")
         files.check_free(target, overwrite)
-        picture = image_io.read(source)
-        colored = self.colorize(picture, saturation=saturation, vividness=vividness)
-        image_io.write(target, colored, picture.metadata)
+
+        def color_one(picture: Picture, part: Path, _: list[Path]) -> tuple[str, ...]:
+            colored = self.colorize(picture, saturation=saturation, vividness=vividness)
+            image_io.write(part, colored, picture.metadata)
+            return ()
+
+        from residual_encoder.inference import pages  # which import this module
+
+        source, target = Path(source), Path(target)
+        if several := pages.inspect(source):
+            look = pages.Look(saturation, vividness)
+            done = pages.colorize_pages(self, several, target, [target], color_one, look)
+            for note in done.notes:
+                warnings.warn(f"{source}: {note}", stacklevel=2)
+        else:
+            color_one(image_io.read(source), target, [])
 
     # --- the steps of colorize, for callers that work on chroma in between ---
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from residual_encoder.imaging import animations, image_io, tiff_pages
-from residual_encoder.imaging.animations import Animation
+from residual_encoder.imaging.animations import Animation, Frame
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import temporal_smoothing
 from residual_encoder.inference.colorizer import Colorizer
@@ -24,7 +24,8 @@ from residual_encoder.inference.temporal_smoothing import SmoothingState
 from residual_encoder.utils import files
 
 T = TypeVar("T")
-BATCH = 8  # frames that the network takes at once, and that are in memory
+BATCH = 8  # frames that the network takes at once, and that are in memory, of up to:
+_BATCH_PIXELS = 40_000_000  # of all of them; of larger frames fewer
 _TIFF = frozenset((".tif", ".tiff"))
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -45,6 +46,7 @@ class Document:
 
 
 Several = Document | Animation
+ColorOne = Callable[[Picture, Path, list[Path]], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,20 @@ def inspect(path: Path) -> Several | None:
     return Document(path, found.pages, found.left_out, found.pages[0].place == found.first)
 
 
+class Look(NamedTuple):
+    """Holds what takes the place of a colorizer's own settings; see `Colorizer.colorize`."""
+
+    saturation: float | None = None
+    vividness: float | None = None
+
+
 def colorize_pages(
     colorizer: Colorizer,
     several: Several,
     target: Path,
     wanted: list[Path],
-    color_one: Callable[[Picture, Path, list[Path]], None],
+    color_one: ColorOne,
+    look: Look = Look(),
 ) -> PagesSummary:
     """Colors all pages or frames into a file of the same kind, or the first into a single picture.
 
@@ -115,7 +125,9 @@ def colorize_pages(
       several: As `inspect` gives it.
       target: The colored file; its folder exists.
       wanted: `target`, `comparison_path(target)`, or both.
-      color_one: Colors one picture into files; takes (picture, target, those that are wanted).
+      color_one: Colors one picture into files; takes (picture, target, those that are wanted) and
+        returns remarks.
+      look: How frames are colored.
 
     Returns:
       The counts and remarks.
@@ -126,12 +138,12 @@ def colorize_pages(
     """
     suffix = target.suffix.lower()
     if isinstance(several, Animation) and suffix in animations.HOLDS_FRAMES:
-        return _color_frames(colorizer, several, target, wanted)
+        return _color_frames(colorizer, several, target, wanted, look)
     if isinstance(several, Document) and suffix in _TIFF and several.count > 1:
         return _color_pages(several, target, wanted, color_one)
     picture = first_picture(several)
-    color_one(picture, target, wanted)
-    return _summary(several, picture.pixels.shape, 1, suffix)
+    remarks = color_one(picture, target, wanted)
+    return _summary(several, picture.pixels.shape, 1, suffix, remarks)
 
 
 def first_picture(several: Several) -> Picture:
@@ -164,17 +176,14 @@ def _read_page(document: Document, number: int, folder: Path) -> Picture:
 
 
 def _color_pages(
-    document: Document,
-    target: Path,
-    wanted: list[Path],
-    color_one: Callable[[Picture, Path, list[Path]], None],
+    document: Document, target: Path, wanted: list[Path], color_one: ColorOne
 ) -> PagesSummary:
     """Colors each page into a file of its own and joins these."""
     shape: tuple[int, ...] = ()
+    remarks: list[str] = []
     with ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix=".pages-", dir=target.parent))
-        )
+        hidden = tempfile.TemporaryDirectory(prefix=".pages-", dir=target.parent)
+        folder = Path(stack.enter_context(hidden))
         part = folder / "colored.tiff"
         parts = {_renamed(path, target, part): path for path in wanted}
         joiners = {
@@ -184,11 +193,12 @@ def _color_pages(
         for number in _progress(range(document.count), document, "page"):
             picture = _read_page(document, number, folder)
             shape = shape or picture.pixels.shape
-            color_one(picture, part, list(parts))
+            said = color_one(picture, part, list(parts))
+            del picture  # so that two pages are never held
+            remarks += (f"page {number + 1}: {remark}" for remark in said)
             for name, joiner in joiners.items():
                 joiner.add(name, document.path, document.pages[number])
-            del picture  # so that two pages are never held
-    return _summary(document, shape, document.count, ".tiff")
+    return _summary(document, shape, document.count, ".tiff", remarks)
 
 
 def _renamed(path: Path, target: Path, part: Path) -> Path:
@@ -207,7 +217,7 @@ def _joining(path: Path, document: Document, side_by_side: int) -> Iterator[tiff
 
 
 def _color_frames(
-    colorizer: Colorizer, animation: Animation, target: Path, wanted: list[Path]
+    colorizer: Colorizer, animation: Animation, target: Path, wanted: list[Path], look: Look
 ) -> PagesSummary:
     """Colors the frames of an animation as those of a film."""
     drop = animation.still and target.suffix.lower() != ".png"
@@ -217,7 +227,8 @@ def _color_frames(
         writers = {path: stack.enter_context(_writing(path, animation)) for path in wanted}
         frames = itertools.islice(animations.frames(animation), int(drop), None)
         bar = _progress(frames, animation, "frame")
-        for frame, rgb in _steady(colorizer, bar):
+        size = max(1, min(BATCH, _BATCH_PIXELS // animation.pixels))
+        for frame, rgb in _steady(colorizer, bar, look, size):
             shape = shape or frame.picture.pixels.shape
             colored += 1
             for path, writer in writers.items():
@@ -235,21 +246,28 @@ def _writing(path: Path, animation: Animation) -> Iterator[animations.Writer]:
 
 
 def _steady(
-    colorizer: Colorizer, frames: Iterator[animations.Frame]
-) -> Iterator[tuple[animations.Frame, np.ndarray]]:
+    colorizer: Colorizer, frames: Iterator[Frame], look: Look, size: int
+) -> Iterator[tuple[Frame, np.ndarray]]:
     """Yields frames and their colored pixels, with chroma that is averaged along motion."""
     state: SmoothingState | None = None
-    while batch := list(itertools.islice(frames, BATCH)):
+    while batch := list(itertools.islice(frames, size)):
         grays = np.stack([colorizer.network_input(frame.picture) for frame in batch])
-        for gray, chroma in zip(grays, colorizer.predict(grays), strict=True):
+        for gray, chroma in zip(grays, _chromas(colorizer, grays, look), strict=True):
             frame = batch.pop(0)  # so that two batches are never held
             if state is None:
                 state = temporal_smoothing.start(gray, chroma)
             else:
                 state, _ = temporal_smoothing.update(state, gray, chroma)
-            yield frame, colorizer.merge(frame.picture, state.smooth, gray)
+            smooth = state.smooth
+            yield frame, colorizer.merge(frame.picture, smooth, gray, saturation=look.saturation)
             if frame.duration is None:
                 state = None  # the still picture is no part of the film
+
+
+def _chromas(colorizer: Colorizer, grays: np.ndarray, look: Look) -> np.ndarray:
+    if look.vividness is None:
+        return colorizer.predict(grays)
+    return colorizer.choose_colors(colorizer.predict_logits(grays), look.vividness)
 
 
 def beside_gray(colorizer: Colorizer, picture: Picture, colored: np.ndarray) -> np.ndarray:
@@ -268,7 +286,9 @@ def _progress(parts: Iterable[T], several: Several, unit: str) -> Iterator[T]:
     )
 
 
-def _summary(several: Several, shape: tuple[int, ...], colored: int, suffix: str) -> PagesSummary:
+def _summary(
+    several: Several, shape: tuple[int, ...], colored: int, suffix: str, said: Sequence[str] = ()
+) -> PagesSummary:
     height, width = shape[:2]
     missing = several.count - colored
     notes = _no_pages(several) if isinstance(several, Document) else ()
@@ -278,7 +298,7 @@ def _summary(several: Several, shape: tuple[int, ...], colored: int, suffix: str
         written = "PNG" if suffix == ".png" else "WebP"
         notes += (f"{several.count} frames, written as an animated {written}",)
     unit = "pages" if isinstance(several, Document) else "frames"
-    return PagesSummary(unit, height, width, colored, missing, notes)
+    return PagesSummary(unit, height, width, colored, missing, (*notes, *said))
 
 
 def _no_pages(document: Document) -> tuple[str, ...]:
