@@ -96,8 +96,9 @@ def header(data: Buffer) -> Header | None:
             still = still or not frames
         elif name == b"fcTL":
             frames += 1
-            dispose = _part(data, begin, end, 26)[24]
-            alpha = alpha or dispose == BACKGROUND or (frames == 1 and still)
+            content = _part(data, begin, end, 26)
+            part = frames == 1 and struct.unpack_from(">II", content, 4) != (width, height)
+            alpha = alpha or part or content[24] == BACKGROUND
         alpha = alpha or name == b"tRNS"
     if loop is None or frames + still < 2:
         return None

@@ -47,7 +47,7 @@ BYTES_PER_PIXEL = 10
 QUALITY = 95  # of 100, for JPEG and WebP: no visible blocks at about a third of PNG's size
 
 READABLE = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .gif .jp2 .ppm .pgm .pbm .pnm .avif".split()
+    ".jpg .jpeg .jpe .png .webp .tif .tiff .bmp .gif .jp2 .ppm .pgm .pbm .pnm .avif".split()
 )
 
 

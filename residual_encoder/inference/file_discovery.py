@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from residual_encoder.imaging import heif, image_headers, image_io, video_io
-from residual_encoder.inference.output_paths import is_format, output_name
+from residual_encoder.inference.output_paths import output_name
 from residual_encoder.utils import files
 
 STANDARD = Path("-")  # standard input or output, by the custom of command lines
@@ -32,6 +32,8 @@ NOT_READ = {
     **{".jxr": "JPEG XR picture", ".pcx": "PCX picture", ".dcm": "DICOM picture"},
 }
 _ADVICE = "save it as TIFF, PNG, JPEG or MP4 first"
+# Names that do not tell the format, though some say that it is JPEG or animated PNG.
+_UNCLEAR = frozenset(("", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".apng"))
 _HEAD = 512  # bytes that tell a file's format
 # The first bytes of films: MP4 and QuickTime, AVI, Matroska and WebM, MPEG, FLV, Ogg, WMV.
 _FILM = re.compile(
@@ -74,14 +76,9 @@ def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
     jobs: dict[tuple[str, Path], Job] = {}
     found = Found([], {}, {})
     for source, place in _sources(inputs, output, found):
-        target = output if output == STANDARD else output / _output_name(source, place, form)
+        target = output if output == STANDARD else output / output_name(place, form)
         jobs.setdefault((os.path.abspath(source), target), Job(source, target))
     return found._replace(jobs=list(jobs.values()))
-
-
-def _output_name(source: Path, place: Path, form: str) -> Path:
-    """Returns the name of the output; a name that tells no format gets that of the content."""
-    return output_name(place, form, image_headers.suffix_of(_head(source)))
 
 
 def _head(path: Path) -> bytes:
@@ -147,7 +144,14 @@ def _named(path: Path, place: Path, found: Found) -> Iterator[tuple[Path, Path]]
     if why := _why_not(path.suffix.lower()):
         found.unreadable[path] = f"{path}: a {why}"
     else:
-        yield path, place
+        yield path, _with_suffix(place, _head(path))
+
+
+def _with_suffix(place: Path, head: bytes) -> Path:
+    """Appends the suffix of a picture's format to a name that does not tell it."""
+    if place.suffix.lower() in _UNCLEAR and image_headers.is_picture(head):
+        return place.with_name(f"{place.name}{image_headers.suffix_of(head)}")
+    return place
 
 
 def _why_not(suffix: str) -> str:
@@ -178,15 +182,17 @@ def _below(folder: Path, output: Path, found: Found) -> Iterator[tuple[Path, Pat
         found.unreadable[Path(error.filename)] = f"{error.filename}: {error.strerror}"
 
     for path in files.files_below(folder, None, leave_out=output, on_error=note):
-        suffix = path.suffix.lower()
+        place, suffix = path.relative_to(folder), path.suffix.lower()
         if why := _why_not(suffix):
             found.left_out[path] = why
-        elif suffix not in READABLE and (is_format(suffix) or not _is_picture(path, found)):
-            continue  # no picture
-        elif path.exists() and not path.is_file():  # reading a pipe would wait for ever
-            found.unreadable[path] = f"{path} is no file; a picture or film was wanted"
-        else:
-            yield path, path.relative_to(folder)
+        elif suffix in _UNCLEAR:
+            if _is_picture(path, found):
+                yield path, _with_suffix(place, _head(path))
+        elif suffix in READABLE:
+            if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+                found.unreadable[path] = f"{path} is no file; a picture or film was wanted"
+            else:
+                yield path, place
 
 
 def _is_picture(path: Path, found: Found) -> bool:

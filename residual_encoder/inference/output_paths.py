@@ -26,31 +26,21 @@ def check_format(form: str) -> None:
         raise ValueError(f"format is keep or one of {known}. Received {form!r}.")
 
 
-def output_name(place: Path, form: str = "keep", otherwise: str = ".png") -> Path:
+def output_name(place: Path, form: str = "keep") -> Path:
     """Returns the name of the output: that of the input, in a format that can be written.
 
     Args:
       place: The input's name, or path relative to its folder.
-      form: A key of `FORMATS`, which replaces a picture's suffix; or "keep", which appends
-        `otherwise` to names with a suffix that cannot be written, or none.
-      otherwise: Suffix of the picture's own format, or of one that holds it.
+      form: A key of `FORMATS`, which replaces a picture's suffix; or "keep", which appends .png to
+        names whose format can only be read.
     """
     if is_film(place):
         return video_output_name(place)
     if form != "keep":
-        if _same_format(place.suffix, form):
-            return place
-        if not is_format(place.suffix):  # the last part of a name such as "scan.001"
-            return place.with_name(f"{place.name}{FORMATS[form]}")
-        return place.with_suffix(FORMATS[form])
+        return place if _same_format(place.suffix, form) else place.with_suffix(FORMATS[form])
     if place.suffix.lower() in image_io.WRITABLE:
         return place
-    return place.with_name(f"{place.name}{otherwise}")
-
-
-def is_format(suffix: str) -> bool:
-    """Returns whether a suffix tells of a format: one that is known, or one of letters only."""
-    return suffix.lower() in image_io.READABLE or suffix[1:].isalpha()
+    return place.with_name(f"{place.name}.png")
 
 
 def _same_format(suffix: str, form: str) -> bool:

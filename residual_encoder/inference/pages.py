@@ -106,13 +106,16 @@ class Look(NamedTuple):
     vividness: float | None = None
 
 
+ITS_OWN = Look()
+
+
 def colorize_pages(
     colorizer: Colorizer,
     several: Several,
     target: Path,
     wanted: list[Path],
     color_one: ColorOne,
-    look: Look = Look(),
+    look: Look = ITS_OWN,
 ) -> PagesSummary:
     """Colors all pages or frames into a file of the same kind, or the first into a single picture.
 

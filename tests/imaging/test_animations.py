@@ -198,6 +198,27 @@ def test_frames_come_upright(tmp_path: Path, suffix: str, orientation: int) -> N
         np.testing.assert_array_equal(rgba(frame.picture), np.asarray(turned))
 
 
+def test_half_over_half_is_three_quarters(tmp_path: Path) -> None:
+    """By PNG's own formula; Pillow mixes the two alphas instead."""
+    path = tmp_path / "a.png"
+    below, above = (np.full((8, 8, 4), (shade, shade, shade, 128), np.uint8) for shade in (0, 200))
+    stream = io.BytesIO()
+    joiner = animated_png.PngJoiner(stream, 0)
+    for pixels in (below, above):
+        joiner.add(image_io.encode(pixels, ".png"), Fraction(1))
+    joiner.finish()
+    data = bytearray(stream.getvalue())
+    second = data.rindex(b"fcTL")
+    data[second + 29] = animated_png.OVER
+    data[second + 30 : second + 34] = struct.pack(">I", zlib.crc32(data[second : second + 30]))
+    path.write_bytes(data)
+    animation = animations.inspect(path)
+    assert animation is not None
+    *_, last = animations.frames(animation)
+    assert last.picture.alpha is not None and np.all(last.picture.alpha == 192)
+    assert np.all(np.abs(last.picture.pixels.astype(int) - round(200 * 128 / 191.7)) <= 1)
+
+
 # --- damage ---------------------------------------------------------------------------------------
 
 
