@@ -193,7 +193,7 @@ def declared_size(data: bytes) -> Size | None:
 def suffix_of(data: bytes) -> str:
     """Returns the suffix of a file's own format, or .png where it is one that is only read."""
     starts = {JPEG: ".jpg", PNG: ".png", BMP: ".bmp"}
-    starts |= dict.fromkeys((*TIFF, *BIG_TIFF), ".tiff")
+    starts |= dict.fromkeys(TIFF, ".tiff")
     if _is_webp(data):
         return ".webp"
     return next((suffix for start, suffix in starts.items() if data.startswith(start)), ".png")

@@ -475,7 +475,10 @@ def test_an_animation_into_tiff_and_pages_into_png(tmp_path: Path) -> None:
 
 
 def test_the_command_as_a_filter(tmp_path: Path, soft_weights: Path) -> None:
-    data = document(tmp_path / "a.tif").read_bytes()
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for sides in ((48, 64), (30, 40), (20, 31)):
+            file.write(gray(0, *sides), metadata=None)
+    data = (tmp_path / "a.tif").read_bytes()
     command = [sys.executable, str(ROOT / "tools" / "colorize.py"), "-", "--output=-"]
     done = subprocess.run([*command, f"--model={soft_weights}"], input=data, capture_output=True)
     assert done.returncode == 0
