@@ -27,6 +27,12 @@ _OVERWRITE = shared_flags.overwrite("Replace files that are in --output already.
 _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "Pass over inputs whose output is there already."
 )
+_MAX_MEGAPIXELS = flags.DEFINE_float(
+    "max_megapixels",
+    200.0,
+    "The largest picture that is taken. Those above 200 are colored in rows, within 2 GB.",
+    lower_bound=0.001,
+)
 _REPORT = flags.DEFINE_string(
     "json", None, "File for a report: one JSON object a line and input, with errors and times."
 )
@@ -56,6 +62,7 @@ def main(arguments: list[str]) -> int:
             overwrite=_OVERWRITE.value,
             skip_existing=_SKIP_EXISTING.value,
             report=_REPORT.value,
+            max_megapixels=_MAX_MEGAPIXELS.value,
             vividness=_VIVIDNESS.value,
             temperature=_TEMPERATURE.value,
             prior_correction=_PRIOR_CORRECTION.value,

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.imaging import heif, image_headers, image_io
+from residual_encoder.imaging import heif, image_headers, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import file_discovery, output_paths, pages, video
 from residual_encoder.inference.colorizer import Colorizer, configured
@@ -44,6 +45,8 @@ class BatchConfig:
       compare: Whether NAME_compare, gray next to colored, is written too; for pictures.
       overwrite: Whether outputs that exist already are replaced. Inputs never are.
       skip_existing: Whether such outputs are skipped without a message.
+      max_megapixels: The largest picture that is taken; None is 200. Larger ones are colored in
+        rows, in bounded memory.
       report: File for one JSON object a line and input, as `FileReport` has it; or none.
       vividness: See `Colorizer`.
       temperature: See `Colorizer`.
@@ -61,6 +64,7 @@ class BatchConfig:
     overwrite: bool = False
     skip_existing: bool = False
     report: str | None = None
+    max_megapixels: float | None = None
     vividness: float | None = None
     temperature: float | None = None
     prior_correction: float | None = None
@@ -149,10 +153,10 @@ def colorize_to_files(
     colored = colorizer.colorize(picture)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target in wanted:
-        image_io.write(target, colored, picture.metadata)
+        image_io.write(target, colored, image_metadata.marked(picture.metadata))
     if comparison_path(target) in wanted:
         pair = pages.beside_gray(colorizer, picture, colored)
-        image_io.write(comparison_path(target), pair, picture.metadata)
+        image_io.write(comparison_path(target), pair, image_metadata.marked(picture.metadata))
 
 
 def colorize_pages_to_files(
@@ -221,8 +225,8 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
 class _Source:
     """One picture file, or standard input; its bytes are read once and held until decoded."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, max_pixels: int | None = None) -> None:
+        self.path, self.max_pixels = path, max_pixels
         self.is_standard = path == STANDARD
         self._data: bytes | None = None
 
@@ -247,9 +251,11 @@ class _Source:
 
     def picture(self) -> Picture:
         """Decodes the bytes."""
+        if self._data is None and not self.is_standard:
+            return image_io.read(self.path, self.max_pixels)
         with self._named():
             data, self._data = self._read(), None
-            return image_io.decode(data)
+            return image_io.decode(data, self.max_pixels)
 
     def _read(self) -> bytes:
         if self._data is None:
@@ -319,12 +325,13 @@ class _Run:
         return True
 
     def _picture(self, job: Job, report: FileReport) -> bool:
-        source = _Source(job.source)
+        most = self.config.max_megapixels
+        source = _Source(job.source, int(most * 1e6) if most else None)
         write = self._writer(source, job.target, report)
         if write is None:
             return False
         with source.as_file() as path:
-            if several := pages.inspect(path):
+            if several := pages.inspect(path, source.max_pixels):
                 report.output = write(several)
                 return True
         picture = source.picture()
@@ -387,7 +394,8 @@ def _to_standard_output(
     stream = sys.stdout.buffer
     if isinstance(picture, Picture):
         colored = colorizer.colorize(picture)
-        stream.write(image_io.encode(colored, suffix, picture.metadata))
+        metadata = image_metadata.marked(picture.metadata)
+        stream.write(image_io.encode(np.asarray(colored), suffix, metadata))
     else:  # by way of a file, since readers of TIFF and writers of headers seek
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / f"colored{suffix}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
@@ -178,12 +178,13 @@ class Colorizer:
         overwrite: bool = False,
         saturation: float | None = None,
         vividness: float | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         """Colors a picture file into another, in the format of the target's suffix.
 
-        EXIF data and an RGB color profile are kept where the formats hold them; see `image_io`.
-        All pages of a TIFF and all frames of an animation are colored where the target's format
-        holds them; a warning tells what is left out. See `pages`.
+        Metadata are kept where the formats hold them, and the copy is marked as made by an
+        algorithm; see `image_metadata`. All pages of a TIFF and all frames of an animation are
+        colored where the target's format holds them; a warning tells what is left out. See `pages`.
 
         Args:
           source: A picture file.
@@ -191,6 +192,7 @@ class Colorizer:
           overwrite: Whether a `target` that exists is replaced.
           saturation: Takes the place of the colorizer's own.
           vividness: Takes the place of the colorizer's own choice of colors.
+          max_pixels: Takes the place of `image_io.MAX_PIXELS`.
 
         Raises:
           FileExistsError: `target` exists and `overwrite` is false.
@@ -203,19 +205,19 @@ class Colorizer:
 
         def color_one(picture: Picture, part: Path, _: list[Path]) -> tuple[str, ...]:
             colored = self.colorize(picture, saturation=saturation, vividness=vividness)
-            image_io.write(part, colored, picture.metadata)
+            image_io.write(part, colored, image_metadata.marked(picture.metadata))
             return ()
 
         from residual_encoder.inference import pages  # which import this module
 
         source, target = Path(source), Path(target)
-        if several := pages.inspect(source):
+        if several := pages.inspect(source, max_pixels):
             look = pages.Look(saturation, vividness)
             done = pages.colorize_pages(self, several, target, [target], color_one, look)
             for note in done.notes:
                 warnings.warn(f"{source}: {note}", stacklevel=2)
         else:
-            color_one(image_io.read(source), target, [])
+            color_one(image_io.read(source, max_pixels), target, [])
 
     # --- the steps of colorize, for callers that work on chroma in between ---
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.imaging import animations, image_io, tiff_pages
+from residual_encoder.imaging import animations, image_io, image_metadata, tiff_pages
 from residual_encoder.imaging.animations import Animation, Frame
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import temporal_smoothing
@@ -38,6 +38,7 @@ class Document:
     pages: tuple[tiff_pages.Page, ...]
     left_out: dict[str, int]  # what is no page -> how many
     plain: bool  # whether its first page is what programs show that know no pages
+    max_pixels: int | None = None  # of a page; None is the usual limit
 
     @property
     def count(self) -> int:
@@ -76,10 +77,14 @@ class PagesSummary:
         return sizes | {name: value for name, value in more.items() if value}
 
 
-def inspect(path: Path) -> Several | None:
+def inspect(path: Path, max_pixels: int | None = None) -> Several | None:
     """Looks whether a file holds several pictures; None where it is one picture, or none at all.
 
     A picture whose headers are too damaged to tell counts as one: reading it gives the reason.
+
+    Args:
+      path: The file.
+      max_pixels: Takes the place of `image_io.MAX_PIXELS` for pages.
 
     Raises:
       ValueError: it is an animation that is damaged or too large.
@@ -93,10 +98,10 @@ def inspect(path: Path) -> Several | None:
         found = tiff_pages.inspect(path)
     except ValueError:
         return None
-    plain = found.directories == 1 and not found.left_out
-    if plain or not found.pages:
+    if not found.pages or (found.directories == 1 and not found.left_out):
         return None
-    return Document(path, found.pages, found.left_out, found.pages[0].place == found.first)
+    plain = found.pages[0].place == found.first
+    return Document(path, found.pages, found.left_out, plain, max_pixels)
 
 
 class Look(NamedTuple):
@@ -159,7 +164,7 @@ def first_picture(several: Several) -> Picture:
     if isinstance(several, Animation):
         return next(iter(animations.frames(several))).picture
     if several.plain:
-        return image_io.read(several.path)
+        return image_io.read(several.path, several.max_pixels)
     with tempfile.TemporaryDirectory(prefix="pages-") as folder:
         return _read_page(several, 0, Path(folder))
 
@@ -172,7 +177,7 @@ def _read_page(document: Document, number: int, folder: Path) -> Picture:
     part = folder / "page.tiff"
     try:
         tiff_pages.extract(document.path, document.pages[number], part)
-        return image_io.read(part)
+        return image_io.read(part, document.max_pixels)
     except ValueError as error:
         reason = str(error).removeprefix(str(part)).strip()
         raise ValueError(f"{document.path} has a page {number + 1} that {reason}") from error
@@ -234,9 +239,10 @@ def _color_frames(
         for frame, rgb in _steady(colorizer, bar, look, size):
             shape = shape or frame.picture.pixels.shape
             colored += 1
+            marked = image_metadata.marked(frame.picture.metadata)
             for path, writer in writers.items():
                 pixels = rgb if path == target else beside_gray(colorizer, frame.picture, rgb)
-                writer.add(pixels, frame.picture.metadata, frame.duration)
+                writer.add(pixels, marked, frame.duration)
     return _summary(animation, shape, colored, target.suffix.lower())
 
 

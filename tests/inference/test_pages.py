@@ -221,9 +221,9 @@ def test_memory_holds_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     class Tracked(np.ndarray):
         """Can be found while it is held."""
 
-    def tracked(name: Path) -> image_io.Picture:
+    def tracked(name: Path, max_pixels: int | None = None) -> image_io.Picture:
         nonlocal most
-        picture = read(name)
+        picture = read(name, max_pixels)
         pixels = picture.pixels.view(Tracked)
         read_so_far.append(weakref.ref(pixels))
         most = max(most, sum(pixels() is not None for pixels in read_so_far))
