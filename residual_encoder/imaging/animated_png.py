@@ -144,6 +144,9 @@ def _frame(shared: list[tuple[bytes, bytes]], control: bytes, pixels: list[bytes
     if control:
         width, height, left, top, above, below, dispose, blend = struct.unpack(_FRAME, control)
         duration = Fraction(above, below or 100)
+        sides = struct.unpack_from(">II", _part(head, 0, len(head), 8))
+        if left + width > sides[0] or top + height > sides[1]:
+            raise ValueError("is a damaged animated PNG: a frame is larger than the picture")
         head = struct.pack(">II", width, height) + head[8:]
     parts = [chunk(name, head if name == b"IHDR" else content) for name, content in shared]
     parts += [chunk(b"IDAT", content) for content in pixels] + [chunk(b"IEND", b"")]

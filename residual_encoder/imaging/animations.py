@@ -191,8 +191,6 @@ def _composed_png(animation: Animation) -> Iterator[tuple[np.ndarray, Fraction |
                 canvas = np.zeros((*_sides(data), 4), pixels.dtype)
             height, width = pixels.shape[:2]
             place = np.s_[frame.top : frame.top + height, frame.left : frame.left + width]
-            if canvas[place].shape != pixels.shape:
-                raise ValueError("is a damaged animated PNG: a frame is larger than the picture")
             before = canvas[place].copy() if frame.dispose == animated_png.PREVIOUS else 0
             over = frame.blend == animated_png.OVER
             canvas[place] = _over(canvas[place], pixels) if over else pixels

@@ -271,6 +271,19 @@ def test_a_large_canvas_of_a_webp_is_refused_before_it_is_allocated(tmp_path: Pa
         animations.inspect(path)
 
 
+def test_a_frame_beyond_the_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", [Image.fromarray(gray(number)) for number in range(2)])
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"fcTL") + 8
+    data[at : at + 8] = struct.pack(">II", 10_000, 10_000)
+    data[at + 22 : at + 26] = struct.pack(">I", zlib.crc32(data[at - 8 : at + 22]))
+    path.write_bytes(data)
+    animation = animations.inspect(path)
+    assert animation is not None
+    with pytest.raises(ValueError, match="a frame is larger than the picture"):
+        list(animations.frames(animation))
+
+
 def test_a_large_gif_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.gif", [Image.fromarray(gray(number)) for number in range(2)])
     monkeypatch.setattr(image_io, "MAX_PIXELS", 100)

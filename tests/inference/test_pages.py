@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import tifffile
 from conftest import ROOT
-from PIL import Image
+from PIL import Image, ImageCms
 
-from residual_encoder.imaging import animations, heif, image_io
+from residual_encoder.imaging import animations, heif, image_io, tiff_pages
 from residual_encoder.inference import batch, pages, temporal_smoothing
 from residual_encoder.inference.batch import BatchConfig, BatchSummary, colorize_files
 from residual_encoder.inference.colorizer import Colorizer
 
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 TIMES = [40, 50, 60, 70, 80]
 
 
@@ -144,6 +145,49 @@ def test_pages_with_alpha_and_turned_pages(tmp_path: Path, colorizer: Colorizer)
         after.seek(1)
         np.testing.assert_array_equal(np.asarray(after), colorizer.colorize(np.rot90(gray(2), -1)))
         assert after.info["dpi"] == (300, 600)
+
+
+def test_profile_exif_and_the_mark_of_every_page(tmp_path: Path) -> None:
+    """Each page has its own; all are marked as made by an algorithm."""
+    singles = []
+    for number, artist in enumerate(("Ansel", "Dorothea")):
+        exif = Image.Exif()
+        exif[315], exif[0x8769] = artist, {0x9003: f"193{number}:05:01 12:00:00"}
+        singles.append(tmp_path / f"{number}.tif")
+        Image.fromarray(np.dstack([gray(number)] * 3)).save(
+            singles[-1], exif=exif.tobytes(), icc_profile=PROFILE, dpi=(300 + number, 300 + number)
+        )
+    path = tmp_path / "a.tif"
+    with path.open("wb") as file:
+        joiner = tiff_pages.Joiner(file, 2, 0)
+        for single in singles:
+            joiner.add(single, single, tiff_pages.inspect(single).pages[0])
+    color(tmp_path, path)
+    with Image.open(tmp_path / "out" / "a.tif") as after:
+        for number, artist in enumerate(("Ansel", "Dorothea")):
+            after.seek(number)
+            exif = after.getexif()
+            assert exif[315] == artist
+            assert exif.get_ifd(0x8769)[0x9003] == f"193{number}:05:01 12:00:00"
+            assert after.info["icc_profile"] == PROFILE
+            assert round(after.info["dpi"][0]) == 300 + number
+            assert b"trainedAlgorithmic" in after.tag_v2[700] or "residual" in exif[305].lower()
+
+
+def test_metadata_of_animations_go_along(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[315] = "Ansel"
+    for name in ("a.png", "b.webp"):
+        source = save(
+            tmp_path / name, [np.dstack([gray(number)] * 3) for number in range(3)],
+            exif=exif.tobytes(), icc_profile=PROFILE,
+        )  # fmt: skip
+        color(tmp_path, source)
+        with Image.open(tmp_path / "out" / name) as after:
+            assert after.n_frames == 3
+            assert after.getexif()[315] == "Ansel"
+            assert after.info["icc_profile"] == PROFILE
+            assert "residual" in after.getexif()[305].lower()
 
 
 def test_big_endian_pages_of_one_bit_and_in_color(tmp_path: Path, colorizer: Colorizer) -> None:
