@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import tempfile
@@ -121,6 +122,7 @@ def colorize_pages(
     wanted: list[Path],
     color_one: ColorOne,
     look: Look = ITS_OWN,
+    keep: Callable[[Picture], bool] | None = None,
 ) -> PagesSummary:
     """Colors all pages or frames into a file of the same kind, or the first into a single picture.
 
@@ -136,37 +138,45 @@ def colorize_pages(
       color_one: Colors one picture into files; takes (picture, target, those that are wanted) and
         returns remarks.
       look: How frames are colored.
+      keep: Returns whether a picture is to be left as it is, such as one in color. Such pages go
+        along unchanged; where there is nothing else, or the first frame is one, nothing is written.
 
     Returns:
-      The counts and remarks.
+      The counts and remarks; 0 colored where nothing is written.
 
     Raises:
       ValueError: a page or frame cannot be read, or the format cannot hold it.
       OSError: a file cannot be read or written.
     """
     suffix = target.suffix.lower()
-    if isinstance(several, Animation) and suffix in animations.HOLDS_FRAMES:
-        return _color_frames(colorizer, several, target, wanted, look)
     if isinstance(several, Document) and suffix in _TIFF and several.count > 1:
-        return _color_pages(several, target, wanted, color_one)
-    picture = first_picture(several)
-    remarks = color_one(picture, target, wanted)
-    return _summary(several, picture.pixels.shape, 1, suffix, remarks)
+        with contextlib.suppress(_NothingToColor):
+            return _color_pages(colorizer, several, target, wanted, color_one, keep)
+        return PagesSummary("pages", 0, 0, 0, 0, ())
+    with _first_picture(several) as picture:
+        shape = picture.pixels.shape
+        if keep is not None and keep(picture):
+            return PagesSummary(_unit(several), shape[0], shape[1], 0, 0, ())
+        if isinstance(several, Document) or suffix not in animations.HOLDS_FRAMES:
+            remarks = color_one(picture, target, wanted)
+            return _summary(several, shape, 1, suffix, remarks)
+    return _color_frames(colorizer, several, target, wanted, look)
 
 
-def first_picture(several: Several) -> Picture:
-    """Reads the first frame, or the first page of a TIFF, which need not be its first picture.
+class _NothingToColor(Exception):
+    """Ends the work on a file all of whose pages are left as they are."""
 
-    Raises:
-      ValueError: it cannot be read.
-      OSError: the file cannot be read.
-    """
+
+@contextmanager
+def _first_picture(several: Several) -> Iterator[Picture]:
+    """Reads the first frame, or the first page of a TIFF, which need not be its first picture."""
     if isinstance(several, Animation):
-        return next(iter(animations.frames(several))).picture
-    if several.plain:
-        return image_io.read(several.path, several.max_pixels)
-    with tempfile.TemporaryDirectory(prefix="pages-") as folder:
-        return _read_page(several, 0, Path(folder))
+        yield next(iter(animations.frames(several))).picture
+    elif several.plain:
+        yield image_io.read(several.path, several.max_pixels)
+    else:
+        with tempfile.TemporaryDirectory(prefix="pages-") as folder:
+            yield _read_page(several, 0, Path(folder))  # a large picture is read from it later on
 
 
 # --- pages ----------------------------------------------------------------------------------------
@@ -184,11 +194,16 @@ def _read_page(document: Document, number: int, folder: Path) -> Picture:
 
 
 def _color_pages(
-    document: Document, target: Path, wanted: list[Path], color_one: ColorOne
+    colorizer: Colorizer,
+    document: Document,
+    target: Path,
+    wanted: list[Path],
+    color_one: ColorOne,
+    keep: Callable[[Picture], bool] | None,
 ) -> PagesSummary:
     """Colors each page into a file of its own and joins these."""
     shape: tuple[int, ...] = ()
-    remarks: list[str] = []
+    remarks, kept = list[str](), 0
     with ExitStack() as stack:
         hidden = tempfile.TemporaryDirectory(prefix=".pages-", dir=target.parent)
         folder = Path(stack.enter_context(hidden))
@@ -201,12 +216,28 @@ def _color_pages(
         for number in _progress(range(document.count), document, "page"):
             picture = _read_page(document, number, folder)
             shape = shape or picture.pixels.shape
-            said = color_one(picture, part, list(parts))
+            if keep is not None and keep(picture):
+                said: Sequence[str] = ("left as it is",)
+                _keep_one(colorizer, picture, part, list(parts))
+                kept += 1
+            else:
+                said = color_one(picture, part, list(parts))
             del picture  # so that two pages are never held
             remarks += (f"page {number + 1}: {remark}" for remark in said)
             for name, joiner in joiners.items():
                 joiner.add(name, document.path, document.pages[number])
+        if kept == document.count:
+            raise _NothingToColor
     return _summary(document, shape, document.count, ".tiff", remarks)
+
+
+def _keep_one(colorizer: Colorizer, picture: Picture, part: Path, parts: list[Path]) -> None:
+    """Writes a page as it is."""
+    alpha = [] if picture.alpha is None else [picture.alpha]
+    pixels = np.dstack([picture.rgb, *alpha]) if alpha else picture.rgb
+    for path in parts:
+        both = pixels if path == part else beside_gray(colorizer, picture, pixels)
+        image_io.write(path, both, picture.metadata)
 
 
 def _renamed(path: Path, target: Path, part: Path) -> Path:
@@ -306,8 +337,11 @@ def _summary(
     elif isinstance(several, Animation) and several.form in ("GIF", "AVIF"):
         written = "PNG" if suffix == ".png" else "WebP"
         notes += (f"{several.count} frames, written as an animated {written}",)
-    unit = "pages" if isinstance(several, Document) else "frames"
-    return PagesSummary(unit, height, width, colored, missing, (*notes, *said))
+    return PagesSummary(_unit(several), height, width, colored, missing, (*notes, *said))
+
+
+def _unit(several: Several) -> str:
+    return "pages" if isinstance(several, Document) else "frames"
 
 
 def _no_pages(document: Document) -> tuple[str, ...]:

@@ -307,6 +307,43 @@ def test_an_interrupted_run_leaves_nothing_and_is_resumed(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.gif.png"]
 
 
+def test_pages_that_are_to_be_kept(tmp_path: Path, colorizer: Colorizer) -> None:
+    """Such as those in color already: they go along; a file of nothing else is not written."""
+    rgb, path, target = (
+        np.dstack([gray(0), gray(1), gray(2)]),
+        tmp_path / "a.tif",
+        tmp_path / "b.tif",
+    )
+    with tifffile.TiffWriter(path) as file:
+        file.write(rgb, photometric="rgb", metadata=None)
+        file.write(gray(dtype=np.uint16), metadata=None)
+
+    def color_one(picture: image_io.Picture, part: Path, parts: list[Path]) -> list[str]:
+        batch.colorize_to_files(colorizer, picture, part, parts)
+        return []
+
+    several = pages.inspect(path)
+    assert several is not None
+    done = pages.colorize_pages(
+        colorizer, several, target, [target], color_one, keep=lambda picture: picture.has_color
+    )
+    assert done.colored == 2 and done.notes == ("page 1: left as it is",)
+    with tifffile.TiffFile(target) as file:
+        np.testing.assert_array_equal(file.pages[0].asarray(), rgb)
+        np.testing.assert_array_equal(
+            file.pages[1].asarray(), colorizer.colorize(gray(dtype=np.uint16))
+        )
+    target.unlink()
+    gif = save(tmp_path / "c.gif", [gray(number) for number in range(3)])
+    for source in (path, gif):
+        several = pages.inspect(source)
+        assert several is not None
+        done = pages.colorize_pages(
+            colorizer, several, target, [target], color_one, keep=lambda _: True
+        )
+        assert done.colored == 0 and not target.exists()
+
+
 def test_compare_has_all_pages_too(tmp_path: Path, colorizer: Colorizer) -> None:
     color(tmp_path, document(tmp_path / "a.tif"), compare=True)
     with tifffile.TiffFile(tmp_path / "out" / "a_compare.tif") as file:
