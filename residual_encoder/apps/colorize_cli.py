@@ -45,6 +45,12 @@ _OVERWRITE = shared_flags.overwrite("Replace files that are in --output already.
 _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "Pass over inputs whose output is there already."
 )
+_MAX_MEGAPIXELS = flags.DEFINE_float(
+    "max_megapixels",
+    200.0,
+    "The largest picture that is taken. Those above 200 are colored in rows, within 2 GB.",
+    lower_bound=0.001,
+)
 _REPORT = flags.DEFINE_string(
     "json", None, "File for a report: one JSON object a line and input, with errors and times."
 )
@@ -98,6 +104,7 @@ def _config(arguments: list[str]) -> BatchConfig:
         overwrite=_OVERWRITE.value,
         skip_existing=_SKIP_EXISTING.value,
         report=_REPORT.value,
+        max_megapixels=_MAX_MEGAPIXELS.value,
         vividness=_VIVIDNESS.value,
         temperature=_TEMPERATURE.value,
         prior_correction=_PRIOR_CORRECTION.value,
@@ -142,6 +149,8 @@ def _details(summary: BatchSummary) -> list[str]:
     for reason, count in Counter(summary.left_out.values()).most_common():
         hint = _hint(reason)
         lines.append(f"left out: {count}, {reason}{hint}")
+    if summary.not_colored:
+        lines.append(f"not colored: {summary.not_colored} pages or frames, see the lines above")
     if summary.others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.others.most_common(SHOWN))
         more = ", ..." if len(summary.others) > SHOWN else ""

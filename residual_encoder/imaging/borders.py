@@ -13,6 +13,7 @@ import numpy as np
 
 from residual_encoder.imaging import thumbnails
 from residual_encoder.imaging.image_io import Picture
+from residual_encoder.imaging.image_rows import Rows
 
 SIDE = 768  # pixels of the copy's longer side that is searched
 SMALLEST = 32  # pixels of the shorter side; smaller pictures are not searched
@@ -49,11 +50,12 @@ def print_area(picture: Picture) -> Box:
       picture: H by W pixels.
 
     Returns:
-      The part inside; the whole picture where it has no borders, is blank or very small.
+      The part inside; the whole picture where it has no borders, is blank or very small, or too
+      large for memory.
     """
     height, width = picture.pixels.shape[:2]
     whole = Box(0, height, 0, width)
-    if min(height, width) < SMALLEST:
+    if min(height, width) < SMALLEST or isinstance(picture.pixels, Rows):
         return whole
     gray = thumbnails.luma(thumbnails.thumbnail(picture, SIDE))
     box = _inside(gray)
@@ -66,6 +68,8 @@ def print_area(picture: Picture) -> Box:
 
 def cropped(picture: Picture, box: Box) -> Picture:
     """Returns a part of a picture, which shares its memory."""
+    if box == Box(0, picture.pixels.shape[0], 0, picture.pixels.shape[1]):
+        return picture
     part = slice(box.top, box.bottom), slice(box.left, box.right)
     alpha = None if picture.alpha is None else picture.alpha[part]
     return replace(picture, pixels=picture.pixels[part], alpha=alpha)

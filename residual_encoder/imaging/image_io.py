@@ -5,46 +5,41 @@ call it: `data.preprocessing.decode` in the input pipeline of training, and
 `export.image_decoding.decode` inside an exported SavedModel. What they share, the first bytes of
 formats and the meaning of orientations, is in `image_headers` and `image_metadata`.
 
-OpenCV orders channels B, G, R; the swap happens here and nowhere else.
+libvips reads and writes, since it takes most of what archives hold and refuses the rest; what it
+does not know is in `rare_formats`. Pictures above `IN_MEMORY` pixels are read and written in rows.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
-import cv2
 import numpy as np
 
-from residual_encoder.imaging import image_headers
-from residual_encoder.imaging.image_metadata import (
-    CMYK,
-    JPEG_EXIF,
-    MIRRORED,
-    NOTHING,
-    ORIENTATION,
-    PHOTOMETRIC,
-    TRANSPOSED,
-    UPSIDE_DOWN,
-    Metadata,
-    rgb_profile,
-    tags,
-    upright,
-    with_jpeg_profile,
+from residual_encoder.imaging import (
+    heif,
+    image_decoding,
+    image_encoding,
+    image_metadata,
+    image_rows,
 )
-from residual_encoder.imaging.tiff_directory import TIFF
+from residual_encoder.imaging.image_decoding import Opened
+from residual_encoder.imaging.image_encoding import WRITABLE, format_name
+from residual_encoder.imaging.image_metadata import NOTHING, Metadata
+from residual_encoder.imaging.image_rows import Rows
 from residual_encoder.utils import files
 
+__all__ = ["WRITABLE", "format_name"]
+
 MAX_PIXELS = 200_000_000  # more than any camera's
-MAX_BYTES = 2**31 - 1  # of a file; OpenCV counts them in 32 bits, and 200 megapixels need fewer
+MAX_BYTES = 2**31 - 1  # of a file; 200 megapixels need fewer
+IN_MEMORY = 200_000_000  # pixels of a picture that is decoded as a whole
 # Measured: coloring a file takes so many bytes of memory a pixel, twice as many at 16 bits, beyond
-# the network's own: the picture, its colored copy, and a copy in the order that OpenCV writes.
+# the network's own: the picture, its colored copy, and what the decoder holds of it.
 BYTES_PER_PIXEL = 10
-QUALITY = 95  # of 100, for JPEG and WebP: no visible blocks at about a third of PNG's size
+_LARGE_FILE = 1 << 28  # bytes; larger ones are mapped into memory
 
 READABLE = frozenset(
     ".jpg .jpeg .jpe .png .webp .tif .tiff .bmp .gif .jp2 .ppm .pgm .pbm .pnm .avif".split()
@@ -56,10 +51,11 @@ class Picture:
     """Holds a decoded picture, upright.
 
     Attributes:
-      pixels: [H, W] gray or [H, W, 3] RGB; uint8 or uint16, as in the file. A picture whose three
-        channels are equal everywhere is gray, however its file stores it.
+      pixels: [H, W] gray or [H, W, 3] RGB; uint8 or uint16, as in the file; sRGB, or what
+        the profile in `metadata` defines. A picture whose three channels are equal everywhere is
+        gray, however its file stores it. A very large one is `Rows`, decoded when rows are taken.
       alpha: [H, W] of the same type, 0 is transparent; None where the file has none.
-      metadata: EXIF data, with orientation 1, and RGB profile, for `encode`.
+      metadata: What goes along to a colored copy, with orientation 1; for `encode`.
     """
 
     pixels: np.ndarray
@@ -82,65 +78,7 @@ class Picture:
         return self.pixels if self.has_color else np.stack([self.pixels] * 3, axis=-1)
 
 
-# --- before decoding ------------------------------------------------------------------------------
-
-
-def _check_size(height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
-        raise ValueError(
-            f"has {width} x {height} pixels, {height * width / 1e6:.0f} megapixels; "
-            f"at most {MAX_PIXELS / 1e6:.0f} are taken: make it smaller first"
-        )
-
-
-# --- decoding -------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences OpenCV's own log: callers turn its failures into errors."""
-    before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(before)
-
-
-def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns [H, W, ...] upright from any of the eight orientations; leaves it for other numbers."""
-    pixels = pixels.swapaxes(0, 1) if orientation in TRANSPOSED else pixels
-    pixels = pixels[:, ::-1] if orientation in MIRRORED else pixels
-    return pixels[::-1] if orientation in UPSIDE_DOWN else pixels
-
-
-def _swapped(pixels: np.ndarray) -> np.ndarray:
-    """Swaps RGB and BGR; alpha and gray stay."""
-    codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, codes[pixels.shape[2]])
-
-
-def _opencv_decode(data: bytes) -> tuple[np.ndarray, Metadata]:
-    """Decodes to [H, W], [H, W, 3] BGR or [H, W, 4] BGRA, upright; and reads the metadata.
-
-    "Unchanged" is the only mode that keeps alpha, and it leaves EXIF orientation to us. TIFF's own
-    orientation tag it applies by itself.
-    """
-    try:
-        with quiet():
-            buffer = np.frombuffer(data, np.uint8)
-            pixels, kinds, blocks = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise ValueError(image_headers.explain(data))
-    found = {kind: np.asarray(block).tobytes() for kind, block in zip(kinds, blocks, strict=True)}
-    exif = found.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(b"Exif\0\0")
-    orientation = tags(exif).get(ORIENTATION, 1)
-    profile = rgb_profile(found.get(cv2.IMAGE_METADATA_ICCP, b""))
-    if data.startswith(TIFF) and tags(data).get(PHOTOMETRIC) == CMYK:
-        pixels = pixels[..., :3]  # OpenCV adds an alpha of its own
-    return _turned(pixels, orientation), Metadata(upright(exif), profile)
+# --- reading --------------------------------------------------------------------------------------
 
 
 def _has_color(pixels: np.ndarray) -> bool:
@@ -153,39 +91,64 @@ def _has_color(pixels: np.ndarray) -> bool:
 
 
 def as_picture(pixels: np.ndarray, metadata: Metadata = NOTHING) -> Picture:
-    """Makes a `Picture` of [H, W], [H, W, 1], [H, W, 3] RGB or [H, W, 4] RGBA, 8 or 16 bits."""
-    alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2:] == (4,) else None
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        gray = pixels.reshape(pixels.shape[:2])
-    else:
+    """Makes a `Picture` of [H, W] or [H, W, 1 to 4], 8 or 16 bits: gray or RGB, alpha behind."""
+    if pixels.ndim == 2:
+        return Picture(np.ascontiguousarray(pixels), None, metadata)
+    channels = pixels.shape[2]
+    alpha = np.ascontiguousarray(pixels[..., -1]) if channels in (2, 4) else None
+    gray = pixels[..., 0]
+    if channels > 2:
         gray = pixels[..., :3] if _has_color(pixels) else pixels[..., 1]
     return Picture(np.ascontiguousarray(gray), alpha, metadata)
 
 
-def decode(data: bytes) -> Picture:
+def declared_size(data: bytes) -> tuple[int, int]:
+    """Returns height and width in pixels as the header has them, before EXIF orientation.
+
+    Raises:
+      ValueError: no picture, or a damaged one.
+    """
+    return Opened(data).size
+
+
+def decode(data: bytes, max_pixels: int | None = None) -> Picture:
     """Decodes a picture file's bytes.
 
-    Takes JPEG (also CMYK), PNG, WebP, TIFF, BMP, GIF, JPEG 2000, PNM and AVIF: gray, palette or
-    color, 1 to 16 bits, with or without alpha. Of an animation or a document, the first page.
-    EXIF data and RGB profiles come along from JPEG, PNG and WebP.
+    Takes JPEG (also CMYK), PNG, WebP, TIFF, BMP, GIF, JPEG 2000, PNM, AVIF and, where the package
+    is there, HEIC: gray, palette or color, 1 to 16 bits, with or without alpha. Of an animation or
+    a document, the first page; for all of them see `inference.pages`. What a file tells of its gray
+    (an ICC profile, gAMA, cICP, a TransferFunction) is applied: gray is sRGB. Of a color picture
+    the profile comes along in the metadata.
+
+    Args:
+      data: The bytes.
+      max_pixels: Takes the place of `MAX_PIXELS`.
 
     Raises:
       ValueError: no picture, a truncated one, samples that are no 8- or 16-bit integers, or more
-        than `MAX_PIXELS` pixels, by its header before it is decoded. The message continues the
+        than `max_pixels` pixels, by its header before it is decoded. The message continues the
         file's name: "is ...", "has ...".
     """
     if not data:
         raise ValueError("is empty; a picture file was wanted")
-    height, width = image_headers.declared_size(data) or (0, 0)
-    if not height or not width:
-        raise ValueError(image_headers.explain(data))
-    _check_size(height, width)
-    image_headers.check_whole(data)
-    pixels, metadata = _opencv_decode(data)
-    _check_size(*pixels.shape[:2])
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"has {pixels.dtype} samples; save it with 8 or 16 bits a channel")
-    return as_picture(_swapped(pixels), metadata)
+    if heif.is_heif(data[:64]):
+        data = heif.as_png(data, max_pixels or MAX_PIXELS)
+    return _decoded(data, None, max_pixels or MAX_PIXELS)
+
+
+def _decoded(data: bytes, path: str | None, max_pixels: int) -> Picture:
+    opened = Opened(data, path)
+    height, width = opened.size
+    if height * width > max_pixels:
+        raise ValueError(
+            f"has {width} x {height} pixels, {height * width / 1e6:.0f} megapixels; "
+            f"at most {max_pixels / 1e6:.0f} are taken: make it smaller first"
+        )
+    metadata = image_metadata.collect(opened.raw, data, opened.kind)
+    if height * width > IN_MEMORY:
+        pixels, alpha = cast(Any, image_rows.decoded(data, path))
+        return Picture(pixels, alpha, metadata)
+    return as_picture(image_decoding.pixels(opened), metadata)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -211,12 +174,13 @@ def read_stream(stream: BinaryIO) -> bytes:
     return data
 
 
-def _check_length(count: int) -> None:
-    if count > MAX_BYTES:
-        raise ValueError(f"has more than {MAX_BYTES / 2**20:,.0f} megabytes, which is the limit")
+def _check_length(count: int, most: int | None = None) -> None:
+    most = most or MAX_BYTES
+    if count > most:
+        raise ValueError(f"has more than {most / 2**20:,.0f} megabytes, which is the limit")
 
 
-def read(path: str | os.PathLike[str]) -> Picture:
+def read(path: str | os.PathLike[str], max_pixels: int | None = None) -> Picture:
     """Reads a picture file; see `decode`.
 
     Raises:
@@ -224,74 +188,17 @@ def read(path: str | os.PathLike[str]) -> Picture:
       OSError: no such file, or it cannot be read.
     """
     try:
-        return decode(read_bytes(path))
+        length = Path(path).stat().st_size
+        if length < _LARGE_FILE:
+            return decode(read_bytes(path), max_pixels)
+        _check_length(length, max(MAX_BYTES, 8 * (max_pixels or 0)))
+        data = image_decoding.mapped(Path(path))
+        return _decoded(data, os.fspath(path), max_pixels or MAX_PIXELS)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)} {error}") from error
 
 
-# --- encoding -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Format:
-    name: str
-    alpha: bool
-    deep: bool  # takes uint16
-    options: tuple[int, ...] = ()
-    deep_options: tuple[int, ...] = ()  # the same for uint16
-    metadata: bool = True  # OpenCV writes EXIF data and profiles
-
-
-_JPEG_FORMAT = _Format("JPEG", False, False, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
-# OpenCV's default, LZW, is quick but makes 16-bit photographs larger than no compression does.
-_DEFLATE = (cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_ADOBE_DEFLATE)
-_TIFF_FORMAT = _Format("TIFF", True, True, deep_options=_DEFLATE, metadata=False)
-_FORMATS = {
-    ".jpg": _JPEG_FORMAT,
-    ".jpeg": _JPEG_FORMAT,
-    ".jpe": _JPEG_FORMAT,
-    ".png": _Format("PNG", True, True),
-    ".webp": _Format("WebP", True, False, (cv2.IMWRITE_WEBP_QUALITY, QUALITY)),
-    ".tif": _TIFF_FORMAT,
-    ".tiff": _TIFF_FORMAT,
-    ".bmp": _Format("BMP", True, False, metadata=False),
-}
-WRITABLE = frozenset(_FORMATS)
-
-
-def format_name(suffix: str) -> str:
-    """Returns the format that one of `WRITABLE`, in any case, stands for."""
-    return _FORMATS[suffix.lower()].name
-
-
-def _check_encodable(pixels: np.ndarray, suffix: str) -> None:
-    if suffix not in _FORMATS:
-        known = " ".join(_FORMATS)
-        raise ValueError(f"cannot write a picture as {suffix or 'a name without suffix'}: {known}")
-    shape_fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    if pixels.dtype not in (np.uint8, np.uint16) or not shape_fits or not pixels.size:
-        raise ValueError(
-            "a picture to write is [H, W], [H, W, 3] or [H, W, 4], uint8 or uint16. "
-            f"Received {pixels.dtype} {pixels.shape}."
-        )
-    form = _FORMATS[suffix]
-    if pixels.dtype == np.uint16 and not form.deep:
-        raise ValueError(f"{form.name} holds 8 bits a channel, the picture has 16: use PNG or TIFF")
-    if pixels.shape[2:] == (4,) and not form.alpha:
-        raise ValueError(f"{form.name} holds no alpha, the picture has it: use PNG, WebP or TIFF")
-
-
-def _blocks(form: _Format, metadata: Metadata) -> dict[int, bytes]:
-    """Returns the metadata of a picture that OpenCV can write, by OpenCV's kinds."""
-    if not form.metadata:
-        return {}
-    jpeg = form is _JPEG_FORMAT
-    fits = not jpeg or len(metadata.exif) <= JPEG_EXIF
-    blocks = {
-        cv2.IMAGE_METADATA_EXIF: metadata.exif if fits else b"",
-        cv2.IMAGE_METADATA_ICCP: b"" if jpeg else metadata.icc,  # put in afterwards
-    }
-    return {kind: block for kind, block in blocks.items() if block}
+# --- writing --------------------------------------------------------------------------------------
 
 
 def encode(pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> bytes:
@@ -300,39 +207,30 @@ def encode(pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> byt
     Args:
       pixels: [H, W] gray, [H, W, 3] RGB or [H, W, 4] RGBA; uint8, or uint16 for PNG and TIFF.
       suffix: One of `WRITABLE`, with its dot, in any case.
-      metadata: That of a `Picture`; written into JPEG, PNG and WebP, left out elsewhere.
+      metadata: That of a `Picture`; written into JPEG, PNG, WebP and TIFF.
 
     Raises:
       ValueError: the format cannot hold the picture.
     """
-    suffix = suffix.lower()
-    _check_encodable(pixels, suffix)
-    form = _FORMATS[suffix]
-    options = form.options if pixels.dtype == np.uint8 else form.deep_options
-    blocks = _blocks(form, metadata)
-    arrays = [np.frombuffer(block, np.uint8)[None] for block in blocks.values()]
-    try:
-        with quiet():
-            done, data = cv2.imencodeWithMetadata(
-                suffix, _swapped(pixels), list(blocks), arrays, options
-            )
-    except cv2.error as error:
-        raise ValueError(f"OpenCV cannot write this picture as {suffix}: {error.err}") from error
-    if not done:
-        raise ValueError(f"{form.name} cannot hold {pixels.shape} pixels")
-    encoded = data.tobytes()
-    return with_jpeg_profile(encoded, metadata.icc) if form is _JPEG_FORMAT else encoded
+    return image_encoding.encode(pixels, suffix.lower(), metadata)
 
 
-def write(path: str | os.PathLike[str], pixels: np.ndarray, metadata: Metadata = NOTHING) -> None:
+def write(
+    path: str | os.PathLike[str], pixels: np.ndarray | Rows, metadata: Metadata = NOTHING
+) -> None:
     """Writes a picture, whole or not at all, in the format of the path's suffix; see `encode`.
 
-    An earlier file of that name is replaced.
+    An earlier file of that name is replaced. `Rows` are computed while they are written.
 
     Raises:
       ValueError: the format is unknown or cannot hold the picture.
       OSError: the folder cannot be written, or the disk is full.
     """
+    if isinstance(pixels, Rows):
+        with files.replacing(path) as temporary:
+            suffix = Path(path).suffix.lower()
+            image_encoding.save(os.fspath(temporary), pixels, suffix, metadata)
+        return
     data = encode(pixels, Path(path).suffix, metadata)
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)

@@ -1,23 +1,65 @@
-"""Metadata of picture files: TIFF tags, EXIF data and color profiles."""
+"""Metadata of picture files: what goes along from a picture to its colored copy.
+
+libvips keeps ICC profiles, XMP, resolution and the IPTC data of JPEG. What it leaves out or changes
+is done here: EXIF data go along byte by byte, into and out of TIFF too, IPTC data into every
+format, and texts.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import re
 import struct
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any
 
 from residual_encoder.imaging import tiff_directory
-from residual_encoder.imaging.tiff_directory import LONG, SHORT, TIFF
+from residual_encoder.imaging.image_headers import PNG
+from residual_encoder.imaging.tiff_directory import LONG, SHORT, TIFF, Field
 
-# TIFF 6.0 tags; EXIF borrows the last. The others are EXIF 2.32, 4.6.3 and 4.6.5.
-PHOTOMETRIC, ORIENTATION = 262, 274
-CMYK = 5  # of PHOTOMETRIC
+# TIFF 6.0 tags; EXIF borrows the first six. 33723 is IPTC's own.
+DESCRIPTION, ORIENTATION, SOFTWARE, ARTIST = 270, 274, 305, 315
+_RESOLUTION, _RESOLUTION_UNIT = (282, 283), 296
+_DOCUMENT_NAME, _COPYRIGHT, _IPTC = 269, 33432, 33723
 # Values of ORIENTATION, EXIF 2.32, 4.6.4.A. To turn a picture upright: transpose, then mirror the
 # columns, then the rows.
 TRANSPOSED, MIRRORED, UPSIDE_DOWN = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
-_EXIF_FOLDER, _PIXELS_X, _PIXELS_Y = 0x8769, 0xA002, 0xA003
+_PIXELS_X, _PIXELS_Y = 0xA002, 0xA003
+# Of a TIFF file's own directory what describes the picture and not how its pixels are stored.
+_DESCRIBING = {_DOCUMENT_NAME, DESCRIPTION, 271, 272, 285, 297, SOFTWARE, 306, ARTIST, 316}
+_DESCRIBING |= {*_RESOLUTION, _RESOLUTION_UNIT}
+_NOT_DESCRIBING = {700, _IPTC, 34377, 34675, 37724}  # XMP and ICC are libvips'; Photoshop's layers
+_DNG = range(50_706, 52_600)
+_LARGEST = 1 << 20  # bytes of one value
 JPEG_EXIF = 65_527  # bytes; a segment's 65,535 without its length and "Exif\0\0"
-_ICC_PART = 65_519  # bytes; a segment's 65,535 without its length, name and numbers
+_JPEG_ICC = 255 * 65_519
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_RESOURCE = b"8BIM\x04\x04\0\0"  # IPTC data, without a name
+_PNG_IPTC = b"Raw profile type iptc"  # ImageMagick's custom, which others follow
+# Texts of PNG and their EXIF tags. "Comment" is that of JPEG.
+_TEXTS = {
+    "Title": _DOCUMENT_NAME,
+    "Author": ARTIST,
+    "Copyright": _COPYRIGHT,
+    "Description": DESCRIPTION,
+    "Comment": DESCRIPTION,
+}
+NAME = "residual-encoder"
+# "Edited using generative AI", not "algorithmically enhanced": the colors are no correction of
+# something recorded, a model derived from sampled content made them up.
+_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+_EXTENSION = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_MARK = (
+    f'<rdf:Description rdf:about="" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+    f' xmlns:Iptc4xmpExt="{_EXTENSION}"'
+    f' Iptc4xmpExt:DigitalSourceType="{_SOURCE_TYPE}"/>'
+).encode()
+_PACKET = (
+    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF>'
+    b'</x:xmpmeta><?xpacket end="w"?>'
+)
 
 
 @dataclass(frozen=True)
@@ -27,13 +69,55 @@ class Metadata:
     Attributes:
       exif: A TIFF structure without "Exif" before it, orientation 1; empty where there is none.
       icc: A color profile for RGB; empty where there is none.
+      xmp: An XMP packet; empty where there is none.
+      iptc: IPTC-IIM records; empty where there are none.
+      resolution: Pixels a millimeter, across and down; None where unknown.
+      texts: Keyword and text, as PNG has them; a JPEG's comment has the keyword "Comment".
     """
 
     exif: bytes = b""
     icc: bytes = b""
+    xmp: bytes = b""
+    iptc: bytes = b""
+    resolution: tuple[float, float] | None = None
+    texts: tuple[tuple[str, str], ...] = ()
 
 
 NOTHING = Metadata()
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def collect(image: Any, data: bytes, kind: str) -> Metadata:
+    """Collects a file's metadata.
+
+    Args:
+      image: libvips' image of the file.
+      data: The file's bytes.
+      kind: As of `image_headers.kind_of`.
+    """
+
+    def blob(name: str) -> bytes:
+        return bytes(image.get(name)) if image.get_typeof(name) else b""
+
+    if kind == "tiff":
+        exif = _exif_of_tiff(data)
+    else:
+        block = blob("exif-data")
+        start = re.search(rb"II\*\0|MM\0\*", block[:16])
+        exif = block[start.start() :] if start else b""
+    turned = image.get_typeof("orientation") and image.get("orientation") in TRANSPOSED
+    resolution = (image.xres, image.yres) if image.xres != 1 or image.yres != 1 else None
+    texts = _png_texts(data) if kind == "png" else _jpeg_comments(data) if kind == "jpeg" else ()
+    return Metadata(
+        upright(exif),
+        rgb_profile(blob("icc-profile-data")),
+        re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", blob("xmp-data")),
+        _iptc(blob("iptc-data")) or _iptc_of_png(texts),
+        resolution[::-1] if resolution and turned else resolution or _resolution(upright(exif)),
+        tuple(text for text in texts if text[0] != _PNG_IPTC.decode()),
+    )
 
 
 def tags(data: bytes) -> dict[int, int]:
@@ -42,68 +126,303 @@ def tags(data: bytes) -> dict[int, int]:
     Where the directory is cut off, those before the end.
     """
     found: dict[int, int] = {}
-    with contextlib.suppress(struct.error, OverflowError):
+    try:
         for entry in tiff_directory.entries(data, tiff_directory.first(data)):
             if entry.form and entry.kind in (SHORT, LONG):
                 (found[entry.tag],) = struct.unpack_from(entry.form, data, entry.value_at)
+    except (struct.error, OverflowError):
+        pass
     return found
+
+
+def rgb_profile(icc: bytes) -> bytes:
+    """Returns the profile if it is for RGB, else nothing: a gray one does not fit a color file."""
+    return icc if icc[16:20] == b"RGB " else b""  # ICC.1:2022, 7.2.8: data color space
 
 
 def upright(exif: bytes) -> bytes:
     """Adapts EXIF data to a picture that has been turned upright.
 
     Orientation becomes 1, width and height change places where the picture was turned by a
-    quarter, and the thumbnail, which is gray and perhaps lies on its side, is no longer named.
+    quarter, and the thumbnail, which is gray and perhaps lies on its side, is left out.
 
     Returns:
-      As many bytes; none where the data is damaged.
+      None where the data is damaged.
     """
     if exif[:4] not in TIFF:
         return b""
-    data, turned = bytearray(exif), tags(exif).get(ORIENTATION, 1) in TRANSPOSED
+    turned = tags(exif).get(ORIENTATION, 1) in TRANSPOSED
+    sign = tiff_directory.order(exif)
     try:
-        start = tiff_directory.first(exif)
-        found = list(tiff_directory.entries(exif, start))
-        for entry in found:
-            if entry.tag == ORIENTATION and entry.form and entry.kind in (SHORT, LONG):
-                struct.pack_into(entry.form, data, entry.value_at, 1)
-        struct.pack_into("I", data, start + 2 + 12 * len(found), 0)  # no next directory
-        if turned and _EXIF_FOLDER in (entry.tag for entry in found):
-            _swap_sides(data, tags(exif)[_EXIF_FOLDER])
-    except (struct.error, KeyError):
+        fields = tiff_directory.read(exif)
+    except (struct.error, OverflowError):
         return b""
-    return bytes(data)
+    return tiff_directory.structure(_adapted(fields, sign, turned), sign)
 
 
-def _swap_sides(data: bytearray, folder: int) -> None:
-    places = {entry.tag: entry.value_at for entry in tiff_directory.entries(bytes(data), folder)}
-    if _PIXELS_X in places and _PIXELS_Y in places:
-        x, y = places[_PIXELS_X] - 6, places[_PIXELS_Y] - 6  # from the type, count and value
-        data[x : x + 10], data[y : y + 10] = data[y : y + 10], data[x : x + 10]
+def _adapted(fields: tuple[Field, ...], sign: str, turned: bool) -> tuple[Field, ...]:
+    sides = (_PIXELS_X, _PIXELS_Y), _RESOLUTION
+    swaps = {tag: other for pair in sides for tag, other in (pair, pair[::-1])} if turned else {}
+
+    def adapted(field: Field) -> Field:
+        if field.tag == ORIENTATION:
+            return Field(ORIENTATION, SHORT, struct.pack(sign + "H", 1))
+        inner = _adapted(field.fields, sign, turned)
+        return field._replace(tag=swaps.get(field.tag, field.tag), fields=inner)
+
+    return tuple(adapted(field) for field in fields)
 
 
-def with_jpeg_profile(jpeg: bytes, icc: bytes) -> bytes:
-    """Adds a color profile of up to 16 MB to a JPEG; a larger one is left out.
+def _exif_of_tiff(data: bytes) -> bytes:
+    """Makes EXIF data of what a TIFF file's directory tells about the picture."""
+    try:
+        fields = tiff_directory.read(data)
+    except (struct.error, OverflowError):
+        return b""
+    kept = tuple(field for field in fields if _describes(field))
+    return tiff_directory.structure(kept, tiff_directory.order(data)) if kept else b""
 
-    OpenCV writes one segment only, of 64 KB. The layout is ICC.1:2022, B.4.
+
+def _describes(field: Field) -> bool:
+    if field.tag < 700:
+        return field.tag in _DESCRIBING and len(field.data) < _LARGEST
+    other = field.tag in _NOT_DESCRIBING or field.tag in _DNG or field.tag == ORIENTATION
+    return not other and len(field.data) < _LARGEST
+
+
+def _resolution(exif: bytes) -> tuple[float, float] | None:
+    """Returns pixels a millimeter as EXIF data have them, which libvips reads of JPEG and PNG."""
+    if not exif:
+        return None
+    sign = tiff_directory.order(exif)
+    found = {field.tag: field.data for field in tiff_directory.read(exif)}
+    unit = {2: 25.4, 3: 10.0}.get(tags(exif).get(_RESOLUTION_UNIT, 2))
+    pairs = [
+        struct.unpack(sign + "II", found.get(tag, b"").ljust(8, b"\0")[:8]) for tag in _RESOLUTION
+    ]
+    if not unit or not all(part for pair in pairs for part in pair):
+        return None
+    return pairs[0][0] / pairs[0][1] / unit, pairs[1][0] / pairs[1][1] / unit
+
+
+def _iptc(block: bytes) -> bytes:
+    """Returns the records of what JPEG and TIFF files hold: plain, or among Photoshop's."""
+    if block[:1] == b"\x1c":
+        return block
+    at = block.find(_RESOURCE) + len(_RESOURCE)
+    if at < len(_RESOURCE):
+        return b""
+    return block[at + 4 : at + 4 + int.from_bytes(block[at : at + 4])]
+
+
+def _iptc_of_png(texts: tuple[tuple[str, str], ...]) -> bytes:
+    found = dict(texts).get(_PNG_IPTC.decode(), "").split(maxsplit=2)
+    try:
+        return _iptc(bytes.fromhex(found[2])) if len(found) == 3 else b""
+    except ValueError:
+        return b""
+
+
+def _jpeg_comments(data: bytes) -> tuple[tuple[str, str], ...]:
+    found, at = [], 2
+    while data[at : at + 1] == b"\xff" and data[at + 1] != 0xDA and at + 4 < len(data):
+        length = int.from_bytes(data[at + 2 : at + 4])
+        if data[at + 1] == 0xFE:
+            found.append(("Comment", _text(bytes(data[at + 4 : at + 2 + length]))))
+        at += 2 + length
+    return tuple(found)
+
+
+def _text(block: bytes) -> str:
+    try:
+        return block.decode().rstrip("\0")
+    except UnicodeDecodeError:
+        return block.decode("latin-1").rstrip("\0")
+
+
+def _png_texts(data: bytes) -> tuple[tuple[str, str], ...]:
+    found, position = [], len(PNG)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind in (b"tEXt", b"zTXt", b"iTXt"):
+            block = bytes(data[position + 8 : position + 8 + length])
+            keyword, _, rest = block.partition(b"\0")
+            if keyword != b"XML:com.adobe.xmp":
+                found.append((keyword.decode("latin-1"), _png_text(kind, rest)))
+        position += 12 + length
+    return tuple((keyword, text) for keyword, text in found if text is not None)
+
+
+def _png_text(kind: bytes, rest: bytes) -> str | None:
+    """Decodes a text of PNG's third edition, 11.3.3; None where it is damaged."""
+    packed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\x01")
+    if kind == b"iTXt":
+        rest = rest[2:].split(b"\0", 2)[-1]
+    elif kind == b"zTXt":
+        rest = rest[1:]
+    try:
+        block = zlib.decompressobj().decompress(rest, _LARGEST) if packed else rest
+        return block.decode("utf-8" if kind == b"iTXt" else "latin-1")
+    except (zlib.error, UnicodeDecodeError):
+        return None
+
+
+# --- marking --------------------------------------------------------------------------------------
+
+
+def marked(metadata: Metadata) -> Metadata:
+    """Marks metadata as that of a picture that was colored by an algorithm.
+
+    EXIF's Software becomes this program, and IPTC's DigitalSourceType in XMP tells that a trained
+    model took part.
     """
-    parts = [icc[at : at + _ICC_PART] for at in range(0, len(icc), _ICC_PART)]
-    if not 0 < len(parts) < 256:
-        return jpeg
-    segments = b"".join(
-        b"\xff\xe2"
-        + struct.pack(">H", 16 + len(part))
-        + b"ICC_PROFILE\0"
-        + bytes([number, len(parts)])
-        + part
-        for number, part in enumerate(parts, 1)
+    exif = with_fields(metadata.exif, {SOFTWARE: Field(SOFTWARE, 2, NAME.encode() + b"\0")}, True)
+    space = rb"(?:\w+:)DigitalSourceType"
+    xmp = re.sub(rb"\s" + space + rb"\s*=\s*([\"']).*?\1", b"", metadata.xmp, flags=re.DOTALL)
+    xmp = re.sub(rb"<(" + space + rb")\b.*?(?:</\1>|/>)", b"", xmp, flags=re.DOTALL)
+    end = re.search(rb"</[\w.-]+:RDF\s*>", xmp or _PACKET)
+    if end:
+        xmp = xmp or _PACKET
+        xmp = xmp[: end.start()] + _MARK + xmp[end.start() :]
+    return replace(metadata, exif=exif, xmp=xmp)
+
+
+def with_fields(exif: bytes, added: dict[int, Field], replaced: bool = False) -> bytes:
+    """Adds fields, in the byte order "<", to EXIF data; those there stay or are replaced."""
+    sign = tiff_directory.order(exif) if exif else "<"
+    present = tiff_directory.read(exif) if exif else ()
+    tags_there = {field.tag for field in present}
+    new = tuple(field for tag, field in added.items() if replaced or tag not in tags_there)
+    kept = tuple(field for field in present if not replaced or field.tag not in added)
+    return tiff_directory.structure(
+        kept + (tiff_directory.swapped(new) if sign == ">" else new), sign
     )
-    at = 2
-    while jpeg[at : at + 2] in (b"\xff\xe0", b"\xff\xe1"):  # JFIF and EXIF come first
-        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4])
-    return jpeg[:at] + segments + jpeg[at:]
 
 
-def rgb_profile(icc: bytes) -> bytes:
-    """Returns the profile if it is for RGB, else nothing: a gray one does not fit a color file."""
-    return icc if icc[16:20] == b"RGB " else b""  # ICC.1:2022, 7.2.8: data color space
+# --- writing --------------------------------------------------------------------------------------
+
+
+def prepared(metadata: Metadata, kind: str) -> Metadata:
+    """Puts into EXIF data what a format has no other place for, and leaves out what does not fit.
+
+    Args:
+      metadata: Of the picture to write.
+      kind: "jpeg", "png", "webp" or "tiff".
+    """
+    added = {}
+    if metadata.resolution and (metadata.exif or kind in ("webp", "tiff")):
+        dots = [struct.pack("<II", round(25_400 * side), 1000) for side in metadata.resolution]
+        added = {tag: Field(tag, 5, dot) for tag, dot in zip(_RESOLUTION, dots, strict=True)}
+        added[_RESOLUTION_UNIT] = Field(_RESOLUTION_UNIT, SHORT, struct.pack("<H", 2))
+    if kind != "png":
+        for keyword, text in metadata.texts:
+            if keyword in _TEXTS and (kind != "jpeg" or keyword != "Comment"):
+                tag = _TEXTS[keyword]
+                added.setdefault(tag, Field(tag, 2, text.encode() + b"\0"))
+    if metadata.iptc and kind == "webp":
+        added[_IPTC] = Field(_IPTC, 7, metadata.iptc)
+    exif = with_fields(metadata.exif, added) if added else metadata.exif
+    if kind == "jpeg":
+        return replace(
+            metadata,
+            exif=exif if len(exif) <= JPEG_EXIF else b"",
+            icc=metadata.icc if len(metadata.icc) <= _JPEG_ICC else b"",
+            iptc=metadata.iptc if len(metadata.iptc) < 65_000 else b"",
+        )
+    return replace(metadata, exif=exif)
+
+
+def with_header(head: bytes, metadata: Metadata, kind: str) -> bytes:
+    """Adds what libvips left out to the first bytes of a JPEG or PNG that it wrote.
+
+    A resolution that is not known, which it writes all the same, is taken out.
+    """
+    at = head.find(b"pHYs", 0, head.find(b"IDAT")) - 4
+    if kind == "png" and not metadata.resolution and at > 0:
+        head = head[:at] + head[at + 21 :]
+    at = 2 if kind == "jpeg" else len(PNG) + 25  # behind the header
+    return head[:at] + _inserted(metadata, kind) + head[at:]
+
+
+def _inserted(metadata: Metadata, kind: str) -> bytes:
+    if kind == "png":
+        parts = [_chunk(b"eXIf", metadata.exif)] if metadata.exif else []
+        parts += [_png_chunk(*text) for text in metadata.texts if 0 < len(text[0]) < 80]
+        if metadata.iptc:
+            block = f"\niptc\n{len(metadata.iptc):8}\n{metadata.iptc.hex()}\n".encode()
+            parts.append(_chunk(b"zTXt", _PNG_IPTC + b"\0\0" + zlib.compress(block)))
+        return b"".join(parts)
+    dots = [min(65535, max(1, round(25.4 * side))) for side in metadata.resolution or ()]
+    jfif = struct.pack(">BHH", 1, *dots) if dots else b"\0\0\1\0\1"  # or pixels of no known size
+    parts = [_segment(0xE0, b"JFIF\0\1\2" + jfif + b"\0\0")]
+    parts += [_segment(0xE1, b"Exif\0\0" + metadata.exif)] if metadata.exif else []
+    for keyword, text in metadata.texts:
+        if keyword == "Comment":
+            parts.append(_segment(0xFE, text.encode()[:65_533]))
+    return b"".join(parts)
+
+
+def photoshop_block(iptc: bytes) -> bytes:
+    """Returns IPTC records as a JPEG holds them."""
+    return _PHOTOSHOP + _RESOURCE + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
+
+
+def _segment(code: int, block: bytes) -> bytes:
+    return bytes([0xFF, code]) + struct.pack(">H", len(block) + 2) + block
+
+
+def _chunk(kind: bytes, block: bytes) -> bytes:
+    check = struct.pack(">I", zlib.crc32(kind + block))
+    return struct.pack(">I", len(block)) + kind + block + check
+
+
+def _png_chunk(keyword: str, text: str) -> bytes:
+    head = keyword.encode("latin-1", "replace") + b"\0"
+    try:
+        return _chunk(b"tEXt", head + text.encode("latin-1"))
+    except UnicodeEncodeError:
+        return _chunk(b"iTXt", head + b"\0\0\0\0" + text.encode())
+
+
+def with_webp_exif(webp: bytes, exif: bytes) -> bytes:
+    """Replaces the EXIF data of a WebP."""
+    at = 12
+    while at + 8 <= len(webp) and webp[at : at + 4] != b"EXIF":
+        length = int.from_bytes(webp[at + 4 : at + 8], "little")
+        at += 8 + length + length % 2
+    end = at + 8 + int.from_bytes(webp[at + 4 : at + 8], "little")
+    chunk = b"EXIF" + struct.pack("<I", len(exif)) + exif + bytes(len(exif) % 2)
+    whole = webp[12:at] + chunk + webp[end + end % 2 :]
+    return webp[:4] + struct.pack("<I", len(whole) + 4) + b"WEBP" + whole
+
+
+def tiff_directory_with(data: Any, metadata: Metadata) -> tuple[int, bytes, int, bytes]:
+    """Makes the first directory of a TIFF anew, with EXIF data and IPTC records.
+
+    Returns:
+      Where the directory goes, behind the end of the data; its bytes; and where to write which
+      bytes that point at it.
+    """
+    fields, sign = tiff_directory.read(data), tiff_directory.order(data)
+    start, big = len(data) + len(data) % 2, data[2:4] in (b"+\0", b"\0+")
+    # libvips writes a resolution even where none is known, and always in centimeters.
+    fields = tuple(f for f in fields if f.tag not in (*_RESOLUTION, _RESOLUTION_UNIT))
+    there = {field.tag for field in fields}
+    own: tuple[Field, ...] = tiff_directory.read(metadata.exif) if metadata.exif else ()
+    other = bool(metadata.exif) and tiff_directory.order(metadata.exif) != sign
+    own = tiff_directory.swapped(own) if other else tuple(_loose(field) for field in own)
+    kept = tuple(field for field in own if field.tag not in there and _describes(field))
+    kept += (Field(_IPTC, 7, metadata.iptc),) if metadata.iptc else ()
+    directory = tiff_directory.write((*fields, *kept), sign, start, big)
+    return start, directory, 8 if big else 4, struct.pack(sign + ("Q" if big else "I"), start)
+
+
+def with_tiff_fields(data: bytes, metadata: Metadata) -> bytes:
+    """Adds EXIF data and IPTC records to a TIFF file's bytes."""
+    start, directory, at, pointer = tiff_directory_with(data, metadata)
+    whole = data[:at] + pointer + data[at + len(pointer) :]
+    return whole + bytes(start - len(data)) + directory
+
+
+def _loose(field: Field) -> Field:
+    return field._replace(at=0, fields=tuple(_loose(inner) for inner in field.fields))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 from residual_encoder.imaging.image_io import Picture
+from residual_encoder.imaging.image_rows import Rows
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -23,8 +26,20 @@ def thumbnail(picture: Picture, side: int) -> np.ndarray:
     height, width = picture.pixels.shape[:2]
     scale = min(1.0, side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA)
+    if isinstance(picture.pixels, Rows):
+        small = _by_blocks(picture.pixels, math.ceil(max(height, width) / side))
+    else:
+        small = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA)
     return small.astype(np.float32) / np.iinfo(picture.pixels.dtype).max
+
+
+def _by_blocks(pixels: Rows, factor: int) -> np.ndarray:
+    """Shrinks a picture that is too large for memory by a whole number, from the top."""
+    width = -(-pixels.shape[1] // factor)
+    blocks = (pixels[top : top + factor] for top in range(0, len(pixels), factor))
+    return np.concatenate(
+        [cv2.resize(block, (width, 1), interpolation=cv2.INTER_AREA) for block in blocks]
+    )
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:

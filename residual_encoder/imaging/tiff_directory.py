@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 TIFF = (b"II*\0", b"MM\0*")
 BIG_TIFF = (b"II+\0", b"MM\0+")
 SHORT, LONG = 3, 4  # types of TIFF 6.0, section 2
 # The same section, and BigTIFF: types of whole numbers, as `struct` calls them.
 _WHOLE = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
+# Bytes of one value of a type, and of the numbers that it is made of: a fraction has two.
+_BYTES = {2: 1, 5: 8, 7: 1, 10: 8, 11: 4, 12: 8, 13: 4, 18: 8}
+_NUMBER = {5: 4, 10: 4}
+# Entries that point at a directory: EXIF, GPS and interoperability. EXIF 2.32, 4.6.3.
+EXIF, GPS, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+MAKER_NOTE = 0x927C  # holds offsets of its own, from the start of the structure
 
 
 class Entry(NamedTuple):
@@ -20,10 +28,26 @@ class Entry(NamedTuple):
     kind: int  # its type
     value_at: int  # bytes from the start of the data to its value, or to the value's offset
     form: str | None  # how `struct` unpacks the value; None where it is no whole number
+    at: int = 0  # bytes from the start of the data to the entry
 
 
-def _order(data: bytes) -> str:
+class Field(NamedTuple):
+    """Holds one entry of a directory with its values."""
+
+    tag: int
+    kind: int  # its type
+    data: bytes = b""  # the values, in the structure's byte order
+    fields: tuple[Field, ...] = ()  # of the directory that it points at
+    at: int = 0  # where the values must stay; 0 is anywhere
+
+
+def order(data: bytes) -> str:
+    """Returns the byte order of a structure, as `struct` calls it."""
     return "<" if data[:2] == b"II" else ">"
+
+
+def _is_big(data: bytes) -> bool:
+    return data[2:4] in (b"+\0", b"\0+")
 
 
 def first(data: bytes) -> int:
@@ -32,8 +56,8 @@ def first(data: bytes) -> int:
     Raises:
       struct.error: the data ends before.
     """
-    big = data[2:4] in (b"+\0", b"\0+")
-    (start,) = struct.unpack_from(_order(data) + ("Q" if big else "I"), data, 8 if big else 4)
+    big = _is_big(data)
+    (start,) = struct.unpack_from(order(data) + ("Q" if big else "I"), data, 8 if big else 4)
     return start
 
 
@@ -44,13 +68,13 @@ def entries(data: bytes, start: int) -> Iterator[Entry]:
       struct.error: the directory goes beyond the end of the data; what lies inside came before.
       OverflowError: `start` is beyond any data.
     """
-    order, big = _order(data), data[2:4] in (b"+\0", b"\0+")
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    sign, big = order(data), _is_big(data)
+    (count,) = struct.unpack_from(sign + ("Q" if big else "H"), data, start)
     length, at, value = (20, start + 8, 12) if big else (12, start + 2, 8)
     for entry in range(at, at + length * count, length):
-        tag, kind = struct.unpack_from(order + "HH", data, entry)
+        tag, kind = struct.unpack_from(sign + "HH", data, entry)
         form = _WHOLE.get(kind)
-        yield Entry(tag, kind, entry + value, form and order + form)
+        yield Entry(tag, kind, entry + value, form and sign + form, entry)
 
 
 def value(data: bytes, entry: Entry) -> int | None:
@@ -60,3 +84,91 @@ def value(data: bytes, entry: Entry) -> int | None:
       struct.error: the value lies beyond the end of the data.
     """
     return struct.unpack_from(entry.form, data, entry.value_at)[0] if entry.form else None
+
+
+def _size(kind: int) -> int:
+    return struct.calcsize(_WHOLE[kind]) if kind in _WHOLE else _BYTES.get(kind, 0)
+
+
+def values_at(data: bytes, entry: Entry) -> slice:
+    """Locates all values of an entry; empty where they lie beyond the end or have no known type."""
+    word, size = ("Q", 8) if _is_big(data) else ("I", 4)
+    (count,) = struct.unpack_from(order(data) + word, data, entry.value_at - size)
+    length, at = count * _size(entry.kind), entry.value_at
+    if length > size:
+        (at,) = struct.unpack_from(order(data) + word, data, at)
+    return slice(at, at + length) if at + length <= len(data) else slice(0, 0)
+
+
+def read(data: bytes, start: int | None = None, depth: int = 3) -> tuple[Field, ...]:
+    """Reads a directory, and the EXIF, GPS and interoperability directories below it.
+
+    Entries of unknown types, and those whose values lie beyond the end, are left out.
+
+    Raises:
+      struct.error, OverflowError: the directory itself goes beyond the end.
+    """
+    found = []
+    for entry in entries(data, first(data) if start is None else start):
+        place = values_at(data, entry)
+        if entry.tag in (EXIF, GPS, _INTEROPERABILITY):
+            if depth and (below := value(data, entry)):
+                found.append(Field(entry.tag, LONG, fields=read(data, below, depth - 1)))
+        elif place.stop:
+            fixed = place.start if entry.tag == MAKER_NOTE and place.stop - place.start > 4 else 0
+            found.append(Field(entry.tag, entry.kind, bytes(data[place]), at=fixed))
+    return tuple(found)
+
+
+def numbers(data: bytes, tags: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """Returns all whole values of entries of the first directory, by tag; () where cut off."""
+    found: dict[int, tuple[int, ...]] = {}
+    for entry in entries(data, first(data)):
+        if entry.tag in tags and entry.form:
+            block, sign = bytes(data[values_at(data, entry)]), entry.form[0]
+            count = len(block) // _size(entry.kind)
+            found.setdefault(entry.tag, struct.unpack(f"{sign}{count}{entry.form[1]}", block))
+    return found
+
+
+def swapped(fields: tuple[Field, ...]) -> tuple[Field, ...]:
+    """Returns the same values in the other byte order, free to lie anywhere."""
+
+    def other(field: Field) -> Field:
+        size = _NUMBER.get(field.kind) or _size(field.kind)
+        data = np.frombuffer(field.data, f"u{size}").byteswap().tobytes()
+        return Field(field.tag, field.kind, data, swapped(field.fields))
+
+    return tuple(map(other, fields))
+
+
+def write(fields: tuple[Field, ...], sign: str, start: int, big: bool = False) -> bytes:
+    """Returns a directory that is to begin at byte `start`, with its values behind it."""
+    word, inline, head = ("Q", 8, "Q") if big else ("I", 4, "H")
+    table = struct.pack(sign + head, len(fields))
+    behind = start + len(table) + len(fields) * (4 + 2 * inline) + inline
+    values = b""
+    for field in sorted(fields, key=lambda field: field.tag):
+        values += bytes((behind + len(values)) % 2)
+        place, count = behind + len(values), len(field.data) // _size(field.kind)
+        if field.fields:
+            count, block = 1, struct.pack(sign + "I", place)
+            values += write(field.fields, sign, place, big)
+        elif field.at or len(field.data) > inline:
+            block = struct.pack(sign + word, field.at or place)
+            values += b"" if field.at else field.data
+        else:
+            block = field.data
+        table += struct.pack(sign + "HH" + word, field.tag, field.kind, count)
+        table += block.ljust(inline, b"\0")
+    return table + bytes(inline) + values
+
+
+def structure(fields: tuple[Field, ...], sign: str = "<") -> bytes:
+    """Returns a TIFF structure of one directory; a maker note lies where it lay before."""
+    inner = [field for outer in fields for field in outer.fields]
+    note = next((field for field in inner if field.at >= 8), None)
+    body = bytes(note.at - 8) + note.data if note else b""
+    body += bytes(len(body) % 2)
+    head = TIFF[sign == ">"] + struct.pack(sign + "I", 8 + len(body))
+    return head + body + write(fields, sign, 8 + len(body))

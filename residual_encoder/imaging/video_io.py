@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import rare_formats
 
 LARGEST_DENOMINATOR = 1001  # of a frame rate: NTSC's 24000/1001, SMPTE ST 12-1
 HIGHEST_RATE = 1000  # frames a second; more is a container that does not know its rate
@@ -55,7 +55,7 @@ class VideoInfo:
 def _quiet() -> Iterator[None]:
     """Silences OpenCV's log for now, and for good that of its FFmpeg, which asks only once."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET of libavutil/log.h
-    with image_io.quiet():
+    with rare_formats.quiet():
         yield
 
 

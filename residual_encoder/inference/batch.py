@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.imaging import color_detection, image_headers, image_io
+from residual_encoder.imaging import (
+    color_detection,
+    heif,
+    image_io,
+    image_metadata,
+)
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import (
     batch_plan,
     batch_report,
+    file_discovery,
     output_fit,
     output_paths,
+    pages,
     video,
 )
 from residual_encoder.inference.batch_config import BatchConfig
@@ -32,6 +40,8 @@ from residual_encoder.inference.batch_report import (
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.inference.file_discovery import STANDARD, Job
 from residual_encoder.inference.output_paths import comparison_path
+from residual_encoder.inference.pages import PagesSummary, Several
+from residual_encoder.inference.picture_source import PictureSource
 from residual_encoder.utils import errors, files
 
 # What one bad input may raise; the other inputs are colored all the same.
@@ -71,12 +81,38 @@ def colorize_to_files(
     target.parent.mkdir(parents=True, exist_ok=True)
     if target in wanted:
         whole, notes = output_fit.fitted(colored, target) if fit else (colored, [])
-        image_io.write(target, whole, picture.metadata)
+        image_io.write(target, whole, image_metadata.marked(picture.metadata))
     if comparison_path(target) in wanted:
-        pair = np.concatenate([colorizer.as_gray(picture), colored], axis=1)
+        pair = pages.beside_gray(colorizer, picture, colored)
         pair, notes = output_fit.fitted(pair, target) if fit else (pair, notes)
-        image_io.write(comparison_path(target), pair, picture.metadata)
+        image_io.write(comparison_path(target), pair, image_metadata.marked(picture.metadata))
     return notes
+
+
+def colorize_pages_to_files(
+    colorizer: Colorizer,
+    several: Several,
+    target: Path,
+    wanted: list[Path],
+    fit: bool = False,
+    keep: Callable[[Picture], bool] | None = None,
+) -> PagesSummary:
+    """Colors a file of several pictures as `colorize_to_files` does one; see `pages`.
+
+    Args:
+      colorizer: Gives the chroma.
+      several: The pages or frames.
+      target: The colored file.
+      wanted: See `colorize_to_files`.
+      fit: See `colorize_to_files`.
+      keep: Returns whether a picture is to be left as it is; see `pages.colorize_pages`.
+    """
+
+    def color_one(picture: Picture, part: Path, parts: list[Path]) -> list[str]:
+        return colorize_to_files(colorizer, picture, part, parts, fit)
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return pages.colorize_pages(colorizer, several, target, wanted, color_one, keep=keep)
 
 
 def colorize_video_to_file(
@@ -118,44 +154,6 @@ def colorize_files(config: BatchConfig, plan: Plan | None = None) -> BatchSummar
     return run.summary()
 
 
-class _Source:
-    """One picture file, or standard input; its bytes are read once and held until decoded."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.is_standard = path == STANDARD
-        self._data: bytes | None = None
-
-    def suffix(self) -> str:
-        """Returns the suffix of the format that the bytes are in."""
-        with self._named():
-            return image_headers.suffix_of(self._read())
-
-    def picture(self) -> Picture:
-        """Decodes the bytes."""
-        with self._named():
-            data, self._data = self._read(), None
-            return image_io.decode(data)
-
-    def _read(self) -> bytes:
-        if self._data is None:
-            self._data = (
-                image_io.read_stream(sys.stdin.buffer)
-                if self.is_standard
-                else image_io.read_bytes(self.path)
-            )
-        return self._data
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Puts the input's name before the message of an error."""
-        try:
-            yield
-        except ValueError as error:
-            name = "standard input" if self.is_standard else self.path
-            raise ValueError(f"{name} {error}") from error
-
-
 class _Run:
     """The state of one `colorize_files`."""
 
@@ -163,7 +161,7 @@ class _Run:
         self.config, self.plan = config, plan
         self.taken = set(plan.taken)  # must not be written to
         self.colorizer = configured(config)
-        self.colored, self.skipped, self.existing = 0, 0, 0
+        self.colored, self.skipped, self.existing, self.not_colored = 0, 0, 0, 0
         self.failed: dict[Path, str] = {}
         self.left_out = dict(plan.found.left_out)
         self.reports: list[FileReport] = []
@@ -171,13 +169,18 @@ class _Run:
     def summary(self) -> BatchSummary:
         """Returns the counts so far."""
         return batch_report.summarize(
-            self.colored, self.failed, self.skipped, self.left_out, self.plan.found.others
+            self.colored,
+            self.failed,
+            self.skipped,
+            self.left_out,
+            self.plan.found.others,
+            self.not_colored,
         )
 
     def all(self) -> None:
         """Colors all inputs; raises `Stopped` where that is interrupted."""
         found = self.plan.found
-        for line in batch_plan.left_out_lines(found):
+        for line in file_discovery.left_out_lines(found):
             tqdm.write(line, file=sys.stderr)
         self.reports += [FileReport(str(path), left_out=why) for path, why in self.left_out.items()]
         for path, reason in found.unreadable.items():
@@ -209,6 +212,7 @@ class _Run:
             return
         self.colored += report.left_out is None
         self.skipped += report.left_out == THERE
+        self.not_colored += report.not_colored or 0
         report.seconds = round(time.perf_counter() - start, 3)
         self.reports.append(report)
         for note in report.notes:
@@ -233,24 +237,43 @@ class _Run:
         report.output, report.frames = str(job.target), summary.frames
 
     def _picture(self, job: Job, report: FileReport) -> None:
-        source = _Source(job.source)
+        most = self.config.max_megapixels
+        source = PictureSource(job.source, int(most * 1e6) if most else None)
         write = self._writer(source, job.target, report)
         if write is None:
             report.left_out = THERE
             return
+        with source.as_file() as path:
+            if several := pages.inspect(path, source.max_pixels):
+                report.output = write(several)
+                self._note_color(source, report)
+                return
         picture = source.picture()
         report.height, report.width = picture.pixels.shape[:2]
-        if self.config.color_inputs == "skip" and color_detection.in_color(picture):
-            report.left_out = self.left_out[job.source] = IN_COLOR
-            name = "standard input" if source.is_standard else job.source
+        report.output = None if self._is_kept(picture) else write(picture)
+        self._note_color(source, report)
+        if report.output and job.source.suffix.lower() in heif.SUFFIXES:
+            report.notes.append("HEIC is read only: written as another format")
+
+    def _is_kept(self, picture: Picture) -> bool:
+        """Returns whether a picture is in color and therefore left as it is."""
+        return self.config.color_inputs == "skip" and color_detection.in_color(picture)
+
+    def _note_color(self, source: PictureSource, report: FileReport) -> None:
+        """Notes and prints that an input was left as it is, where nothing was written."""
+        if report.output is None:
+            report.left_out = self.left_out[source.path] = IN_COLOR
+            name = "standard input" if source.is_standard else source.path
             tqdm.write(f"{name} is {IN_COLOR} and left as it is", file=sys.stderr)
-            return
-        report.output = write(picture)
 
     def _writer(
-        self, source: _Source, target: Path, report: FileReport
-    ) -> Callable[[Picture], str] | None:
-        """Returns a function that colors a picture and writes it; None without any target."""
+        self, source: PictureSource, target: Path, report: FileReport
+    ) -> Callable[[Picture | Several], str | None] | None:
+        """Returns a function that colors a picture, or several of one file, and writes them.
+
+        That function returns the output, or None where all is in color already. There is none
+        without any target.
+        """
         if target == STANDARD:
             suffix = self._suffix(source)
             return lambda picture: self._to_standard_output(picture, suffix, report)
@@ -260,27 +283,53 @@ class _Run:
             source.path, [target, comparison_path(target)] if self.config.compare else [target]
         )
 
-        def to_files(picture: Picture) -> str:
-            report.notes = colorize_to_files(
-                self.colorizer, picture, target, wanted, fit=self._asked_for(target)
+        def to_files(picture: Picture | Several) -> str | None:
+            fit = self._asked_for(target)
+            if isinstance(picture, Picture):
+                report.notes = colorize_to_files(self.colorizer, picture, target, wanted, fit)
+                return str(target)
+            done = colorize_pages_to_files(
+                self.colorizer, picture, target, wanted, fit, self._is_kept
             )
-            return str(target)
+            return self._added(done, report, target)
 
         return to_files if wanted else None
+
+    def _added(self, done: PagesSummary, report: FileReport, target: Path) -> str | None:
+        """Puts what became of several pictures into the report; returns the output, if any."""
+        if not done.colored:
+            return None
+        report.add(done.facts())
+        return str(target)
 
     def _asked_for(self, target: Path) -> bool:
         """Returns whether the user chose the format of a picture's output."""
         return self.config.format != "keep" or target == Path(self.config.output)
 
-    def _to_standard_output(self, picture: Picture, suffix: str, report: FileReport) -> str:
-        colored = self.colorizer.colorize(picture)
-        if self.config.format != "keep":
-            colored, report.notes = output_fit.fitted(colored, Path(f"a{suffix}"))
-        sys.stdout.buffer.write(image_io.encode(colored, suffix, picture.metadata))
-        sys.stdout.buffer.flush()
+    def _to_standard_output(
+        self, picture: Picture | Several, suffix: str, report: FileReport
+    ) -> str | None:
+        fit, stream = self.config.format != "keep", sys.stdout.buffer
+        if isinstance(picture, Picture):
+            colored = np.asarray(self.colorizer.colorize(picture))
+            if fit:
+                colored, report.notes = output_fit.fitted(colored, Path(f"a{suffix}"))
+            metadata = image_metadata.marked(picture.metadata)
+            stream.write(image_io.encode(colored, suffix, metadata))
+        else:  # by way of a file, since readers of TIFF and writers of headers seek
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder) / f"colored{suffix}"
+                done = colorize_pages_to_files(
+                    self.colorizer, picture, target, [target], fit, self._is_kept
+                )
+                if not self._added(done, report, STANDARD):
+                    return None
+                with target.open("rb") as file:
+                    shutil.copyfileobj(file, stream)
+        stream.flush()
         return str(STANDARD)
 
-    def _suffix(self, source: _Source) -> str:
+    def _suffix(self, source: PictureSource) -> str:
         """Returns the suffix of an output that no file's name decides."""
         return output_paths.FORMATS.get(self.config.format) or source.suffix()
 

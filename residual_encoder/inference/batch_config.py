@@ -30,6 +30,8 @@ class BatchConfig:
       skip_existing: Whether such outputs are skipped without a message. An earlier report is
         continued.
       report: File for one JSON object a line and input, as `FileReport` has it; or none.
+      max_megapixels: The largest picture that is taken; None is 200. Larger ones are colored in
+        rows, in bounded memory.
       vividness: See `Colorizer`.
       temperature: See `Colorizer`.
       prior_correction: See `Colorizer`.
@@ -49,6 +51,7 @@ class BatchConfig:
     overwrite: bool = False
     skip_existing: bool = False
     report: str | None = None
+    max_megapixels: float | None = None
     vividness: float | None = None
     temperature: float | None = None
     prior_correction: float | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,25 +50,10 @@ def plan(config: BatchConfig) -> Plan:
     return Plan(found, taken, earlier)
 
 
-def left_out_lines(found: Found) -> Iterator[str]:
-    """Yields a line for each reason for which files are left out, with the first names."""
-    by_reason: dict[str, list[Path]] = {}
-    for path, reason in found.left_out.items():
-        by_reason.setdefault(reason, []).append(path)
-    for reason, paths in by_reason.items():
-        yield f"left out: {names(paths)}: {reason}"
-
-
-def names(paths: list[Path]) -> str:
-    """Returns the names of the first paths, and how many more there are."""
-    shown = ", ".join(str(path) for path in paths[:3])
-    return f"{shown} and {len(paths) - 3} more" if len(paths) > 3 else shown
-
-
 def _check_jobs(config: BatchConfig, found: Found) -> None:
     output, jobs = Path(config.output), found.jobs
-    if not jobs and not found.unreadable and not found.left_out:
-        raise file_discovery.nothing(config.inputs)
+    if not jobs and not found.unreadable:
+        raise file_discovery.nothing(config.inputs, found)
     if output == STANDARD and len(jobs) > 1:
         raise ValueError(f"Standard output takes one picture, received {len(jobs)}; give a folder.")
     if output != STANDARD and output_paths.is_file_name(output):

@@ -28,7 +28,9 @@ class FileReport:
       seconds: From reading to written.
       model: SHA-256 of the weights.
       error: Why it failed, in one line.
-      frames: Of a film.
+      frames: Of a film or an animation, as many as were colored.
+      pages: Of a TIFF of several, as many as were colored.
+      not_colored: Pages or frames that the output's format has no place for.
       left_out: Why it was not colored, though nothing is wrong with it.
       notes: What could not be kept, a line each.
     """
@@ -41,8 +43,15 @@ class FileReport:
     model: str | None = None
     error: str | None = None
     frames: int | None = None
+    pages: int | None = None
+    not_colored: int | None = None
     left_out: str | None = None
     notes: list[str] = field(default_factory=list)
+
+    def add(self, facts: dict[str, Any]) -> None:
+        """Takes over what is known of a file of several pictures, by the names of fields."""
+        for name, value in facts.items():
+            setattr(self, name, value)
 
 
 class _Counts(NamedTuple):
@@ -60,10 +69,12 @@ class BatchSummary(_Counts):
       skipped: How many had an output already, where such are to be skipped.
       left_out: Source -> why, of pictures and films that were not colored though nothing is wrong.
       others: How many files in the folders are no pictures or films at all, by suffix.
+      not_colored: Pages and frames of those that were, for want of a place for them.
     """
 
     left_out: dict[Path, str]
     others: Counter[str]
+    not_colored: int
 
 
 class Stopped(KeyboardInterrupt):
@@ -85,10 +96,12 @@ def summarize(
     skipped: int,
     left_out: dict[Path, str],
     others: Counter[str],
+    not_colored: int,
 ) -> BatchSummary:
     """Makes a `BatchSummary` of its parts."""
     summary = BatchSummary(colored, failed, skipped)
     summary.left_out, summary.others = left_out, others
+    summary.not_colored = not_colored
     return summary
 
 

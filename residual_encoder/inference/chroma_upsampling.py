@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,7 @@ import tensorflow as tf
 from residual_encoder.imaging import guided_filter, resizing
 from residual_encoder.imaging.colorspace import GRAYS, ColorSpace
 from residual_encoder.imaging.image_io import Picture
+from residual_encoder.imaging.image_rows import Rows
 from residual_encoder.utils.typing import Tensor
 
 STRIPE = 1 << 16  # pixels in rows worked on at a time: their floats stay in a core's cache
@@ -45,20 +47,29 @@ def upsample(
         gives it; made again where it is left out.
 
     Returns:
-      [H, W, 3] RGB, or [H, W, 4] RGBA where the picture has alpha, of the picture's type.
+      [H, W, 3] RGB, or [H, W, 4] RGBA where the picture has alpha, of the picture's type. Of a
+      picture of `Rows`, `Rows` that are computed when they are taken.
     """
     height, width = picture.pixels.shape[:2]
     small = coefficients(
         picture, chroma, gray_kind=gray_kind, upsampling=upsampling, small_gray=small_gray
     )
-    output = np.empty((height, width, 3 if picture.alpha is None else 4), picture.pixels.dtype)
-    for rows in _stripes(height, width):
-        large = resizing.enlarged_rows(small, rows, height, width)
-        gray = gray_rows(picture, rows, gray_kind)
-        output[rows, :, :3] = merged(gray, large, space, saturation, _peak(picture))
-    if picture.alpha is not None:
-        output[..., 3] = picture.alpha
-    return output
+    shape = height, width, 3 if picture.alpha is None else 4
+
+    def colored(rows: slice) -> np.ndarray:
+        output = np.empty((rows.stop - rows.start, *shape[1:]), picture.pixels.dtype)
+        for part in _stripes(rows, width):
+            large = resizing.enlarged_rows(small, part, height, width)
+            gray = gray_rows(picture, part, gray_kind)
+            place = slice(part.start - rows.start, part.stop - rows.start)
+            output[place, :, :3] = merged(gray, large, space, saturation, _peak(picture))
+            if picture.alpha is not None:
+                output[place, :, 3] = picture.alpha[part]
+        return output
+
+    if isinstance(picture.pixels, Rows):
+        return cast(np.ndarray, Rows(shape, picture.pixels.dtype, colored))
+    return colored(slice(0, height))
 
 
 def coefficients(
@@ -101,15 +112,17 @@ def as_gray(picture: Picture, gray_kind: str) -> Picture:
     if not picture.has_color:
         return picture
     gray = np.empty(picture.pixels.shape[:2], picture.pixels.dtype)
-    for rows in _stripes(*gray.shape):
+    for rows in _stripes(slice(0, gray.shape[0]), gray.shape[1]):
         gray[rows] = np.rint(gray_rows(picture, rows, gray_kind)[..., 0] * _peak(picture))
     return replace(picture, pixels=gray)
 
 
 def shrunk_gray(picture: Picture, target: tuple[int, int], gray_kind: str) -> np.ndarray:
     """Returns a picture's gray at another size (h, w): [h, w, 1] float32 in [0, 1]."""
-    size = picture.pixels.shape[:2]
-    stripes = (gray_rows(picture, rows, gray_kind)[..., 0] for rows in _stripes(*size))
+    size = picture.pixels.shape[0], picture.pixels.shape[1]
+    stripes = (
+        gray_rows(picture, rows, gray_kind)[..., 0] for rows in _stripes(slice(0, size[0]), size[1])
+    )
     return resizing.shrunk(stripes, size, target)[..., None]
 
 
@@ -170,7 +183,8 @@ def _peak(picture: Picture) -> int:
     return int(np.iinfo(picture.pixels.dtype).max)
 
 
-def _stripes(height: int, width: int) -> Iterator[slice]:
+def _stripes(rows: slice, width: int) -> Iterator[slice]:
     """Splits rows into groups of at most about `STRIPE` pixels."""
-    rows = max(1, STRIPE // width)
-    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+    count = max(1, STRIPE // width)
+    tops = range(rows.start, rows.stop, count)
+    return (slice(top, min(top + count, rows.stop)) for top in tops)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.imaging import borders, image_io, levels
+from residual_encoder.imaging import borders, image_io, image_metadata, levels
 from residual_encoder.imaging.image_io import Picture
+from residual_encoder.imaging.image_rows import Rows
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
@@ -186,6 +188,8 @@ class Colorizer:
         """Returns the picture, or its gray with stretched tones where that is asked."""
         if not self.levels:
             return picture
+        if isinstance(picture.pixels, Rows):
+            raise ValueError("is too large for levels: picture editors stretch its tones")
         return levels.stretched(chroma_upsampling.as_gray(picture, self.recipe.gray), area)
 
     def colorize_file(
@@ -196,10 +200,13 @@ class Colorizer:
         overwrite: bool = False,
         saturation: float | None = None,
         vividness: float | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         """Colors a picture file into another, in the format of the target's suffix.
 
-        EXIF data and an RGB color profile are kept where the formats hold them; see `image_io`.
+        Metadata are kept where the formats hold them, and the copy is marked as made by an
+        algorithm; see `image_metadata`. All pages of a TIFF and all frames of an animation are
+        colored where the target's format holds them; a warning tells what is left out. See `pages`.
 
         Args:
           source: A picture file.
@@ -207,6 +214,7 @@ class Colorizer:
           overwrite: Whether a `target` that exists is replaced.
           saturation: Takes the place of the colorizer's own.
           vividness: Takes the place of the colorizer's own choice of colors.
+          max_pixels: Takes the place of `image_io.MAX_PIXELS`.
 
         Raises:
           FileExistsError: `target` exists and `overwrite` is false.
@@ -216,9 +224,22 @@ class Colorizer:
         if Path(target).resolve() == Path(source).resolve():
             raise ValueError(f"{source} would be written onto itself; choose another output")
         files.check_free(target, overwrite)
-        picture = image_io.read(source)
-        colored = self.colorize(picture, saturation=saturation, vividness=vividness)
-        image_io.write(target, colored, picture.metadata)
+
+        def color_one(picture: Picture, part: Path, _: list[Path]) -> tuple[str, ...]:
+            colored = self.colorize(picture, saturation=saturation, vividness=vividness)
+            image_io.write(part, colored, image_metadata.marked(picture.metadata))
+            return ()
+
+        from residual_encoder.inference import pages  # which import this module
+
+        source, target = Path(source), Path(target)
+        if several := pages.inspect(source, max_pixels):
+            look = pages.Look(saturation, vividness)
+            done = pages.colorize_pages(self, several, target, [target], color_one, look)
+            for note in done.notes:
+                warnings.warn(f"{source}: {note}", stacklevel=2)
+        else:
+            color_one(image_io.read(source, max_pixels), target, [])
 
     # --- the steps of colorize, for callers that work on chroma in between ---
 

@@ -346,7 +346,7 @@ def test_color_and_what_is_not_read_are_left_out(
     image_io.write(photographs / "gray.jpg", wholes()[0][..., 1])
     sepia = np.rint(crop(1)[..., 1:2] * (0.99, 0.85, 0.68)).astype(np.uint8)
     image_io.write(photographs / "sepia.png", sepia)
-    (photographs / "phone.heif").write_bytes(b"\0\0\0\x18ftypheic")
+    (photographs / "phone.jxl").write_bytes(b"\xff\n")
     output = tmp_path / "out"
     config = CollectionConfig(
         (str(photographs),),
@@ -361,7 +361,7 @@ def test_color_and_what_is_not_read_are_left_out(
         assert sorted(contents(output)) == ["gray.jpg", "sepia.jpg"]
         found = {Path(str(row["file"])).name: row for row in rows(output / MANIFEST)}
         assert found["color.jpg"]["left_out"] == "in color already"
-        assert "HEIC files cannot be read" in str(found["phone.heif"]["left_out"])
+        assert "JPEG XL picture cannot be read" in str(found["phone.jxl"]["left_out"])
         assert len(found) == 4 and rows(output / ERRORS) == []
 
 

@@ -120,7 +120,7 @@ def test_a_shoebox_ends_with_a_summary(tmp_path: Path, soft_weights: Path) -> No
     first, *details = done.stdout.splitlines()
     assert first == "4 colored, 2 left out, 1 failed; output in colored"
     assert [line.strip() for line in details] == [
-        "left out: 1, Photoshop files cannot be read; save as TIFF, PNG or JPEG",
+        "left out: 1, Photoshop document cannot be read: save it as TIFF, PNG, JPEG or MP4 first",
         "left out: 1, in color already (--color_inputs=recolor colors them)",
         "no pictures or films: 1 files (1 .txt)",
         "failed: broken.jpg; the lines above tell why",

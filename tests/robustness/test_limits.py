@@ -6,6 +6,7 @@ import ast
 import io
 import os
 import re
+import resource
 import struct
 import subprocess
 import sys
@@ -163,31 +164,39 @@ KINDS: dict[str, Callable[[np.ndarray], bytes]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_size_is_known_from_the_header(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = KINDS[kind](pixels(HEIGHT, WIDTH, 3))
-    assert image_headers.declared_size(data) == (HEIGHT, WIDTH)
+    assert image_io.declared_size(data) == (HEIGHT, WIDTH)
     assert image_io.decode(data).pixels.shape[:2] == (HEIGHT, WIDTH)
     monkeypatch.setattr(image_io, "MAX_PIXELS", HEIGHT * WIDTH - 1)
-    monkeypatch.setattr(image_io.cv2, "imdecodeWithMetadata", None)  # nothing may be decoded
+    monkeypatch.setattr(image_io.image_decoding, "pixels", None)  # nothing may be decoded
     with pytest.raises(ValueError, match="has 90 x 72 pixels"):
         image_io.decode(data)
 
 
 def test_os2_bitmaps_have_short_sides() -> None:
     head = struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, 24)
-    assert image_headers.declared_size(b"BM" + bytes(12) + head) == (HEIGHT, WIDTH)
+    assert image_io.declared_size(b"BM" + bytes(12) + head) == (HEIGHT, WIDTH)
 
 
-def test_of_two_sizes_in_a_tiff_the_larger_counts() -> None:
-    """Readers take the first or the last, of any whole type."""
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_sizes_in_a_tiff_the_one_that_is_decoded_counts(order: int) -> None:
+    """Readers take the first or the last, of any whole type: what is decoded is what is checked."""
 
     def entry(tag: int, kind: int, value: int) -> bytes:
         return struct.pack("<HHII", tag, kind, 1, value)
 
-    entries = [entry(256, 9, 60_000), entry(256, 3, 10), entry(257, 3, 10), entry(257, 4, 50_000)]
-    data = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
-    assert image_headers.declared_size(data) == (50_000, 60_000)
-    tiles = [entry(256, 3, 10), entry(257, 3, 10), entry(322, 4, 40_000), entry(323, 4, 30_000)]
-    data = b"II*\0" + struct.pack("<IH", 8, len(tiles)) + b"".join(tiles) + bytes(4)
-    assert image_headers.declared_size(data) == (30_000, 40_000)
+    def tiff(*sides: bytes) -> bytes:
+        rest = [entry(258, 3, 8), entry(259, 3, 1), entry(262, 3, 1), entry(273, 4, 8)]
+        entries = [*sides, *rest, entry(277, 3, 1), entry(278, 4, 50_000), entry(279, 4, 100)]
+        return b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+
+    widths = [entry(256, 4, 60_000), entry(256, 3, 10)][::order]
+    heights = [entry(257, 3, 10), entry(257, 4, 50_000)][::order]
+    tiles = [entry(322, 4, 40_000), entry(323, 4, 30_000), entry(324, 4, 8), entry(325, 4, 100)]
+    for data in (tiff(*widths, *heights), tiff(entry(256, 3, 10), entry(257, 3, 10), *tiles)):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(ValueError, match="megapixels|damaged"):
+            image_io.decode(data)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # KiB
 
 
 def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
@@ -195,7 +204,7 @@ def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
     jpeg = saved("JPEG", pixels(HEIGHT, WIDTH, 3))
     rubbish = b"\0\xc0\0\x11\x08\0\x01\0\x01" + b"\xff\0" + b"\xff\xd0" + b"\xff\xff"
     at = jpeg.index(b"\xff\xdb")
-    assert image_headers.declared_size(jpeg[:at] + rubbish + jpeg[at:]) == (HEIGHT, WIDTH)
+    assert image_io.declared_size(jpeg[:at] + rubbish + jpeg[at:]) == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +213,8 @@ def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
 def test_kinds_that_are_not_taken_reach_no_decoder(
     start: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_io.cv2, "imdecodeWithMetadata", None)
+    monkeypatch.setattr(image_io.image_decoding.libvips, "library", None)
+    monkeypatch.setattr(image_io.image_decoding.rare_formats, "decode", None)
     with pytest.raises(ValueError, match="is no picture"):
         image_io.decode(start + bytes(100))
 
@@ -217,12 +227,11 @@ def chunk(kind: bytes, data: bytes, length: int | None = None) -> bytes:
     return size + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def test_a_png_chunk_that_is_not_there_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_png_chunk_that_is_not_there_takes_no_memory() -> None:
     """72 bytes made OpenCV fill 4 GB in 14 seconds: it allocates what a chunk declares.
 
     Behind the end, too, where it keeps looking for pixels: 83 bytes, 1.7 GB.
     """
-    monkeypatch.setattr(image_io.cv2, "imdecodeWithMetadata", None)
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
     for parts in (
         head + chunk(b"tEXt", b"", length=0x7FFFFFFF) + chunk(b"IEND", b""),
@@ -230,8 +239,10 @@ def test_a_png_chunk_that_is_not_there_takes_no_memory(monkeypatch: pytest.Monke
         head + head + chunk(b"IDAT", b"") + chunk(b"IEND", b""),  # which size is meant?
         head + chunk(b"IDAT", b""),
     ):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with pytest.raises(ValueError, match="damaged"):
             image_io.decode(image_headers.PNG + parts)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # KiB
 
 
 @pytest.mark.parametrize("offset", [2**63, 2**64 - 1])

@@ -13,7 +13,7 @@ import tensorflow as tf
 from residual_encoder.apps.archive import beam_runner
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import color_detection, image_headers, image_io
-from residual_encoder.inference import batch, batch_config, file_discovery, output_paths
+from residual_encoder.inference import batch, batch_config, file_discovery, output_paths, pages
 from residual_encoder.inference.batch_report import IN_COLOR
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.utils import errors
@@ -193,11 +193,18 @@ def _picture(
     colorizer: Colorizer, task: Task, record: bytes | None, config: CollectionConfig | None
 ) -> dict[str, object]:
     target = Path(task.target)
+    fit = config is not None and config.format != "keep"
+    skip = config is not None and config.color_inputs == "skip"
+    if record is None and (several := pages.inspect(Path(task.source))):
+        keep = color_detection.in_color if skip else None
+        done = batch.colorize_pages_to_files(colorizer, several, target, [target], fit, keep)
+        if not done.colored:
+            raise _LeftOut(IN_COLOR)
+        return done.facts()
     picture = image_io.read(task.source) if record is None else _decoded(task, record)
-    if config and config.color_inputs == "skip" and color_detection.in_color(picture):
+    if skip and color_detection.in_color(picture):
         raise _LeftOut(IN_COLOR)
-    asked = config is not None and config.format != "keep"
-    notes = batch.colorize_to_files(colorizer, picture, target, [target], fit=asked)
+    notes = batch.colorize_to_files(colorizer, picture, target, [target], fit)
     height, width = picture.pixels.shape[:2]
     return {"width": width, "height": height} | ({"notes": notes} if notes else {})
 

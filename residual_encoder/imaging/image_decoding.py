@@ -1,0 +1,368 @@
+"""Opens picture files with libvips and brings their samples to sRGB, upright, 8 or 16 bits.
+
+Only headers are read here: pixels are computed when they are asked for, in rows from the top.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from residual_encoder.imaging import image_headers, libvips, rare_formats, tiff_directory
+from residual_encoder.imaging.image_headers import PNG
+from residual_encoder.imaging.tiff_layout import Layout
+
+# Each by its own loader: SVG, matrices or a JPEG's gain map are not to be found in these files.
+_LOADERS = dict.fromkeys(("jpeg", "png", "gif", "tiff", "webp"), "") | {"avif": "heifload"}
+_COLORS = {"b-w": 1, "grey16": 1, "cmyk": 4}  # libvips' interpretations; others have 3
+_LAB = ("lab", "labs", "labq", "xyz", "yxy", "lch")
+_SAMPLES = {"float": "float32", "double": "float64", "uint": "uint32", "int": "int32"}
+_SAMPLES |= {"char": "int8", "short": "int16", "complex": "complex64", "dpcomplex": "complex128"}
+_END = b"\xff\xd9"  # of a JPEG
+_TRANSFER_FUNCTION, _MEANING, _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 301, 262, 277, 338
+# What a transfer function of ITU-T H.273 is to a still picture: exponents of light, or SDR that is
+# shown as sRGB; others are refused.
+_EXPONENTS = {4: 2.2, 5: 2.8, 8: 1.0}
+_AS_SRGB = (1, 2, 6, 13, 14, 15)
+
+Source = tuple[bytes, str | None]  # the file's bytes, or a map of them, and its path if it has one
+
+
+class Opened:
+    """Holds a picture file whose header was read.
+
+    Attributes:
+      kind: As of `image_headers.kind_of`.
+      raw: libvips' image with the file's own samples and metadata.
+      data: The file's bytes.
+    """
+
+    def __init__(self, data: bytes, path: str | None = None, access: str = "sequential") -> None:
+        """Reads the header.
+
+        Raises:
+          ValueError: no picture, or a damaged one; the message continues the file's name.
+        """
+        self.kind, self.data, self.path, self.access = (
+            image_headers.kind_of(data) or "",
+            data,
+            path,
+            access,
+        )
+        if not self.kind:
+            raise ValueError(image_headers.explain(data))
+        self._layout: Layout | None = None  # where libvips needs a changed header
+        self._planes: list[Any] = []
+        self._fail_on = "warning" if self.kind == "jpeg" else "error"
+        self.raw = self._loaded()
+
+    def _loaded(self) -> Any:
+        """Loads the header; of the kinds that libvips does not read an image without samples."""
+        vips = libvips.library()
+        try:
+            if self.kind not in _LOADERS:
+                return vips.Image.black(*reversed(self._size()))
+            if self.kind == "tiff":
+                return self._tiff()
+            if self.kind == "jpeg" and _end_is_missing(self.data):
+                self.data, self.path = bytes(self.data) + _END, None
+            return self._load(self.data, self.path)
+        except (vips.Error, struct.error, OverflowError, KeyError) as error:
+            why = libvips.reason(error) if isinstance(error, vips.Error) else "its header"
+            raise ValueError(image_headers.explain(self.data, why)) from error
+
+    def _load(self, data: bytes, path: str | None) -> Any:
+        name = (_LOADERS[self.kind] or f"{self.kind}load") + ("" if path else "_buffer")
+        loader = getattr(libvips.library().Image, name)
+        return loader(path or data, access=self.access, fail_on=self._fail_on)
+
+    def _tiff(self) -> Any:
+        layout = Layout(self.data)
+        if not layout.is_odd:
+            return self._load(self.data, self.path)
+        self._layout = layout
+        self._planes = layout.images(lambda data: self._load(data, None))
+        return self._planes[0]
+
+    def _size(self) -> tuple[int, int]:
+        height, width = rare_formats.size(self.data, self.kind)
+        if not (0 < height < 10**7 and 0 < width < 10**7):
+            raise struct.error
+        return height, width
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Returns height and width in pixels, before EXIF orientation."""
+        width = self._layout.width if self._layout else self.raw.width
+        if self.kind == "gif":  # libvips takes a large screen for a mistake
+            screen, height = struct.unpack_from("<HH", self.data, 6)
+            return max(height, self.raw.height), max(screen, width)
+        return self.raw.height, width
+
+    def image(self) -> Any:
+        """Returns libvips' image of 1 or 3 channels, gray or sRGB, and alpha behind; upright.
+
+        Raises:
+          ValueError: samples of an unknown meaning; the message continues the file's name.
+        """
+        vips = libvips.library()
+        try:
+            image = self._normal(self._samples())
+            # Turning needs rows in another order than a sequential file gives.
+            ready = image.copy_memory() if self.turned and self.access == "sequential" else image
+            return ready.autorot()
+        except (vips.Error, struct.error, OverflowError) as error:
+            raise ValueError(image_headers.explain(self.data, libvips.reason(error))) from error
+
+    @property
+    def turned(self) -> bool:
+        """Returns whether the samples do not lie upright in the file."""
+        known = self.raw.get_typeof("orientation") != 0
+        return known and self.raw.get("orientation") in range(2, 9)
+
+    @property
+    def is_strict(self) -> bool:
+        """Returns whether a mere warning of the decoder ends in an error."""
+        return self._fail_on == "warning"
+
+    def tolerant(self) -> Opened:
+        """Returns the same file, with warnings of the decoder passed over."""
+        self._fail_on = "error"
+        self.raw = self._loaded()
+        return self
+
+    def _samples(self) -> Any:
+        """Returns the samples of all channels; of kinds that libvips does not read in memory."""
+        if self._layout:
+            pixels = self._layout.joined(self._planes)
+            image = _with_fields(from_array(pixels), self.raw)
+            return image.copy(interpretation="cmyk") if self._layout.meaning == 5 else image
+        if self.kind in _LOADERS:
+            return _full_range(self.raw) if self.kind == "avif" else self.raw
+        try:
+            pixels = rare_formats.decode(self.data, self.kind)
+        except ValueError as error:
+            raise ValueError(image_headers.explain(self.data, str(error))) from error
+        image = from_array(pixels)
+        profile = re.search(rb"colr\x02..(?=.{36}acsp)", self.data[:65536], re.DOTALL)
+        if self.kind == "jp2" and profile:
+            length = int.from_bytes(self.data[profile.end() : profile.end() + 4])
+            icc = bytes(self.data[profile.end() : profile.end() + length])
+            image.set_type(libvips.library().GValue.blob_type, "icc-profile-data", icc)
+        return image
+
+    def _normal(self, image: Any) -> Any:
+        """Makes the colors sRGB and keeps gray as gray."""
+        colors = min(_COLORS.get(image.interpretation, 3), image.bands)
+        alpha = image[colors] if self._has_alpha(image.bands - colors) else None
+        base = image.extract_band(0, n=colors)
+        base = base if image.interpretation in _LAB else _checked(base)
+        base = self._light(base, colors)
+        return base.bandjoin(alpha) if alpha else base
+
+    def _has_alpha(self, count: int) -> bool:
+        """Returns whether the first of the samples behind the colors is alpha.
+
+        In TIFF 6.0 an extra sample is premultiplied alpha (libvips divides by it), alpha, or has no
+        meaning: of color pictures that is mostly an infrared channel, but Pillow writes the alpha
+        of gray pictures so, and others write no meaning at all.
+        """
+        if not count or self.kind != "tiff":
+            return count > 0
+        found = tiff_directory.numbers(self.data, (_EXTRA_SAMPLES, _SAMPLES_PER_PIXEL))
+        unknown = found.get(_EXTRA_SAMPLES, (2,))[0] == 0
+        return not unknown or found.get(_SAMPLES_PER_PIXEL, (1,))[0] == 2
+
+    def _light(self, base: Any, colors: int) -> Any:
+        """Applies what the file tells of the light that its samples mean."""
+        deep = base.format not in ("uchar", "float") or base.interpretation == "labs"
+        if base.interpretation in _LAB:
+            return base.colourspace("rgb16" if deep else "srgb")
+        space = profile_space(base)
+        if colors == 4 or (colors == 1 and space == b"GRAY"):
+            try:
+                if space in (b"GRAY", b"CMYK"):
+                    return (
+                        _through_profile(base, deep)[:1]
+                        if colors == 1
+                        else _through_profile(base, deep)
+                    )
+            except libvips.library().Error:
+                pass  # the profile is damaged
+        if colors == 4:
+            ink = base.invert()
+            return (ink[:3] * ink[3] / _peak(base)).rint().cast(base.format)
+        tables = None if space else self._transfer(65536 if deep else 256)
+        return base if tables is None else base.maplut(_lookup(tables, colors, deep))
+
+    def _transfer(self, count: int) -> np.ndarray | None:
+        """Returns the light of every sample value, [tables, count] in [0, 1]; None is sRGB."""
+        if self.kind == "tiff":
+            return self._tiff_transfer(count)
+        exponent = self._exponent()
+        return None if exponent is None else np.linspace(0, 1, count)[None] ** exponent
+
+    def _tiff_transfer(self, count: int) -> np.ndarray | None:
+        tags = (_TRANSFER_FUNCTION, _MEANING)
+        found = tiff_directory.numbers(self.data, tags)
+        table = np.array(found.get(_TRANSFER_FUNCTION, ()), float)
+        if len(table) not in (count, 3 * count):
+            return None
+        table = table.reshape(-1, count) / 65535
+        return table[:, ::-1] if found.get(_MEANING) == (0,) else table
+
+    def _exponent(self) -> float | None:
+        if self.kind == "png":
+            chunks = png_chunks(self.data, (b"cICP", b"sRGB", b"gAMA"))
+            if len(chunks.get(b"cICP", b"")) == 4:
+                return _named_exponent(chunks[b"cICP"][1])
+            gamma = int.from_bytes(chunks.get(b"gAMA", b"")) / 100_000
+            # Like libpng, which takes 5 % for no difference: sRGB files have 0.45455.
+            if b"sRGB" in chunks or not gamma or abs(2.2 * gamma - 1) < 0.05:
+                return None
+            return 1 / gamma
+        if self.kind == "avif":
+            found = re.search(rb"colrnclx..(..)", self.data[:65536], re.DOTALL)
+            return _named_exponent(int.from_bytes(found[1])) if found else None
+        return None
+
+
+def png_chunks(data: bytes, wanted: tuple[bytes, ...]) -> dict[bytes, bytes]:
+    """Returns the contents of the first chunk of each kind before the pixels."""
+    found: dict[bytes, bytes] = {}
+    position = len(PNG)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind == b"IDAT":
+            break
+        if kind in wanted:
+            found.setdefault(kind, bytes(data[position + 8 : position + 8 + length]))
+        position += 12 + length
+    return found
+
+
+def from_array(pixels: np.ndarray) -> Any:
+    """Makes libvips' image of [H, W] or [H, W, C] uint8 or uint16, without a copy if contiguous."""
+    pixels = np.ascontiguousarray(pixels)
+    bands = pixels.shape[2] if pixels.ndim == 3 else 1
+    form = "uchar" if pixels.dtype == np.uint8 else "ushort"
+    image = libvips.library().Image.new_from_memory(
+        pixels.data, pixels.shape[1], pixels.shape[0], bands, form
+    )
+    names = ("b-w", "srgb") if form == "uchar" else ("grey16", "rgb16")
+    return image.copy(interpretation=names[bands > 2])
+
+
+def profile_space(image: Any) -> bytes:
+    """Returns the color space of an image's ICC profile, such as b"GRAY"; b"" without."""
+    if not image.get_typeof("icc-profile-data"):
+        return b""
+    return bytes(image.get("icc-profile-data")[16:20])  # ICC.1:2022, 7.2.8
+
+
+def _peak(image: Any) -> int:
+    return 255 if image.format == "uchar" else 65535
+
+
+def _dtype(image: Any) -> type:
+    return np.uint8 if image.format == "uchar" else np.uint16
+
+
+def _checked(image: Any) -> Any:
+    if image.format not in ("uchar", "ushort"):
+        samples = _SAMPLES.get(image.format, image.format)
+        raise ValueError(f"has {samples} samples; save it with 8 or 16 bits a channel")
+    return image
+
+
+def _end_is_missing(data: bytes) -> bool:
+    """Returns whether a JPEG has no end marker behind its picture.
+
+    libjpeg takes that for a truncated file. With one it decodes what is there, and warns unless
+    that is all.
+    """
+    scan = data.rfind(b"\xff\xda")
+    if scan < 0:
+        raise ValueError("is a truncated JPEG: the data ends inside the header; get the file again")
+    return data.find(_END, scan) < 0
+
+
+def _full_range(image: Any) -> Any:
+    """Stretches samples of 9 to 15 bits, which libheif shifts to the upper end of 16."""
+    bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
+    if not 8 < bits < 16:
+        return image
+    factor = 65535 / ((1 << bits) - 1) / (1 << 16 - bits)
+    return (image * factor).rint().cast("ushort").copy(interpretation=image.interpretation)
+
+
+def _with_fields(image: Any, source: Any) -> Any:
+    """Gives an image another's metadata."""
+    image = image.copy(xres=source.xres, yres=source.yres)
+    for name in set(source.get_fields()) - set(image.get_fields()):
+        image.set_type(source.get_typeof(name), name, source.get(name))
+    return image
+
+
+def _through_profile(image: Any, deep: bool) -> Any:
+    return image.icc_transform("srgb", embedded=True, depth=16 if deep else 8)
+
+
+def _named_exponent(code: int) -> float | None:
+    if code in _AS_SRGB:
+        return None
+    if code not in _EXPONENTS:
+        raise ValueError(
+            f"is an HDR picture (transfer function {code} of ITU-T H.273); convert it to sRGB first"
+        )
+    return _EXPONENTS[code]
+
+
+def _lookup(light: np.ndarray, bands: int, deep: bool) -> Any:
+    """Makes libvips' table from samples to sRGB; IEC 61966-2-1."""
+    curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    form, peak = (np.uint16, 65535) if deep else (np.uint8, 255)
+    table = np.rint(peak * np.clip(curve, 0, 1)).astype(form)
+    return from_array(np.broadcast_to(table.T[:, None][:, :, :bands], (table.shape[1], 1, bands)))
+
+
+def pixels(opened: Opened) -> np.ndarray:
+    """Decodes a file to [H, W] or [H, W, 1 to 4], gray or RGB, alpha last; uint8 or uint16.
+
+    Raises:
+      ValueError: truncated or damaged; the message continues the file's name.
+    """
+    try:
+        image = opened.image()
+        samples: Any = np.frombuffer(image.write_to_memory(), _dtype(image))
+        return samples.reshape(image.height, image.width, image.bands)
+    except libvips.library().Error as error:
+        if opened.is_strict and not is_loss(str(error)):
+            return pixels(opened.tolerant())
+        raise failure(opened, error) from error
+
+
+def is_loss(message: str) -> bool:
+    """Returns whether a decoder's message tells that pixels are missing or wrong."""
+    return bool(
+        re.search("premature end|bad Huffman|instead of RST|Corrupt JPEG data: bad", message)
+    )
+
+
+def failure(opened: Opened, error: Exception) -> ValueError:
+    """Makes the error of a file whose pixels cannot be decoded."""
+    if opened.kind == "jpeg" and "premature end" in str(error):
+        return ValueError("is a truncated JPEG: its end is missing; get the file again")
+    return ValueError(image_headers.explain(opened.data, libvips.reason(error)))
+
+
+def mapped(path: Path) -> Any:
+    """Maps a file into memory, read-only."""
+    import mmap
+
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,0 +1,125 @@
+"""Lays out the samples of TIFF files so that libvips reads them: planes, and 9 to 15 bits.
+
+libvips does not read samples without gaps between them, nor planes in tiles, and of gray with alpha
+in two planes it makes something else. A changed header calls every row a row of bytes, or one plane
+a picture; libvips and libtiff still check and decompress all of it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from residual_encoder.imaging import tiff_directory
+from residual_encoder.imaging.rare_formats import scaled
+
+# TIFF 6.0, and what ColorMap, Matteing and ExtraSamples add.
+_WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES = 256, 258, 259, 262, 277, 284
+_PREDICTOR, _TILE_WIDTH, _EXTRA_SAMPLES = 317, 322, 338
+_STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
+_JPEG = 7  # of Compression
+_NO_TAG = 65_000  # what readers pass over
+
+
+class Layout:
+    """Tells from a TIFF's first directory how its samples lie.
+
+    Attributes:
+      bits: Of a sample.
+      is_odd: Whether libvips needs a changed header.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        """Reads the directory.
+
+        Raises:
+          ValueError: a layout that is not supported.
+          struct.error, OverflowError, KeyError: a damaged directory.
+        """
+        tags = (_WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES)
+        found = tiff_directory.numbers(data, (*tags, _PREDICTOR, _TILE_WIDTH, *_STRIPS, *_TILES))
+        self.width, self.bits = found[_WIDTH][0], found.get(_BITS, (1,))[0]
+        self.samples = found.get(_SAMPLES, (1,))[0]
+        self.meaning, self.tile = found.get(_MEANING, (1,))[0], found.get(_TILE_WIDTH, (0,))[0]
+        self._found, self._data = found, data
+        self.is_packed = 8 < self.bits < 16
+        self.is_planar = found.get(_PLANES) == (2,) and self.samples > 1
+        split = self.is_planar and (self.is_packed or bool(self.tile) or self.samples == 2)
+        self.is_odd = self.is_packed or split
+        if self.is_odd:
+            self._check()
+
+    def _check(self) -> None:
+        even = set(self._found.get(_BITS, ())) == {self.bits}
+        plain = self._found.get(_PREDICTOR, (1,)) == (1,) or not self.is_packed
+        known = self.meaning <= 2 or (self.meaning == 5 and not self.is_packed)
+        fits = not (self.is_packed and self.tile) or self._row % 16 == 0
+        jpeg = self._found.get(_COMPRESSION) == (_JPEG,)
+        if not (even and plain and known and fits) or jpeg or self.samples > 16:
+            raise ValueError(
+                f"has {self.bits} bits a sample in a layout that cannot be read; save it with 8 or "
+                "16 bits, in one plane"
+            )
+
+    @property
+    def _row(self) -> int:
+        """Returns the bytes of a row of packed samples, or of the row of a tile."""
+        samples = 1 if self.is_planar else self.samples
+        return -(-(self.tile or self.width) * samples * self.bits // 8)
+
+    def images(self, load: Callable[[bytes], Any]) -> list[Any]:
+        """Loads one image, or one for each plane, by a function of a file's bytes."""
+        planes = range(self.samples) if self.is_planar else range(1)
+        return [load(self._changed(plane)) for plane in planes]
+
+    def _changed(self, plane: int) -> bytes:
+        """Returns the file with a header that describes a single plane, or rows of bytes."""
+        new = {_PLANES: 1, _SAMPLES: 1, _MEANING: min(self.meaning, 1) if self.is_planar else 1}
+        if self.is_packed:
+            across = -(-self.width // self.tile) if self.tile else 1
+            new |= {_WIDTH: self._row * across, _TILE_WIDTH: self._row, _BITS: 8, _MEANING: 1}
+        elif self.meaning > 1:
+            new[_MEANING] = 1
+        changed = bytearray(self._data)
+        for entry in tiff_directory.entries(self._data, tiff_directory.first(self._data)):
+            place = tiff_directory.values_at(self._data, entry)
+            if entry.tag == _EXTRA_SAMPLES:
+                struct.pack_into(tiff_directory.order(self._data) + "H", changed, entry.at, _NO_TAG)
+            elif entry.form and entry.tag in new:
+                for at in range(place.start, place.stop, struct.calcsize(entry.form)):
+                    struct.pack_into(entry.form, changed, at, new[entry.tag])
+            elif entry.form and self.is_planar and entry.tag in (*_STRIPS, *_TILES):
+                values = self._found[entry.tag]
+                part = values[plane * len(values) // self.samples :][: len(values) // self.samples]
+                struct.pack_into(
+                    f"{entry.form[0]}{len(part)}{entry.form[1]}", changed, place.start, *part
+                )
+        return bytes(changed)
+
+    def joined(self, images: list[Any]) -> np.ndarray:
+        """Joins the pixels of the images [H, bytes or W]: [H, W, samples] uint8 or uint16."""
+        parts = []
+        for image in images:
+            rows = np.frombuffer(
+                image.write_to_memory(), np.uint8 if image.format == "uchar" else np.uint16
+            )
+            rows = rows.reshape(image.height, image.width)
+            parts.append(self._unpacked(rows) if self.is_packed else rows[..., None])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+    def _unpacked(self, rows: np.ndarray) -> np.ndarray:
+        """Unpacks [H, bytes] uint8 -> [H, W, samples] uint16 in full range."""
+        height, wide = len(rows), self.tile or self.width
+        samples = 1 if self.is_planar else self.samples
+        output = np.empty((height, self.width, samples), np.uint16)
+        weights = (1 << np.arange(self.bits)[::-1]).astype(np.uint16)
+        for top in range(0, height, 64):  # unpacked bits take 8 times the memory
+            part = rows[top : top + 64].reshape(-1, self._row)
+            bits = np.unpackbits(part, axis=-1, count=wide * samples * self.bits)
+            values = bits.reshape(-1, self.bits) @ weights
+            values = values.reshape(len(rows[top : top + 64]), -1, samples)[:, : self.width]
+            output[top : top + 64] = scaled(values, (1 << self.bits) - 1)
+        return output ^ np.uint16(65535 if self.meaning == 0 else 0)
