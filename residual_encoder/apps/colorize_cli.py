@@ -150,7 +150,7 @@ def _details(summary: BatchSummary) -> list[str]:
         hint = _hint(reason)
         lines.append(f"left out: {count}, {reason}{hint}")
     if summary.not_colored:
-        lines.append(f"not colored: {summary.not_colored} pages or frames, see the lines above")
+        lines.append(f"{summary.not_colored} pages or frames not colored, see the lines above")
     if summary.others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.others.most_common(SHOWN))
         more = ", ..." if len(summary.others) > SHOWN else ""

@@ -16,6 +16,7 @@ from residual_encoder.imaging.image_rows import Rows
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
+from residual_encoder.inference.picture_argument import as_picture
 from residual_encoder.models import any_size, factory
 from residual_encoder.models.vividness import ColorChoice, settings
 from residual_encoder.recipes import PRECISIONS
@@ -173,7 +174,7 @@ class Colorizer:
             model that takes none.
           OSError: the file cannot be read.
         """
-        picture = _as_picture(picture)
+        picture = as_picture(picture)
         area = borders.print_area(picture)
         picture = self._with_levels(picture, area)
         inside = borders.cropped(picture, area)
@@ -252,7 +253,7 @@ class Colorizer:
         Returns:
           [h, w, 1] float32 in [0, 1]; h and w depend on the picture's size only.
         """
-        picture = _as_picture(picture)
+        picture = as_picture(picture)
         height, width = picture.pixels.shape[:2]
         target = any_size.network_size(height, width, self.size, self.recipe.multiple)
         size = int(target[0]), int(target[1])
@@ -332,7 +333,7 @@ class Colorizer:
           As `colorize`.
         """
         return chroma_upsampling.upsample(
-            _as_picture(picture),
+            as_picture(picture),
             chroma,
             gray_kind=self.recipe.gray,
             space=self.recipe.space,
@@ -381,22 +382,6 @@ def _checked(saturation: float) -> float:
     if not (np.isfinite(saturation) and saturation >= 0):
         raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
     return float(saturation)
-
-
-def _as_picture(picture: Any) -> Picture:
-    if isinstance(picture, Picture):
-        return picture
-    if isinstance(picture, str | os.PathLike):
-        return image_io.read(picture)
-    pixels = np.asarray(picture)
-    shape_fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4))
-    if not shape_fits or pixels.dtype not in (np.uint8, np.uint16) or not pixels.size:
-        raise ValueError(
-            "colorize() takes one picture, [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], uint8 or "
-            f"uint16, or a path. Received {pixels.dtype} {list(pixels.shape)}. "
-            "For a batch of gray in [0, 1] call chroma()."
-        )
-    return image_io.as_picture(pixels)
 
 
 # Arguments of `Colorizer` that the configs of folders and collections have under the same names.

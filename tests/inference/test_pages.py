@@ -285,11 +285,11 @@ def test_an_interrupted_run_leaves_nothing_and_is_resumed(
     document(folder / "a.tif"), save(folder / "b.gif", [gray(n) for n in range(3)])
     original, calls = batch.colorize_to_files, []
 
-    def stopping(*arguments: object) -> None:
+    def stopping(*arguments: object) -> list[str]:
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        original(*arguments)  # type: ignore[arg-type]
+        return original(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(batch, "colorize_to_files", stopping)
     with pytest.raises(KeyboardInterrupt):
