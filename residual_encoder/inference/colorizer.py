@@ -73,15 +73,13 @@ class Colorizer:
             that goes with `vividness`.
           prior_correction: Multiple of the log prior that is taken off the logits, from 0 to 1;
             takes the place of the recipe's or of the one that goes with `vividness`.
-          levels: Whether `colorize` stretches a picture's tones to the full range first, for faded
-            scans; the network sees the stretched gray and the output has it. See
-            `imaging.levels`.
+          levels: Whether `colorize` stretches a faded picture's tones to the full range, for the
+            network and in the output; see `imaging.levels`.
 
         Raises:
           FileNotFoundError: there is no such model.
-          ValueError: an argument is out of range, or the model is damaged; or `vividness`,
-            `temperature` or `prior_correction` is given and the model has no distribution, or is a
-            SavedModel.
+          ValueError: an argument is out of range, or the model is damaged; or colors are chosen and
+            the model has no distribution, or is a SavedModel.
         """
         if size != "auto" and not (isinstance(size, int) and size >= 8):
             raise ValueError(f'size must be "auto" or a whole number from 8 up. Received {size!r}.')
@@ -385,15 +383,7 @@ def _checked(saturation: float) -> float:
 
 
 # Arguments of `Colorizer` that the configs of folders and collections have under the same names.
-SETTINGS = (
-    "size",
-    "saturation",
-    "upsampling",
-    "vividness",
-    "temperature",
-    "prior_correction",
-    "levels",
-)
+SETTINGS = tuple("size saturation upsampling vividness temperature prior_correction levels".split())
 
 
 def configured(config: Any) -> Colorizer:
