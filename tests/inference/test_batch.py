@@ -16,6 +16,7 @@ from residual_encoder.imaging import borders, image_io
 from residual_encoder.inference import batch, batch_plan, batch_report
 from residual_encoder.inference.batch import BatchConfig, Stopped, colorize_files
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.video_progress import SegmentStore
 from residual_encoder.utils import files
 
 
@@ -330,6 +331,14 @@ def test_names_of_255_bytes(tmp_path: Path, name: str) -> None:
     assert run(source, output=tmp_path / "tiff", format="tiff") == (1, {}, 0)
     written = [path.name for path in (tmp_path / "out").iterdir()]
     assert len(written) == 2 and all(len(each.encode()) <= 255 for each in written)
+
+
+def test_long_names_of_films_have_a_folder_for_their_parts(tmp_path: Path) -> None:
+    for name in ("a" * 251 + ".mp4", "é" * 125 + "b.mkv"):
+        store = SegmentStore(tmp_path / name, {"version": 1})
+        assert store.folder.is_dir() and len(store.folder.name.encode()) <= 255
+    assert len(list(tmp_path.iterdir())) == 2
+    assert SegmentStore(tmp_path / "short.mp4", {}).folder.name == ".short.mp4.parts"
 
 
 def test_cut_names_stay_different() -> None:
