@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STANDARD = "-"
 SHOWN = 3  # names and kinds that the summary lists
+THERE_ALREADY = " exists; pass --skip_existing"  # part of the reason of such a failure
 
 _OUTPUT = flags.DEFINE_string(
     "output",
@@ -155,8 +156,14 @@ def _details(summary: BatchSummary) -> list[str]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.others.most_common(SHOWN))
         more = ", ..." if len(summary.others) > SHOWN else ""
         lines.append(f"no pictures or films: {summary.others.total()} files ({kinds}{more})")
-    if summary.failed:
-        names = [Path(path).name for path in summary.failed]
+    existing = [path for path, why in summary.failed.items() if THERE_ALREADY in why]
+    if existing:
+        lines.append(
+            f"failed: {len(existing)} outputs exist (--skip_existing keeps them, --overwrite "
+            "replaces them)"
+        )
+    names = [Path(path).name for path in summary.failed if path not in existing]
+    if names:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         lines.append(f"failed: {', '.join(names[:SHOWN])}{more}; the lines above tell why")
     return lines

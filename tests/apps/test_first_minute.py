@@ -132,6 +132,11 @@ def test_a_shoebox_ends_with_a_summary(tmp_path: Path, soft_weights: Path) -> No
     again = tool("shoebox", f"--model={soft_weights}", "--skip_existing", cwd=tmp_path)
     assert "0 colored, 4 skipped, 2 left out, 1 failed" in again.stdout
     assert "skipped: 4, of which the output exists" in again.stdout
+    third = tool("shoebox", f"--model={soft_weights}", cwd=tmp_path)
+    assert "0 colored, 2 left out, 5 failed" in third.stdout
+    assert "failed: 4 outputs exist (--skip_existing keeps them, --overwrite" in third.stdout
+    assert "failed: broken.jpg; the lines above tell why" in third.stdout
+    assert "and 1 more outputs exist" in said(third)
 
 
 def test_color_alone_is_no_error(tmp_path: Path, soft_weights: Path) -> None:
