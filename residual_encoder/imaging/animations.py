@@ -152,9 +152,10 @@ def _by_pillow(path: Path, form: str) -> Animation | None:
 
 def _gif_extent(data: mmap.mmap) -> tuple[int, int]:
     """Returns the width and height of all frames, for which Pillow makes room; GIF 89a."""
-    right, bottom = struct.unpack_from("<HH", data, 6)
-    at = 13 + _gif_table(data[10])
+    right = bottom = 0
     with contextlib.suppress(IndexError, struct.error):  # the end is missing
+        right, bottom = struct.unpack_from("<HH", data, 6)
+        at = 13 + _gif_table(data[10])
         while data[at] in (0x2C, 0x21):  # an image, or an extension
             if data[at] == 0x2C:
                 left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at + 1)
