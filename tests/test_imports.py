@@ -134,3 +134,15 @@ def test_models_give_their_names_when_asked():
 def test_coloring_loads_nothing_of_training():
     modules = loaded_by("import residual_encoder.inference.colorizer")
     assert not {name for name in modules if name.startswith("residual_encoder.training")}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import residual_encoder",
+        "import residual_encoder.training.trainer, residual_encoder.apps.train_cli",
+        "from residual_encoder.imaging import image_io",
+    ],
+)
+def test_training_does_without_the_library_of_pictures(code):
+    assert not packages(loaded_by(code)) & {"pyvips", "tifffile", "imagecodecs"}

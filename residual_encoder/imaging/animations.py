@@ -27,7 +27,9 @@ from residual_encoder.imaging.image_metadata import Metadata
 _EXIF_ORIENTATION = 274
 _ONCE = 1  # plays of a GIF that has no number
 # What Pillow raises for damaged files, beside its own errors.
-_DAMAGE = (SyntaxError, EOFError, ValueError, IndexError, KeyError, TypeError, struct.error)
+_DAMAGE = (EOFError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError, struct.error)
+# Frames are composed with alpha, in about 20 bytes of memory a pixel.
+_MOST_PIXELS = 50_000_000
 HOLDS_FRAMES = frozenset((".png", ".webp"))  # what can be written
 
 
@@ -79,6 +81,8 @@ def inspect(path: Path) -> Animation | None:
             _check_size(found.width, found.height)
             return Animation(path, "PNG", found.width * found.height, *found[2:])
         if head.startswith(b"GIF8"):
+            with _mapped(path) as data:
+                _check_size(*_gif_extent(data))
             return _by_pillow(path, "GIF")
         if animated_webp.is_animated(head):
             _check_size(*animated_webp.canvas(head))
@@ -146,6 +150,30 @@ def _by_pillow(path: Path, form: str) -> Animation | None:
         return Animation(path, form, size[0] * size[1], count, loop, alpha)
 
 
+def _gif_extent(data: mmap.mmap) -> tuple[int, int]:
+    """Returns the width and height of all frames, for which Pillow makes room; GIF 89a."""
+    right = bottom = 0
+    with contextlib.suppress(IndexError, struct.error):  # the end is missing
+        right, bottom = struct.unpack_from("<HH", data, 6)
+        at = 13 + _gif_table(data[10])
+        while data[at] in (0x2C, 0x21):  # an image, or an extension
+            if data[at] == 0x2C:
+                left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at + 1)
+                right, bottom = max(right, left + width), max(bottom, top + height)
+                at += 11 + _gif_table(flags)
+            else:
+                at += 2
+            while data[at]:  # the length of a part; the last is empty
+                at += data[at] + 1
+            at += 1
+    return right, bottom
+
+
+def _gif_table(flags: int) -> int:
+    """Returns the bytes of a color table."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
 def _gif_alpha(image: Any) -> bool:
     """Returns whether a GIF's frames have transparent pixels, or may get some."""
     for number in range(image.n_frames):
@@ -163,9 +191,10 @@ def _composed_by_pillow(animation: Animation) -> Iterator[tuple[np.ndarray, Frac
         with _mapped(animation.path) as data:
             times, _ = animated_webp.durations(data)
     with _opened(animation.path) as image:
+        width, height = image.size  # what lies outside is not shown
         for number in range(animation.count):
             image.seek(number)
-            pixels = np.asarray(image.convert("RGBA"))
+            pixels = np.asarray(image.convert("RGBA"))[:height, :width]
             own = Fraction(image.info.get("duration", 0)).limit_denominator(1000) / 1000
             yield pixels, times[number] if number < len(times) else own
 
@@ -286,8 +315,9 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _check_size(width: int, height: int) -> None:
-    if width * height > image_io.MAX_PIXELS:
+    most = min(_MOST_PIXELS, image_io.MAX_PIXELS)
+    if width * height > most:
         raise ValueError(
-            f"has {width} x {height} pixels a frame; "
-            f"at most {image_io.MAX_PIXELS / 1e6:.0f} megapixels are taken: make it smaller first"
+            f"has {width} x {height} pixels a frame; at most {most / 1e6:.0f} megapixels are "
+            "taken: make it smaller first"
         )

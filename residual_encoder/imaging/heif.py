@@ -19,6 +19,7 @@ SUFFIXES = frozenset((".heic", ".heif", ".hif"))
 ADVICE = 'pip install pillow-heif, or in the project\'s folder pip install ".[heic]"'
 _BRANDS = re.compile(rb"ftyp(hei[cxms]|hev[cxms]|mif1|msf1)")
 _AVIF = re.compile(rb"avi[fs]")  # the same container, which is read without the package
+_DAMAGE = (EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)
 _MODES = ("L", "LA", "RGB", "RGBA")  # of Pillow
 _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: color type of PNG
 
@@ -52,7 +53,7 @@ def as_png(data: bytes, most_pixels: int) -> bytes:
 
     with _damaged():
         picture = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
-    width, height = picture.size
+        width, height = picture.size
     if width * height > most_pixels:
         raise ValueError(
             f"has {width} x {height} pixels; at most {most_pixels / 1e6:.0f} megapixels are taken: "
@@ -72,7 +73,7 @@ def _damaged() -> Iterator[None]:
     """Puts words before the message of an error of the decoder."""
     try:
         yield
-    except (EOFError, OSError, RuntimeError, SyntaxError, ValueError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"is a damaged HEIC file: {error}") from error
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from residual_encoder.imaging import image_headers, libvips, rare_formats, tiff_directory
-from residual_encoder.imaging.image_headers import PNG
+from residual_encoder.imaging.image_headers import png_chunks
 from residual_encoder.imaging.tiff_layout import Layout
 
 # Each by its own loader: SVG, matrices or a JPEG's gain map are not to be found in these files.
@@ -57,7 +58,6 @@ class Opened:
             raise ValueError(image_headers.explain(data))
         self._layout: Layout | None = None  # where libvips needs a changed header
         self._planes: list[Any] = []
-        self._fail_on = "warning" if self.kind == "jpeg" else "error"
         self.raw = self._loaded()
 
     def _loaded(self) -> Any:
@@ -78,7 +78,7 @@ class Opened:
     def _load(self, data: bytes, path: str | None) -> Any:
         name = (_LOADERS[self.kind] or f"{self.kind}load") + ("" if path else "_buffer")
         loader = getattr(libvips.library().Image, name)
-        return loader(path or data, access=self.access, fail_on=self._fail_on)
+        return loader(path or data, access=self.access, fail_on="error")
 
     def _tiff(self) -> Any:
         layout = Layout(self.data)
@@ -123,17 +123,6 @@ class Opened:
         """Returns whether the samples do not lie upright in the file."""
         known = self.raw.get_typeof("orientation") != 0
         return known and self.raw.get("orientation") in range(2, 9)
-
-    @property
-    def is_strict(self) -> bool:
-        """Returns whether a mere warning of the decoder ends in an error."""
-        return self._fail_on == "warning"
-
-    def tolerant(self) -> Opened:
-        """Returns the same file, with warnings of the decoder passed over."""
-        self._fail_on = "error"
-        self.raw = self._loaded()
-        return self
 
     def _samples(self) -> Any:
         """Returns the samples of all channels; of kinds that libvips does not read in memory."""
@@ -231,20 +220,6 @@ class Opened:
         return None
 
 
-def png_chunks(data: bytes, wanted: tuple[bytes, ...]) -> dict[bytes, bytes]:
-    """Returns the contents of the first chunk of each kind before the pixels."""
-    found: dict[bytes, bytes] = {}
-    position = len(PNG)
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        if kind == b"IDAT":
-            break
-        if kind in wanted:
-            found.setdefault(kind, bytes(data[position + 8 : position + 8 + length]))
-        position += 12 + length
-    return found
-
-
 def from_array(pixels: np.ndarray) -> Any:
     """Makes libvips' image of [H, W] or [H, W, C] uint8 or uint16, without a copy if contiguous."""
     pixels = np.ascontiguousarray(pixels)
@@ -336,28 +311,32 @@ def pixels(opened: Opened) -> np.ndarray:
     Raises:
       ValueError: truncated or damaged; the message continues the file's name.
     """
+    image = opened.image()
+    samples: Any = np.frombuffer(computed(opened, image.write_to_memory), _dtype(image))
+    return samples.reshape(image.height, image.width, image.bands)
+
+
+def computed(opened: Opened, work: Callable[..., Any], *arguments: int) -> Any:
+    """Calls what computes pixels of a file.
+
+    libjpeg fills missing pixels with gray and warns; libvips passes that over at the end of the
+    picture, but notes the warning.
+
+    Raises:
+      ValueError: truncated or damaged; the message continues the file's name.
+    """
+    vips = libvips.library()
+    vips.vips_lib.vips_error_clear()
     try:
-        image = opened.image()
-        samples: Any = np.frombuffer(image.write_to_memory(), _dtype(image))
-        return samples.reshape(image.height, image.width, image.bands)
-    except libvips.library().Error as error:
-        if opened.is_strict and not is_loss(str(error)):
-            return pixels(opened.tolerant())
-        raise failure(opened, error) from error
-
-
-def is_loss(message: str) -> bool:
-    """Returns whether a decoder's message tells that pixels are missing or wrong."""
-    return bool(
-        re.search("premature end|bad Huffman|instead of RST|Corrupt JPEG data: bad", message)
-    )
-
-
-def failure(opened: Opened, error: Exception) -> ValueError:
-    """Makes the error of a file whose pixels cannot be decoded."""
-    if opened.kind == "jpeg" and "premature end" in str(error):
-        return ValueError("is a truncated JPEG: its end is missing; get the file again")
-    return ValueError(image_headers.explain(opened.data, libvips.reason(error)))
+        samples = work(*arguments)
+    except vips.Error as error:
+        raise ValueError(image_headers.explain(opened.data, libvips.reason(error))) from error
+    notes = vips.ffi.string(vips.vips_lib.vips_error_buffer()).decode(errors="replace")
+    if opened.kind == "jpeg" and "premature end" in notes:
+        raise ValueError("is a truncated JPEG: its end is missing; get the file again")
+    if opened.kind == "jpeg" and re.search("bad Huffman|instead of RST", notes):
+        raise ValueError("is a damaged JPEG: a part of its pixels is lost; get the file again")
+    return samples
 
 
 def mapped(path: Path) -> Any:

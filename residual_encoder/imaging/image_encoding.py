@@ -108,9 +108,11 @@ def save(path: str, pixels: Rows, suffix: str, metadata: Metadata = NOTHING) -> 
         with open(path, "w+b") as file:
             _save(image, file, form, metadata)
     except libvips.library().Error as error:
-        if errors:
-            raise errors[0] from error
-        raise ValueError(f"{form.name} cannot hold it: {libvips.reason(error)}") from error
+        if not errors:
+            why = libvips.reason(error)
+            raise ValueError(f"{form.name} cannot hold it: {why}") from error
+    if errors:
+        raise errors[0]
 
 
 def _save(image: Any, file: BinaryIO, form: _Format, metadata: Metadata) -> None:

@@ -7,6 +7,7 @@ The graph of an exported SavedModel has to read headers by TensorFlow operations
 from __future__ import annotations
 
 import re
+import struct
 
 from residual_encoder.imaging.tiff_directory import BIG_TIFF, TIFF
 
@@ -48,6 +49,20 @@ def is_picture(data: bytes) -> bool:
 def suffix_of(data: bytes) -> str:
     """Returns the suffix of a file's own format, or .png where it is one that is only read."""
     return _SUFFIXES.get(kind_of(data) or "", ".png")
+
+
+def png_chunks(data: bytes, wanted: tuple[bytes, ...]) -> dict[bytes, bytes]:
+    """Returns the contents of the first chunk of each kind before the pixels."""
+    found: dict[bytes, bytes] = {}
+    position = len(PNG)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind == b"IDAT":
+            break
+        if kind in wanted:
+            found.setdefault(kind, bytes(data[position + 8 : position + 8 + length]))
+        position += 12 + length
+    return found
 
 
 def explain(data: bytes, reason: str = "") -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from residual_encoder.imaging import tiff_directory
-from residual_encoder.imaging.image_headers import PNG
+from residual_encoder.imaging.image_headers import PNG, png_chunks
 from residual_encoder.imaging.tiff_directory import LONG, SHORT, TIFF, Field
 
 # TIFF 6.0 tags; EXIF borrows the first six. 33723 is IPTC's own.
@@ -108,7 +108,7 @@ def collect(image: Any, data: bytes, kind: str) -> Metadata:
         start = re.search(rb"II\*\0|MM\0\*", block[:16])
         exif = block[start.start() :] if start else b""
     turned = image.get_typeof("orientation") and image.get("orientation") in TRANSPOSED
-    resolution = (image.xres, image.yres) if image.xres != 1 or image.yres != 1 else None
+    resolution = _dots(data, kind)
     texts = _png_texts(data) if kind == "png" else _jpeg_comments(data) if kind == "jpeg" else ()
     return Metadata(
         upright(exif),
@@ -190,8 +190,21 @@ def _describes(field: Field) -> bool:
     return not other and len(field.data) < _LARGEST
 
 
+def _dots(data: bytes, kind: str) -> tuple[float, float] | None:
+    """Returns pixels a millimeter as JFIF or a PNG's pHYs have them; None without a unit."""
+    if kind == "jpeg" and data[6:10] == b"JFIF":
+        unit, across, down = struct.unpack_from(">BHH", data, 13)
+        scale = {1: 25.4, 2: 10.0}.get(unit, 0.0)
+    elif kind == "png" and len(block := png_chunks(data, (b"pHYs",)).get(b"pHYs", b"")) == 9:
+        across, down, unit = struct.unpack(">IIB", block)
+        scale = 1000.0 * unit
+    else:
+        return None
+    return (across / scale, down / scale) if scale and across and down else None
+
+
 def _resolution(exif: bytes) -> tuple[float, float] | None:
-    """Returns pixels a millimeter as EXIF data have them, which libvips reads of JPEG and PNG."""
+    """Returns pixels a millimeter as EXIF data have them."""
     if not exif:
         return None
     sign = tiff_directory.order(exif)
@@ -403,7 +416,7 @@ def tiff_directory_with(data: Any, metadata: Metadata) -> tuple[int, bytes, int,
       Where the directory goes, behind the end of the data; its bytes; and where to write which
       bytes that point at it.
     """
-    fields, sign = tiff_directory.read(data), tiff_directory.order(data)
+    fields, sign = tiff_directory.read(data, stay=True), tiff_directory.order(data)
     start, big = len(data) + len(data) % 2, data[2:4] in (b"+\0", b"\0+")
     # libvips writes a resolution even where none is known, and always in centimeters.
     fields = tuple(f for f in fields if f.tag not in (*_RESOLUTION, _RESOLUTION_UNIT))

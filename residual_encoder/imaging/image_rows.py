@@ -98,10 +98,8 @@ class _Decoder:
         dtype = np.uint8 if self._image.format == "uchar" else np.uint16
         count = max(1, _STRIP // (width * bands * np.dtype(dtype).itemsize))
         count = min(count, self._image.height - top)
-        try:
-            samples: Any = np.frombuffer(self._region.fetch(0, top, width, count), dtype)
-        except libvips.library().Error as error:
-            raise image_decoding.failure(self._opened, error) from error
+        fetched = image_decoding.computed(self._opened, self._region.fetch, 0, top, width, count)
+        samples: Any = np.frombuffer(fetched, dtype)
         block = samples.reshape(count, width, bands)[..., self._channels]
         self._block = block[..., 0] if block.shape[2] == 1 else block
         self._top, self._bottom = top, top + count

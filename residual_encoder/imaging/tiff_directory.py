@@ -100,10 +100,13 @@ def values_at(data: bytes, entry: Entry) -> slice:
     return slice(at, at + length) if at + length <= len(data) else slice(0, 0)
 
 
-def read(data: bytes, start: int | None = None, depth: int = 3) -> tuple[Field, ...]:
+def read(
+    data: bytes, start: int | None = None, depth: int = 3, stay: bool = False
+) -> tuple[Field, ...]:
     """Reads a directory, and the EXIF, GPS and interoperability directories below it.
 
-    Entries of unknown types, and those whose values lie beyond the end, are left out.
+    Entries of unknown types, and those whose values lie beyond the end, are left out. Maker notes,
+    or with `stay` all values outside of the directory, keep their place.
 
     Raises:
       struct.error, OverflowError: the directory itself goes beyond the end.
@@ -115,7 +118,8 @@ def read(data: bytes, start: int | None = None, depth: int = 3) -> tuple[Field, 
             if depth and (below := value(data, entry)):
                 found.append(Field(entry.tag, LONG, fields=read(data, below, depth - 1)))
         elif place.stop:
-            fixed = place.start if entry.tag == MAKER_NOTE and place.stop - place.start > 4 else 0
+            outside = place.start != entry.value_at
+            fixed = place.start if outside and (stay or entry.tag == MAKER_NOTE) else 0
             found.append(Field(entry.tag, entry.kind, bytes(data[place]), at=fixed))
     return tuple(found)
 

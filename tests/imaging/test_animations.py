@@ -284,6 +284,31 @@ def test_a_frame_beyond_the_picture_is_refused_before_it_is_decoded(tmp_path: Pa
         list(animations.frames(animation))
 
 
+def gif_with_a_frame_outside(path: Path, left: int) -> None:
+    """The last of three frames, each of which replaces all pixels, is moved right and down."""
+    frames = [Image.fromarray(shades) for shades in (gray(0), 255 - gray(0), gray(0))]
+    save(path, frames, duration=TIMES[:3])
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"\x2c\0\0\0\0")  # the last image descriptor
+    struct.pack_into("<HH", data, at + 1, left, left)
+    path.write_bytes(data)
+
+
+def test_what_lies_outside_of_a_gif_is_not_shown(tmp_path: Path) -> None:
+    gif_with_a_frame_outside(tmp_path / "a.gif", 10)
+    animation = animations.inspect(tmp_path / "a.gif")
+    assert animation is not None
+    *_, last = animations.frames(animation)
+    assert last.picture.pixels.shape[:2] == (24, 32)
+    np.testing.assert_array_equal(rgba(last.picture)[10:, 10:, 0], gray(0)[:14, :22])
+
+
+def test_a_frame_far_outside_does_not_fill_the_memory(tmp_path: Path) -> None:
+    gif_with_a_frame_outside(tmp_path / "a.gif", 9000)
+    with pytest.raises(ValueError, match=r"has 9032 x 9024 pixels a frame; at most 50 megapixels"):
+        animations.inspect(tmp_path / "a.gif")
+
+
 def test_a_large_gif_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.gif", [Image.fromarray(gray(number)) for number in range(2)])
     monkeypatch.setattr(image_io, "MAX_PIXELS", 100)

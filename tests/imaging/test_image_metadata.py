@@ -1,0 +1,254 @@
+"""What a picture's file tells goes along in every format that holds it, read by exiftool."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from residual_encoder.imaging import image_io, image_metadata, image_rows, tiff_directory
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+GRAY = np.random.default_rng(0).integers(60, 200, (48, 61), np.uint8)
+SUFFIXES = (".jpg", ".png", ".webp", ".tif")
+SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="needs exiftool")
+
+WRITTEN = {
+    "IFD0:Artist": "Zoë",
+    "IFD0:ImageDescription": "Großmutter",
+    "IFD0:Copyright": "(c) 1923",
+    "IFD0:DocumentName": "Album 3",
+    "IFD0:HostComputer": "scanner",
+    "IFD0:Rating": 3,
+    "IFD0:XPTitle": "Titel",
+    "IFD0:XResolution": 600,
+    "IFD0:YResolution": 600,
+    "IFD0:ResolutionUnit": "inches",
+    "ExifIFD:DateTimeOriginal": "1923:05:01 12:00:00",
+    "ExifIFD:UserComment": "hello there",
+    "ExifIFD:LensModel": "L",
+    "GPS:GPSLatitude": 48.1,
+    "GPS:GPSLatitudeRef": "North",
+    "XMP-dc:Title": "Titel",
+    "XMP-dc:Creator": "Zoë",
+    "XMP-photoshop:City": "Köln",
+}
+IPTC = {"IPTC:Keywords": ["a", "b"], "IPTC:Caption-Abstract": "Caption", "IPTC:City": "Köln"}
+
+
+def exiftool(*arguments: object) -> str:
+    command = ["exiftool", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def told(path: Path) -> dict:
+    found = json.loads(exiftool("-j", "-G1", "-a", "-c", "%.4f", "-charset", "iptc=utf8", path))[0]
+    assert not [key for key in found if key.endswith(("Warning", "Error"))], found
+    return found
+
+
+def scan(folder: Path, suffix: str, order: str = "MM") -> Path:
+    """A file with all that the format holds, written by Pillow and exiftool."""
+    path = folder / f"scan{suffix}"
+    Image.fromarray(np.stack([GRAY] * 3, -1)).save(path, icc_profile=SRGB)
+    tags = WRITTEN | (IPTC if suffix != ".webp" else {"IPTC:Keywords": []})
+    given = [
+        f"-{tag}={value}"
+        for tag, some in tags.items()
+        for value in (some if isinstance(some, list) else [some])
+    ]
+    options = ["-overwrite_original", f"-exifbyteorder={order}", "-codedcharacterset=utf8"]
+    if suffix == ".webp":
+        options.pop()
+    if suffix == ".jpg":
+        given += ["-Comment=by hand", "-JFIF:XResolution=600", "-JFIF:YResolution=600"]
+    if suffix == ".png":
+        given += ["-PNG:Title=Größe", "-PNG:PixelsPerUnitX=23622", "-PNG:PixelsPerUnitY=23622"]
+    exiftool(*options, *given, path)
+    return path
+
+
+def copied(source: Path, target: Path) -> dict:
+    """What exiftool reads of a colored copy."""
+    picture = image_io.read(source)
+    colors = np.stack([picture.pixels, picture.pixels, 255 - picture.pixels], -1)
+    metadata = image_metadata.marked(picture.metadata)
+    image_io.write(target, colors if picture.pixels.ndim == 2 else picture.pixels, metadata)
+    return told(target)
+
+
+@needs_exiftool
+@pytest.mark.parametrize("order", ["MM", "II"])
+@pytest.mark.parametrize("target", SUFFIXES)
+@pytest.mark.parametrize("source", SUFFIXES)
+def test_all_of_it_goes_along(source: str, target: str, order: str, tmp_path: Path) -> None:
+    path = scan(tmp_path, source, order)
+    before, after = told(path), copied(path, tmp_path / f"out{target}")
+    kept = [*WRITTEN, *(IPTC if source != ".webp" else ())]
+    assert {tag: before.get(tag) for tag in kept} == {tag: after.get(tag) for tag in kept}
+    groups = ("ICC", "XMP-dc", "XMP-photoshop", "GPS", "IPTC")
+    wanted = {key: value for key, value in before.items() if key.startswith(groups)}
+    assert wanted == {key: value for key, value in after.items() if key in wanted}
+    if source in (".jpg", ".png"):
+        own = {"JFIF:XResolution", "File:Comment", "PNG:Title", "PNG-pHYs:PixelsPerUnitX"}
+        same = {key: before[key] for key in own & before.keys()} if source == target else {}
+        assert same == {key: after[key] for key in same}
+
+
+@needs_exiftool
+@pytest.mark.parametrize("target", SUFFIXES)
+def test_the_copy_is_marked_once(target: str, tmp_path: Path) -> None:
+    path = scan(tmp_path, ".jpg")
+    exiftool("-overwrite_original", "-XMP-iptcExt:DigitalSourceType=print", path)
+    exiftool("-overwrite_original", "-Software=Scanner 1.0", "-XMP-tiff:Orientation#=6", path)
+    after = copied(path, tmp_path / f"out{target}")
+    assert after["XMP-iptcExt:DigitalSourceType"] == SOURCE
+    assert after["IFD0:Software"] == "residual-encoder"
+    assert after["XMP-tiff:Orientation"] == "Horizontal (normal)"
+    again = copied(tmp_path / f"out{target}", tmp_path / f"again{target}")
+    assert again["XMP-iptcExt:DigitalSourceType"] == SOURCE
+    xmp = image_io.read(tmp_path / f"again{target}").metadata.xmp
+    assert xmp.count(b"DigitalSourceType") == 1
+    sizes = [(tmp_path / f"{name}{target}").stat().st_size for name in ("out", "again")]
+    assert abs(sizes[0] - sizes[1]) < 3000  # nothing is there twice
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_picture_that_tells_nothing_gets_the_mark_only(suffix: str, tmp_path: Path) -> None:
+    image_io.write(tmp_path / f"a{suffix}", np.stack([GRAY] * 3, -1))
+    assert image_io.read(tmp_path / f"a{suffix}").metadata == image_metadata.NOTHING
+    marked = image_metadata.marked(image_metadata.NOTHING)
+    image_io.write(tmp_path / f"b{suffix}", np.stack([GRAY] * 3, -1), marked)
+    data = (tmp_path / f"b{suffix}").read_bytes()
+    written = image_io.decode(data).metadata
+    assert SOURCE.encode() in written.xmp and b"residual-encoder\0" in data
+    assert written.resolution is None and written.texts == () and written.icc == b""
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("dots", [(600, 600), (1200, 300), (72, 72)])
+def test_resolution_for_readers_that_are_not_exiftool(
+    suffix: str, dots: tuple[int, int], tmp_path: Path
+) -> None:
+    Image.fromarray(GRAY).save(tmp_path / f"a{suffix}", dpi=dots)
+    picture = image_io.read(tmp_path / f"a{suffix}")
+    for other in (".jpg", ".png", ".tif"):
+        metadata = image_metadata.marked(picture.metadata)
+        image_io.write(tmp_path / f"b{other}", picture.rgb, metadata)
+        with Image.open(tmp_path / f"b{other}") as written:
+            read = [float(side) for side in written.info["dpi"]]
+            np.testing.assert_allclose(read, dots, atol=0.02)
+
+
+def test_resolution_and_sides_turn_with_the_picture(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274], exif[282], exif[283], exif[296] = 6, 1200, 300, 2
+    Image.fromarray(GRAY).save(tmp_path / "a.jpg", exif=exif)
+    metadata = image_io.read(tmp_path / "a.jpg").metadata
+    np.testing.assert_allclose(metadata.resolution or (), (300 / 25.4, 1200 / 25.4))
+    written = Image.open(io.BytesIO(image_io.encode(GRAY, ".tif", metadata)))
+    assert written.info["dpi"] == (300, 1200)
+
+
+def test_a_maker_note_stays_where_its_own_offsets_are_right() -> None:
+    """It holds places counted from the start of the structure, which nobody else can move."""
+    note = bytes(range(64))
+    inner = tiff_directory.write(
+        (tiff_directory.Field(tiff_directory.MAKER_NOTE, 7, note),), "<", 26
+    )
+    outer = struct.pack("<HHHIII", 1, tiff_directory.EXIF, 4, 1, 26, 0)
+    exif = b"II*\0" + struct.pack("<I", 8) + outer + inner
+    place = exif.index(note)
+    marked = image_metadata.marked(image_metadata.Metadata(image_metadata.upright(exif)))
+    assert marked.exif.index(note) == place and b"residual-encoder" in marked.exif
+
+
+def test_fields_of_both_byte_orders_and_sizes_are_read_as_they_were_written() -> None:
+    below = (tiff_directory.Field(36867, 2, b"1923:05:01 12:00:00\0"),)
+    fields = (
+        tiff_directory.Field(270, 2, b"three\0"),
+        tiff_directory.Field(282, 5, struct.pack(">II", 600, 1)),
+        tiff_directory.Field(33432, 2, b"c\0"),
+        tiff_directory.Field(tiff_directory.EXIF, 4, fields=below),
+    )
+    data = tiff_directory.structure(fields, ">")
+    assert tiff_directory.read(data) == fields
+    other = tiff_directory.structure(tiff_directory.swapped(fields), "<")
+    assert tiff_directory.swapped(tiff_directory.read(other)) == fields
+    head = b"MM\0+" + struct.pack(">HHQ", 8, 0, 16)
+    assert tiff_directory.read(head + tiff_directory.write(fields, ">", 16, big=True)) == fields
+
+
+def test_a_directory_that_names_itself_ends() -> None:
+    loop = b"II*\0" + struct.pack("<IHHHIII", 8, 1, tiff_directory.EXIF, 4, 1, 8, 0)
+    assert len(tiff_directory.read(loop)) == 1
+
+
+def test_pages_and_pixels_of_a_tiff_with_metadata_are_what_they_were(tmp_path: Path) -> None:
+    metadata = image_metadata.marked(image_metadata.Metadata(iptc=b"\x1c\x02\x78\0\x02ab"))
+    for pixels in (GRAY, np.stack([GRAY] * 4, -1).astype(np.uint16)):
+        image_io.write(tmp_path / "a.tif", pixels, metadata)
+        with tifffile.TiffFile(tmp_path / "a.tif") as file:
+            assert len(file.pages) == 1 and file.pages[0].tags["Software"].value
+            np.testing.assert_array_equal(file.asarray(), pixels)
+        assert image_io.read(tmp_path / "a.tif").metadata.iptc == metadata.iptc
+
+
+# --- pictures in rows -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg", ".webp", ".bmp"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_rows_are_written_as_the_whole_is(
+    suffix: str, dtype: type, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if (dtype == np.uint16 and suffix not in (".tif", ".png")) or (channels, suffix) == (4, ".jpg"):
+        pytest.skip("the format cannot hold it")
+    monkeypatch.setattr(image_rows, "_STRIP", 1000)
+    pixels = np.random.default_rng(1).integers(0, 200, (48, 61, channels), dtype)
+    rows = image_rows.Rows(pixels.shape, dtype, lambda rows: pixels[rows])
+    metadata = image_metadata.marked(image_metadata.Metadata(icc=SRGB, resolution=(20.0, 20.0)))
+    image_io.write(tmp_path / f"rows{suffix}", rows, metadata)  # type: ignore[arg-type]
+    image_io.write(tmp_path / f"whole{suffix}", pixels, metadata)
+    rows_read, whole = (image_io.read(tmp_path / f"{name}{suffix}") for name in ("rows", "whole"))
+    np.testing.assert_array_equal(rows_read.pixels, whole.pixels)
+    assert rows_read.metadata == whole.metadata
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_rows_are_read_as_the_whole_is(
+    suffix: str, orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_rows, "_STRIP", 1000)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(np.stack([GRAY] * 3, -1)).save(tmp_path / f"a{suffix}", exif=exif)
+    whole = image_io.read(tmp_path / f"a{suffix}")
+    monkeypatch.setattr(image_io, "IN_MEMORY", 100)
+    rows = image_io.read(tmp_path / f"a{suffix}")
+    assert isinstance(rows.pixels, image_rows.Rows) and rows.pixels.shape == whole.pixels.shape
+    np.testing.assert_array_equal(np.asarray(rows.pixels), whole.pixels)
+    np.testing.assert_array_equal(rows.pixels[40:45], whole.pixels[40:45])
+    np.testing.assert_array_equal(rows.pixels[3:9], whole.pixels[3:9])  # back to the top
+
+
+def test_what_computing_rows_raises_is_raised_and_nothing_is_left(tmp_path: Path) -> None:
+    def broken(rows: slice) -> np.ndarray:
+        raise ValueError("is a truncated JPEG")
+
+    rows = image_rows.Rows((48, 61, 3), np.uint8, broken)
+    for suffix in (".tif", ".png", ".jpg"):
+        with pytest.raises(ValueError, match="is a truncated JPEG"):
+            image_io.write(tmp_path / f"a{suffix}", rows)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
