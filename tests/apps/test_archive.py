@@ -23,7 +23,7 @@ from residual_encoder.apps.archive import beam_pipeline, beam_runner, tasks, wor
 from residual_encoder.apps.archive.beam_pipeline import ERRORS, MANIFEST
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.data import sample_images
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import image_io, image_metadata
 from residual_encoder.inference import batch, output_paths
 from residual_encoder.inference.batch import BatchConfig
 from residual_encoder.inference.colorizer import Colorizer
@@ -133,6 +133,13 @@ def test_flags_are_split() -> None:
     assert beam_runner.split(["scans"]) == (["scans"], [])
 
 
+def encoded(colorizer: Colorizer, jpeg: bytes) -> bytes:
+    """What a JPEG becomes: colored, with its metadata, marked as made by an algorithm."""
+    picture = image_io.decode(jpeg)
+    metadata = image_metadata.marked(picture.metadata)
+    return image_io.encode(colorizer.colorize(picture), ".jpg", metadata)
+
+
 # --- records --------------------------------------------------------------------------------------
 
 
@@ -190,7 +197,7 @@ def test_records_become_what_files_become(tmp_path: Path, soft_weights: Path) ->
     assert sorted(counted) == ["colored", "colored", "failed", "skipped"]
     assert sorted(contents(tmp_path / "out")) == ["1.jpg", "2.jpg", "3.jpg"]
     assert (tmp_path / "out" / "2.jpg").read_text() == "done"
-    wanted = image_io.encode(colorizer.colorize(image_io.decode(jpegs[3])), ".jpg")
+    wanted = encoded(colorizer, jpegs[3])
     assert (tmp_path / "out" / "3.jpg").read_bytes() == wanted
     facts = {task.number: json.loads(line) for task, line in lines.items()}
     height, width = crop(3).shape[:2]
@@ -329,7 +336,7 @@ def test_records_on_beam(beam: object, tmp_path: Path, soft_weights: Path) -> No
     assert beam_pipeline.colorize_archive(config) == (3, 0, 1)
     colorizer = Colorizer(soft_weights)
     for name, data in (("both.jpg", jpegs[0]), ("0.jpg", jpegs[1]), ("1.jpg", jpegs[3])):
-        wanted = image_io.encode(colorizer.colorize(image_io.decode(data)), ".jpg")
+        wanted = encoded(colorizer, data)
         assert (output / name).read_bytes() == wanted
     (broken,) = rows(output / ERRORS)
     assert broken["file"] == f"{tmp_path}/train-1@0"
