@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
@@ -40,6 +42,94 @@ def quiet_tensorflow() -> None:
         tf.config.list_physical_devices()  # the driver's own notices, once
 
 
+# --- long work ------------------------------------------------------------------------------------
+
+# What decoders of pictures print by themselves about harmless faults of a file.
+_CODECS = ("libpng", "TIFF", "LibTIFF", "Corrupt JPEG", "Premature end of JPEG", "JPEG datastream")
+_READER_ENDS = 1.0  # seconds that are waited for the last lines
+
+
+@contextlib.contextmanager
+def stoppable_loading() -> Iterator[None]:
+    """Ends the program in one line at Ctrl-C and SIGTERM, while nothing is lost by that.
+
+    Libraries that are being imported may swallow an exception, so that none is raised here.
+    """
+    terminal = os.dup(2)  # stderr may be closed while TensorFlow is imported
+
+    def end(_number: int, _frame: Any) -> NoReturn:
+        os.write(terminal, b"Stopped while loading; nothing was begun.\n")
+        os._exit(INTERRUPTED)
+
+    try:
+        with _signals(end):
+            yield
+    finally:
+        os.close(terminal)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Makes Ctrl-C and SIGTERM raise `KeyboardInterrupt`, once; a second one ends at once."""
+
+    def stop(_number: int, _frame: Any) -> NoReturn:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    with _signals(stop):
+        yield
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[[int, Any], NoReturn]) -> Iterator[None]:
+    """Handles Ctrl-C and SIGTERM by a function."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before: dict[int, Any] = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+@contextlib.contextmanager
+def whole_bars() -> Iterator[None]:
+    """Keeps lines that libraries in C print to stderr from tearing a progress bar.
+
+    Python's own stderr goes on to the terminal. What C prints goes through a pipe: warnings of
+    decoders, whose failures are errors anyway, are dropped, other lines are written above the bar.
+    """
+    sys.stderr.flush()
+    before, terminal = sys.stderr, os.dup(2)
+    source, sink = os.pipe()
+    os.dup2(sink, 2)
+    os.close(sink)
+    sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1, errors="backslashreplace")
+    reader = threading.Thread(target=_forward, args=(source, sys.stderr), daemon=True)
+    reader.start()
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)  # closes the pipe, and so ends the reader
+        os.close(terminal)
+        reader.join(_READER_ENDS)
+        sys.stderr = before
+
+
+def _forward(source: int, terminal: Any) -> None:
+    """Copies lines from a pipe to the terminal, but those of `_CODECS`."""
+    from tqdm import tqdm
+
+    with os.fdopen(source, errors="replace") as lines:
+        for line in lines:
+            if line.strip() and not line.startswith(_CODECS):
+                tqdm.write(line.rstrip(), file=terminal)
+
+
+# --- flags ----------------------------------------------------------------------------------------
+
+
 class _ShortHelp(flags.BooleanFlag):
     """Makes -h the same as --help."""
 
@@ -56,6 +146,20 @@ class _ShortHelp(flags.BooleanFlag):
 flags.DEFINE_flag(_ShortHelp())
 
 
+class _Version(flags.BooleanFlag):
+    """Prints the version of the package and ends."""
+
+    def __init__(self) -> None:
+        super().__init__("version", False, "show the version")
+
+    def parse(self, argument: Any) -> None:
+        """Prints the version and exits."""
+        if argument:
+            package = sys.modules[__name__.partition(".")[0]]
+            print(f"residual-encoder {package.__version__}")
+            sys.exit(0)
+
+
 def run(
     main: Callable[[list[str]], int | None], positional: bool = False, foreign: bool = False
 ) -> None:
@@ -68,6 +172,8 @@ def run(
     """
     logging.set_verbosity(logging.WARNING)
     _show_in_help(main.__module__)
+    if "version" not in flags.FLAGS:  # export has one of its own, of a model
+        flags.DEFINE_flag(_Version())
 
     def guarded(argv: list[str]) -> int:
         arguments = argv[1:]

@@ -28,6 +28,8 @@ _PRIOR_CORRECTION = shared_flags.prior_correction()
 _SATURATION = shared_flags.saturation()
 _UPSAMPLING = shared_flags.upsampling()
 _FORMAT = shared_flags.file_format()
+_LEVELS = shared_flags.levels()
+_COLOR_INPUTS = shared_flags.color_inputs()
 
 
 def main(arguments: list[str]) -> int:
@@ -49,9 +51,12 @@ def main(arguments: list[str]) -> int:
         vividness=_VIVIDNESS.value,
         temperature=_TEMPERATURE.value,
         prior_correction=_PRIOR_CORRECTION.value,
+        levels=_LEVELS.value,
+        color_inputs=_COLOR_INPUTS.value,
     )
     done = beam_pipeline.colorize_archive(config, beam)
-    print(f"{done.colored} colored, {done.skipped} skipped, {done.failed} failed")
+    left_out = f", {done.left_out} left out" if done.left_out else ""
+    print(f"{done.colored} colored, {done.skipped} skipped{left_out}, {done.failed} failed")
     print(f"output, {beam_pipeline.MANIFEST} and {beam_pipeline.ERRORS} in {config.output}")
     return 1 if done.failed else 0
 

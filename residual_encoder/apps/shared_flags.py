@@ -14,6 +14,7 @@ from residual_encoder.utils.devices import JITS
 
 UPSAMPLINGS = ("guided", "bilinear")
 FORMATS = ("keep", "jpeg", "png", "webp", "tiff")
+COLOR_INPUTS = ("skip", "recolor")
 
 flags.disclaim_key_flags()  # they belong to the command that asks for them
 
@@ -164,6 +165,26 @@ def upsampling() -> flags.FlagHolder[str]:
 def file_format() -> flags.FlagHolder[str]:
     """Defines --format of colored pictures."""
     return flags.DEFINE_enum("format", "keep", FORMATS, "What colored pictures are saved as.")
+
+
+def levels() -> flags.FlagHolder[bool]:
+    """Defines --levels."""
+    return flags.DEFINE_bool(
+        "levels",
+        False,
+        "Stretch the tones of a faded picture to black and white first: the output has them.",
+    )
+
+
+def color_inputs() -> flags.FlagHolder[str]:
+    """Defines --color_inputs, by default skip."""
+    return flags.DEFINE_enum(
+        "color_inputs",
+        "skip",
+        COLOR_INPUTS,
+        "Pictures that are in color already: leave them as they are, or color them anew from their "
+        "gray. Sepia and yellowed prints are not in color.",
+    )
 
 
 def overwrite(text: str = "Replace an earlier file.") -> flags.FlagHolder[bool]:

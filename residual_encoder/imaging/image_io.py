@@ -18,7 +18,13 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from residual_encoder.imaging import image_decoding, image_encoding, image_metadata, image_rows
+from residual_encoder.imaging import (
+    heif,
+    image_decoding,
+    image_encoding,
+    image_metadata,
+    image_rows,
+)
 from residual_encoder.imaging.image_decoding import Opened
 from residual_encoder.imaging.image_encoding import WRITABLE, format_name
 from residual_encoder.imaging.image_metadata import NOTHING, Metadata
@@ -108,10 +114,11 @@ def declared_size(data: bytes) -> tuple[int, int]:
 def decode(data: bytes, max_pixels: int | None = None) -> Picture:
     """Decodes a picture file's bytes.
 
-    Takes JPEG (also CMYK), PNG, WebP, TIFF, BMP, GIF, JPEG 2000, PNM and AVIF: gray, palette or
-    color, 1 to 16 bits, with or without alpha. Of an animation or a document, the first page. What
-    a file tells of its gray (an ICC profile, gAMA, cICP, a TransferFunction) is applied: gray is
-    sRGB. Of a color picture the profile comes along in the metadata.
+    Takes JPEG (also CMYK), PNG, WebP, TIFF, BMP, GIF, JPEG 2000, PNM, AVIF and, where the package
+    is there, HEIC: gray, palette or color, 1 to 16 bits, with or without alpha. Of an animation or
+    a document, the first page; for all of them see `inference.pages`. What a file tells of its gray
+    (an ICC profile, gAMA, cICP, a TransferFunction) is applied: gray is sRGB. Of a color picture
+    the profile comes along in the metadata.
 
     Args:
       data: The bytes.
@@ -124,6 +131,8 @@ def decode(data: bytes, max_pixels: int | None = None) -> Picture:
     """
     if not data:
         raise ValueError("is empty; a picture file was wanted")
+    if heif.is_heif(data[:64]):
+        data = heif.as_png(data, max_pixels or MAX_PIXELS)
     return _decoded(data, None, max_pixels or MAX_PIXELS)
 
 

@@ -2,138 +2,117 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.imaging import image_headers, image_io, image_metadata
+from residual_encoder.imaging import (
+    color_detection,
+    heif,
+    image_io,
+    image_metadata,
+)
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.inference import file_discovery, output_paths, video
+from residual_encoder.inference import (
+    batch_plan,
+    batch_report,
+    file_discovery,
+    output_fit,
+    output_paths,
+    pages,
+    video,
+)
+from residual_encoder.inference.batch_config import BatchConfig
+from residual_encoder.inference.batch_plan import Plan
+from residual_encoder.inference.batch_report import (
+    IN_COLOR,
+    THERE,
+    BatchSummary,
+    FileReport,
+    Stopped,
+)
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.inference.file_discovery import STANDARD, Job
 from residual_encoder.inference.output_paths import comparison_path
+from residual_encoder.inference.pages import PagesSummary, Several
+from residual_encoder.inference.picture_source import PictureSource
 from residual_encoder.utils import errors, files
 
 # What one bad input may raise; the other inputs are colored all the same.
 INPUT_ERRORS = (ValueError, OSError, MemoryError)
-
-
-@dataclass(frozen=True)
-class BatchConfig:
-    """Configures the inputs and outputs of a batch.
-
-    Attributes:
-      inputs: Files, folders, globs and "-" for standard input; see `file_discovery.find`.
-      output: Folder for the colored pictures; made if need be. What lies in an input folder keeps
-        its place relative to that folder. "-" is standard output, for one picture.
-      model: See `Colorizer`.
-      size: See `Colorizer`.
-      saturation: See `Colorizer`.
-      upsampling: See `Colorizer`.
-      format: "keep" or a key of `output_paths.FORMATS`, for pictures.
-      compare: Whether NAME_compare, gray next to colored, is written too; for pictures.
-      overwrite: Whether outputs that exist already are replaced. Inputs never are.
-      skip_existing: Whether such outputs are skipped without a message.
-      max_megapixels: The largest picture that is taken; None is 200. Larger ones are colored in
-        rows, in bounded memory.
-      report: File for one JSON object a line and input, as `FileReport` has it; or none.
-      vividness: See `Colorizer`.
-      temperature: See `Colorizer`.
-      prior_correction: See `Colorizer`.
-    """
-
-    inputs: tuple[str, ...]
-    output: str
-    model: str | None = None
-    size: int | str = "auto"
-    saturation: float = 1.0
-    upsampling: str = "guided"
-    format: str = "keep"
-    compare: bool = False
-    overwrite: bool = False
-    skip_existing: bool = False
-    report: str | None = None
-    max_megapixels: float | None = None
-    vividness: float | None = None
-    temperature: float | None = None
-    prior_correction: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.overwrite and self.skip_existing:
-            raise ValueError("Existing outputs are replaced or skipped: choose one of the two.")
-        output_paths.check_format(self.format)
-        if self.output == str(STANDARD) and self.compare:
-            raise ValueError("Standard output takes one picture; compare needs a folder.")
-
-
-@dataclass
-class FileReport:
-    """Holds the outcome of one input; None is unknown.
-
-    Attributes:
-      file: The input.
-      output: The colored file; None where nothing was written.
-      width: Pixels, upright.
-      height: Pixels, upright.
-      seconds: From reading to written.
-      model: SHA-256 of the weights.
-      error: Why it failed, in one line.
-      frames: Of a film.
-    """
-
-    file: str
-    output: str | None = None
-    width: int | None = None
-    height: int | None = None
-    seconds: float | None = None
-    model: str | None = None
-    error: str | None = None
-    frames: int | None = None
-
-
-class BatchSummary(NamedTuple):
-    """Counts the inputs by outcome."""
-
-    colored: int
-    failed: dict[Path, str]  # source -> why; an output that exists already is such a reason
-    skipped: int = 0
+SHOWN = 3  # lines about outputs that exist; a second run without --skip_existing has one for each
 
 
 # --- one picture or film --------------------------------------------------------------------------
 
 
 def colorize_to_files(
-    colorizer: Colorizer, picture: Picture, target: Path, wanted: list[Path]
-) -> None:
+    colorizer: Colorizer,
+    picture: Picture,
+    target: Path,
+    wanted: list[Path],
+    fit: bool = False,
+) -> list[str]:
     """Colors a picture into those of `target` and `comparison_path(target)` that are wanted.
 
     Files of these names are replaced; folders are made.
+
+    Args:
+      colorizer: Gives the chroma.
+      picture: What to color.
+      target: The colored file.
+      wanted: Which of the two to write.
+      fit: Whether what the format of `target` cannot hold is left out.
+
+    Returns:
+      What was left out, a note each.
 
     Raises:
       ValueError: the format of `target` cannot hold the picture.
       OSError: a file cannot be written.
     """
-    colored = colorizer.colorize(picture)
+    colored, notes = colorizer.colorize(picture), list[str]()
     target.parent.mkdir(parents=True, exist_ok=True)
     if target in wanted:
-        image_io.write(target, colored, image_metadata.marked(picture.metadata))
+        whole, notes = output_fit.fitted(colored, target) if fit else (colored, [])
+        image_io.write(target, whole, image_metadata.marked(picture.metadata))
     if comparison_path(target) in wanted:
-        pair = np.concatenate([_gray(colorizer, picture), colored], axis=1)
+        pair = pages.beside_gray(colorizer, picture, colored)
+        pair, notes = output_fit.fitted(pair, target) if fit else (pair, notes)
         image_io.write(comparison_path(target), pair, image_metadata.marked(picture.metadata))
+    return notes
 
 
-def _gray(colorizer: Colorizer, picture: Picture) -> np.ndarray:
-    """Returns the picture's gray as the network sees it, of the output's shape and type."""
-    neutral = np.full((1, 1, 2), colorizer.recipe.space.neutral, np.float32)
-    return colorizer.merge(picture, neutral)
+def colorize_pages_to_files(
+    colorizer: Colorizer,
+    several: Several,
+    target: Path,
+    wanted: list[Path],
+    fit: bool = False,
+    keep: Callable[[Picture], bool] | None = None,
+) -> PagesSummary:
+    """Colors a file of several pictures as `colorize_to_files` does one; see `pages`.
+
+    Args:
+      colorizer: Gives the chroma.
+      several: The pages or frames.
+      target: The colored file.
+      wanted: See `colorize_to_files`.
+      fit: See `colorize_to_files`.
+      keep: Returns whether a picture is to be left as it is; see `pages.colorize_pages`.
+    """
+
+    def color_one(picture: Picture, part: Path, parts: list[Path]) -> list[str]:
+        return colorize_to_files(colorizer, picture, part, parts, fit)
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return pages.colorize_pages(colorizer, several, target, wanted, color_one, keep=keep)
 
 
 def colorize_video_to_file(
@@ -148,11 +127,12 @@ def colorize_video_to_file(
 # --- many -----------------------------------------------------------------------------------------
 
 
-def colorize_files(config: BatchConfig) -> BatchSummary:
+def colorize_files(config: BatchConfig, plan: Plan | None = None) -> BatchSummary:
     """Colors pictures and films one after the other; prints a line to stderr for each failure.
 
     Args:
       config: The inputs, and how to color them.
+      plan: What `batch_plan.plan` made of the config; made here where it is left out.
 
     Returns:
       The counts and the reasons.
@@ -160,75 +140,60 @@ def colorize_files(config: BatchConfig) -> BatchSummary:
     Raises:
       FileNotFoundError: an input or the model does not exist.
       FileExistsError: the report exists.
-      ValueError: no picture was found, or an option is out of range.
+      ValueError: no picture was found, or an option is out of range; see `batch_plan.plan`.
       OSError: the output folder cannot be made.
+      Stopped: it was interrupted; the report is written.
     """
+    plan = plan or batch_plan.plan(config)
     output = Path(config.output)
-    jobs, unreadable = file_discovery.find(config.inputs, output, config.format)
-    _check_jobs(config, jobs, unreadable)
-    taken = {job.source.resolve() for job in jobs if job.source != STANDARD}
-    if config.report:
-        _check_report(config, taken)
     if output != STANDARD:
-        files.make_folder(output)
-    run = _Run(config, taken)
-    with _reporting(config.report, run.reports):
-        for path, reason in unreadable.items():
-            run.fail(FileReport(str(path)), path, reason)
-        for job in tqdm(jobs, unit="file", file=sys.stderr, disable=None):
-            run.color(job)
-    return BatchSummary(run.colored, run.failed, run.skipped)
-
-
-class _Source:
-    """One picture file, or standard input; its bytes are read once and held until decoded."""
-
-    def __init__(self, path: Path, max_pixels: int | None = None) -> None:
-        self.path, self.max_pixels = path, max_pixels
-        self.is_standard = path == STANDARD
-        self._data: bytes | None = None
-
-    def suffix(self) -> str:
-        """Returns the suffix of the format that the bytes are in."""
-        with self._named():
-            return image_headers.suffix_of(self._read())
-
-    def picture(self) -> Picture:
-        """Decodes the bytes."""
-        if self._data is None and not self.is_standard:
-            return image_io.read(self.path, self.max_pixels)
-        with self._named():
-            data, self._data = self._read(), None
-            return image_io.decode(data, self.max_pixels)
-
-    def _read(self) -> bytes:
-        if self._data is None:
-            self._data = (
-                image_io.read_stream(sys.stdin.buffer)
-                if self.is_standard
-                else image_io.read_bytes(self.path)
-            )
-        return self._data
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Puts the input's name before the message of an error."""
-        try:
-            yield
-        except ValueError as error:
-            name = "standard input" if self.is_standard else self.path
-            raise ValueError(f"{name} {error}") from error
+        files.make_folder(output.parent if output_paths.is_file_name(output) else output)
+    run = _Run(config, plan)
+    with batch_report.writing(config.report, run.reports, plan.earlier):
+        run.all()
+    return run.summary()
 
 
 class _Run:
     """The state of one `colorize_files`."""
 
-    def __init__(self, config: BatchConfig, taken: set[Path]) -> None:
-        self.config, self.taken = config, taken  # `taken` must not be written to
+    def __init__(self, config: BatchConfig, plan: Plan) -> None:
+        self.config, self.plan = config, plan
+        self.taken = set(plan.taken)  # must not be written to
         self.colorizer = configured(config)
-        self.colored, self.skipped = 0, 0
+        self.colored, self.skipped, self.existing, self.not_colored = 0, 0, 0, 0
         self.failed: dict[Path, str] = {}
+        self.left_out = dict(plan.found.left_out)
         self.reports: list[FileReport] = []
+
+    def summary(self) -> BatchSummary:
+        """Returns the counts so far."""
+        return batch_report.summarize(
+            self.colored,
+            self.failed,
+            self.skipped,
+            self.left_out,
+            self.plan.found.others,
+            self.not_colored,
+        )
+
+    def all(self) -> None:
+        """Colors all inputs; raises `Stopped` where that is interrupted."""
+        found = self.plan.found
+        for line in file_discovery.left_out_lines(found):
+            tqdm.write(line, file=sys.stderr)
+        self.reports += [FileReport(str(path), left_out=why) for path, why in self.left_out.items()]
+        for path, reason in found.unreadable.items():
+            self.fail(FileReport(str(path)), path, reason)
+        done = 0
+        try:
+            with tqdm(found.jobs, unit="file", file=sys.stderr, disable=None) as bar:
+                for done, job in enumerate(bar):  # noqa: B007  read where it is interrupted
+                    self.color(job)
+            if self.existing > SHOWN:
+                tqdm.write(f"and {self.existing - SHOWN} more outputs exist", file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            raise Stopped(self.summary(), len(found.jobs) - done) from stop
 
     def color(self, job: Job) -> None:
         """Colors one input; an error of it becomes a line."""
@@ -238,63 +203,133 @@ class _Run:
         )
         color = self._film if output_paths.is_film(job.source) else self._picture
         try:
-            done = color(job, report)
+            color(job, report)
         except INPUT_ERRORS as error:
             name = "" if job.source == STANDARD else str(job.source)
-            self.fail(report, job.source, errors.one_line(error, name))
+            self.existing += isinstance(error, FileExistsError)
+            shown = not isinstance(error, FileExistsError) or self.existing <= SHOWN
+            self.fail(report, job.source, errors.one_line(error, name), shown)
             return
-        self.colored += done
-        self.skipped += not done
+        self.colored += report.left_out is None
+        self.skipped += report.left_out == THERE
+        self.not_colored += report.not_colored or 0
         report.seconds = round(time.perf_counter() - start, 3)
         self.reports.append(report)
+        for note in report.notes:
+            tqdm.write(f"{job.source}: {note}", file=sys.stderr)
 
-    def fail(self, report: FileReport, source: Path, reason: str) -> None:
-        """Notes and prints why an input failed."""
+    def fail(self, report: FileReport, source: Path, reason: str, shown: bool = True) -> None:
+        """Notes why an input failed, and prints it if it is to be shown."""
         self.failed[source] = report.error = reason
         self.reports.append(report)
-        tqdm.write(reason, file=sys.stderr)
+        if shown:
+            tqdm.write(reason, file=sys.stderr)
 
-    def _film(self, job: Job, report: FileReport) -> bool:
+    def _film(self, job: Job, report: FileReport) -> None:
         if job.target == STANDARD:
             raise ValueError(f"{job.source} is a film; standard output takes pictures only")
         if not self._claim(job.source, [job.target]):
-            return False
+            report.left_out = THERE
+            return
         overwrite = self.config.overwrite
         summary = colorize_video_to_file(self.colorizer, job.source, job.target, overwrite)
-        for note in summary.notes:
-            tqdm.write(f"{job.source}: {note}", file=sys.stderr)
+        report.notes = list(summary.notes)
         report.output, report.frames = str(job.target), summary.frames
-        return True
 
-    def _picture(self, job: Job, report: FileReport) -> bool:
+    def _picture(self, job: Job, report: FileReport) -> None:
         most = self.config.max_megapixels
-        source = _Source(job.source, int(most * 1e6) if most else None)
-        write = self._writer(source, job.target)
+        source = PictureSource(job.source, int(most * 1e6) if most else None)
+        write = self._writer(source, job.target, report)
         if write is None:
-            return False
+            report.left_out = THERE
+            return
+        with source.as_file() as path:
+            if several := pages.inspect(path, source.max_pixels):
+                report.output = write(several)
+                self._note_color(source, report)
+                return
         picture = source.picture()
         report.height, report.width = picture.pixels.shape[:2]
-        report.output = write(picture)
-        return True
+        report.output = None if self._is_kept(picture) else write(picture)
+        self._note_color(source, report)
+        if report.output and job.source.suffix.lower() in heif.SUFFIXES:
+            report.notes.append("HEIC is read only: written as another format")
 
-    def _writer(self, source: _Source, target: Path) -> Callable[[Picture], str] | None:
-        """Returns a function that colors a picture and writes it; None without any target."""
+    def _is_kept(self, picture: Picture) -> bool:
+        """Returns whether a picture is in color and therefore left as it is."""
+        return self.config.color_inputs == "skip" and color_detection.in_color(picture)
+
+    def _note_color(self, source: PictureSource, report: FileReport) -> None:
+        """Notes and prints that an input was left as it is, where nothing was written."""
+        if report.output is None:
+            report.left_out = self.left_out[source.path] = IN_COLOR
+            name = "standard input" if source.is_standard else source.path
+            tqdm.write(f"{name} is {IN_COLOR} and left as it is", file=sys.stderr)
+
+    def _writer(
+        self, source: PictureSource, target: Path, report: FileReport
+    ) -> Callable[[Picture | Several], str | None] | None:
+        """Returns a function that colors a picture, or several of one file, and writes them.
+
+        That function returns the output, or None where all is in color already. There is none
+        without any target.
+        """
         if target == STANDARD:
             suffix = self._suffix(source)
-            return lambda picture: _to_standard_output(self.colorizer, picture, suffix)
-        if source.is_standard:
+            return lambda picture: self._to_standard_output(picture, suffix, report)
+        if source.is_standard and target != Path(self.config.output):
             target = target.with_name(f"stdin{self._suffix(source)}")
         wanted = self._claim(
             source.path, [target, comparison_path(target)] if self.config.compare else [target]
         )
 
-        def to_files(picture: Picture) -> str:
-            colorize_to_files(self.colorizer, picture, target, wanted)
-            return str(target)
+        def to_files(picture: Picture | Several) -> str | None:
+            fit = self._asked_for(target)
+            if isinstance(picture, Picture):
+                report.notes = colorize_to_files(self.colorizer, picture, target, wanted, fit)
+                return str(target)
+            done = colorize_pages_to_files(
+                self.colorizer, picture, target, wanted, fit, self._is_kept
+            )
+            return self._added(done, report, target)
 
         return to_files if wanted else None
 
-    def _suffix(self, source: _Source) -> str:
+    def _added(self, done: PagesSummary, report: FileReport, target: Path) -> str | None:
+        """Puts what became of several pictures into the report; returns the output, if any."""
+        if not done.colored:
+            return None
+        report.add(done.facts())
+        return str(target)
+
+    def _asked_for(self, target: Path) -> bool:
+        """Returns whether the user chose the format of a picture's output."""
+        return self.config.format != "keep" or target == Path(self.config.output)
+
+    def _to_standard_output(
+        self, picture: Picture | Several, suffix: str, report: FileReport
+    ) -> str | None:
+        fit, stream = self.config.format != "keep", sys.stdout.buffer
+        if isinstance(picture, Picture):
+            colored = np.asarray(self.colorizer.colorize(picture))
+            if fit:
+                colored, report.notes = output_fit.fitted(colored, Path(f"a{suffix}"))
+            metadata = image_metadata.marked(picture.metadata)
+            stream.write(image_io.encode(colored, suffix, metadata))
+        else:  # by way of a file, since readers of TIFF and writers of headers seek
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder) / f"colored{suffix}"
+                done = colorize_pages_to_files(
+                    self.colorizer, picture, target, [target], fit, self._is_kept
+                )
+                if not self._added(done, report, STANDARD):
+                    return None
+                with target.open("rb") as file:
+                    shutil.copyfileobj(file, stream)
+        stream.flush()
+        return str(STANDARD)
+
+    def _suffix(self, source: PictureSource) -> str:
         """Returns the suffix of an output that no file's name decides."""
         return output_paths.FORMATS.get(self.config.format) or source.suffix()
 
@@ -311,44 +346,20 @@ class _Run:
         self.taken |= {target.resolve() for target in targets}
         if self.config.skip_existing:
             return [target for target in targets if not target.exists()]
-        for target in targets:
-            files.check_free(target, self.config.overwrite)
+        if not self.config.overwrite:
+            for target in targets:
+                _check_free(target)
         return targets
 
 
-def _to_standard_output(colorizer: Colorizer, picture: Picture, suffix: str) -> str:
-    colored, metadata = colorizer.colorize(picture), image_metadata.marked(picture.metadata)
-    sys.stdout.buffer.write(image_io.encode(np.asarray(colored), suffix, metadata))
-    sys.stdout.buffer.flush()
-    return str(STANDARD)
+def _check_free(target: Path) -> None:
+    """Refuses an output that exists.
 
-
-# --- before and after -----------------------------------------------------------------------------
-
-
-def _check_jobs(config: BatchConfig, jobs: list[Job], unreadable: dict[Path, str]) -> None:
-    if not jobs and not unreadable:
-        raise file_discovery.nothing(config.inputs)
-    if config.output == str(STANDARD) and len(jobs) > 1:
-        raise ValueError(f"Standard output takes one picture, received {len(jobs)}; give a folder.")
-
-
-def _check_report(config: BatchConfig, taken: set[Path]) -> None:
-    """Refuses a report that would replace something, and keeps pictures off its place."""
-    report = Path(config.report or "")
-    files.check_free(report, config.overwrite)
-    if report.resolve() in taken:
-        raise ValueError(f"The report {report} would be written onto an input; choose another.")
-    if not report.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {report.parent} for the report.")
-    taken.add(report.resolve())
-
-
-@contextmanager
-def _reporting(report: str | None, reports: list[FileReport]) -> Iterator[None]:
-    """Writes the report in the end, also of a run that is interrupted."""
-    try:
-        yield
-    finally:
-        if report:
-            files.write_text(report, "".join(f"{json.dumps(asdict(row))}\n" for row in reports))
+    Raises:
+      FileExistsError: it does.
+    """
+    if target.exists():
+        raise FileExistsError(
+            f"{target} exists; pass --skip_existing to keep such files, --overwrite to replace "
+            "them, or choose another output."
+        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -104,6 +105,16 @@ def gray_rows(picture: Picture, rows: slice, gray_kind: str) -> np.ndarray:
     """
     pixels = picture.pixels[rows] / np.float32(_peak(picture))
     return GRAYS[gray_kind](pixels).numpy() if picture.has_color else pixels[..., None]
+
+
+def as_gray(picture: Picture, gray_kind: str) -> Picture:
+    """Returns a picture with the gray of its pixels, in its own type; a gray one as it is."""
+    if not picture.has_color:
+        return picture
+    gray = np.empty(picture.pixels.shape[:2], picture.pixels.dtype)
+    for rows in _stripes(slice(0, gray.shape[0]), gray.shape[1]):
+        gray[rows] = np.rint(gray_rows(picture, rows, gray_kind)[..., 0] * _peak(picture))
+    return replace(picture, pixels=gray)
 
 
 def shrunk_gray(picture: Picture, target: tuple[int, int], gray_kind: str) -> np.ndarray:

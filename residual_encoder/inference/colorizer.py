@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.imaging import image_io, image_metadata
+from residual_encoder.imaging import borders, image_io, image_metadata, levels
 from residual_encoder.imaging.image_io import Picture
+from residual_encoder.imaging.image_rows import Rows
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
+from residual_encoder.inference.picture_argument import as_picture
 from residual_encoder.models import any_size, factory
 from residual_encoder.models.vividness import ColorChoice, settings
 from residual_encoder.recipes import PRECISIONS
@@ -31,9 +34,12 @@ class Colorizer:
       size: Short side in pixels that the network sees.
       saturation: Factor on the distance of the chroma from neutral; 1 leaves it as it is.
       upsampling: "guided" or "bilinear".
+      levels: Whether the tones of pictures are stretched before they are colored.
       precision: Arithmetic of the network: "float32" or "bfloat16".
       has_distribution: Whether the vividness of its colors can be chosen, also for one call.
     """
+
+    levels: bool = False
 
     def __init__(
         self,
@@ -46,6 +52,7 @@ class Colorizer:
         vividness: float | None = None,
         temperature: float | None = None,
         prior_correction: float | None = None,
+        levels: bool = False,
     ) -> None:
         """Loads the network.
 
@@ -66,11 +73,13 @@ class Colorizer:
             that goes with `vividness`.
           prior_correction: Multiple of the log prior that is taken off the logits, from 0 to 1;
             takes the place of the recipe's or of the one that goes with `vividness`.
+          levels: Whether `colorize` stretches a faded picture's tones to the full range, for the
+            network and in the output; see `imaging.levels`.
 
         Raises:
           FileNotFoundError: there is no such model.
-          ValueError: an argument is out of range, or the model is damaged; or one of the last three
-            is given and the model has no distribution, or is a SavedModel.
+          ValueError: an argument is out of range, or the model is damaged; or colors are chosen and
+            the model has no distribution, or is a SavedModel.
         """
         if size != "auto" and not (isinstance(size, int) and size >= 8):
             raise ValueError(f'size must be "auto" or a whole number from 8 up. Received {size!r}.')
@@ -83,7 +92,7 @@ class Colorizer:
         loaded = load_network(shipped_weights() if model is None else model, colors)
         self.recipe, self.sha256, self.source = loaded.recipe, loaded.sha256, loaded.source
         self.size = loaded.recipe.inference_size if size == "auto" else int(size)
-        self.upsampling = upsampling
+        self.upsampling, self.levels = upsampling, levels
         self._set_network(loaded, precision)
 
     def _set_network(self, loaded: Loaded, precision: str) -> None:
@@ -145,7 +154,9 @@ class Colorizer:
         saturation: float | None = None,
         vividness: float | None = None,
     ) -> np.ndarray:
-        """Colors one picture: `network_input`, `predict` and `merge`.
+        """Colors one picture: `network_input`, `predict` and `merge` of what its borders surround.
+
+        The network does not see uniform borders, and they stay gray; see `imaging.borders`.
 
         Args:
           picture: [H, W], [H, W, 1], [H, W, 3] RGB or [H, W, 4] RGBA, uint8 or uint16; a `Picture`;
@@ -161,13 +172,24 @@ class Colorizer:
             model that takes none.
           OSError: the file cannot be read.
         """
-        picture = _as_picture(picture)
-        gray = self.network_input(picture)
+        picture = as_picture(picture)
+        area = borders.print_area(picture)
+        picture = self._with_levels(picture, area)
+        inside = borders.cropped(picture, area)
+        gray = self.network_input(inside)
         if vividness is None:
             chroma = self.predict(gray[None])
         else:
             chroma = self.choose_colors(self.predict_logits(gray[None]), vividness)
-        return self.merge(picture, chroma[0], gray, saturation=saturation)
+        return self.merge_area(picture, area, chroma[0], gray, saturation=saturation)
+
+    def _with_levels(self, picture: Picture, area: borders.Box) -> Picture:
+        """Returns the picture, or its gray with stretched tones where that is asked."""
+        if not self.levels:
+            return picture
+        if isinstance(picture.pixels, Rows):
+            raise ValueError("is too large for levels: picture editors stretch its tones")
+        return levels.stretched(chroma_upsampling.as_gray(picture, self.recipe.gray), area)
 
     def colorize_file(
         self,
@@ -182,7 +204,8 @@ class Colorizer:
         """Colors a picture file into another, in the format of the target's suffix.
 
         Metadata are kept where the formats hold them, and the copy is marked as made by an
-        algorithm; see `image_metadata`.
+        algorithm; see `image_metadata`. All pages of a TIFF and all frames of an animation are
+        colored where the target's format holds them; a warning tells what is left out. See `pages`.
 
         Args:
           source: A picture file.
@@ -200,9 +223,22 @@ class Colorizer:
         if Path(target).resolve() == Path(source).resolve():
             raise ValueError(f"{source} would be written onto itself; choose another output")
         files.check_free(target, overwrite)
-        picture = image_io.read(source, max_pixels)
-        colored = self.colorize(picture, saturation=saturation, vividness=vividness)
-        image_io.write(target, colored, image_metadata.marked(picture.metadata))
+
+        def color_one(picture: Picture, part: Path, _: list[Path]) -> tuple[str, ...]:
+            colored = self.colorize(picture, saturation=saturation, vividness=vividness)
+            image_io.write(part, colored, image_metadata.marked(picture.metadata))
+            return ()
+
+        from residual_encoder.inference import pages  # which import this module
+
+        source, target = Path(source), Path(target)
+        if several := pages.inspect(source, max_pixels):
+            look = pages.Look(saturation, vividness)
+            done = pages.colorize_pages(self, several, target, [target], color_one, look)
+            for note in done.notes:
+                warnings.warn(f"{source}: {note}", stacklevel=2)
+        else:
+            color_one(image_io.read(source, max_pixels), target, [])
 
     # --- the steps of colorize, for callers that work on chroma in between ---
 
@@ -215,7 +251,7 @@ class Colorizer:
         Returns:
           [h, w, 1] float32 in [0, 1]; h and w depend on the picture's size only.
         """
-        picture = _as_picture(picture)
+        picture = as_picture(picture)
         height, width = picture.pixels.shape[:2]
         target = any_size.network_size(height, width, self.size, self.recipe.multiple)
         size = int(target[0]), int(target[1])
@@ -295,7 +331,7 @@ class Colorizer:
           As `colorize`.
         """
         return chroma_upsampling.upsample(
-            _as_picture(picture),
+            as_picture(picture),
             chroma,
             gray_kind=self.recipe.gray,
             space=self.recipe.space,
@@ -303,6 +339,40 @@ class Colorizer:
             upsampling=self.upsampling,
             small_gray=gray,
         )
+
+    def merge_area(
+        self,
+        picture: Picture,
+        area: borders.Box,
+        chroma: np.ndarray,
+        gray: np.ndarray,
+        *,
+        saturation: float | None = None,
+    ) -> np.ndarray:
+        """Colors a part of a picture, as `merge` does; the rest stays gray.
+
+        Args:
+          picture: H by W pixels.
+          area: The part.
+          chroma: [h, w, 2] float32 in [0, 1], of the part.
+          gray: [h, w, 1] float32, `network_input` of the part.
+          saturation: Takes the place of the colorizer's own.
+
+        Returns:
+          As `colorize`, of the whole picture.
+        """
+        inside = borders.cropped(picture, area)
+        colored = self.merge(inside, chroma, gray, saturation=saturation)
+        if inside.pixels.shape[:2] == picture.pixels.shape[:2]:
+            return colored
+        whole = self.as_gray(picture)
+        whole[area.top : area.bottom, area.left : area.right] = colored
+        return whole
+
+    def as_gray(self, picture: Picture) -> np.ndarray:
+        """Returns a picture's gray as the network sees it, in the form of `colorize`'s output."""
+        neutral = np.full((1, 1, 2), self.recipe.space.neutral, np.float32)
+        return self.merge(picture, neutral)
 
 
 def _checked(saturation: float) -> float:
@@ -312,24 +382,8 @@ def _checked(saturation: float) -> float:
     return float(saturation)
 
 
-def _as_picture(picture: Any) -> Picture:
-    if isinstance(picture, Picture):
-        return picture
-    if isinstance(picture, str | os.PathLike):
-        return image_io.read(picture)
-    pixels = np.asarray(picture)
-    shape_fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4))
-    if not shape_fits or pixels.dtype not in (np.uint8, np.uint16) or not pixels.size:
-        raise ValueError(
-            "colorize() takes one picture, [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], uint8 or "
-            f"uint16, or a path. Received {pixels.dtype} {list(pixels.shape)}. "
-            "For a batch of gray in [0, 1] call chroma()."
-        )
-    return image_io.as_picture(pixels)
-
-
 # Arguments of `Colorizer` that the configs of folders and collections have under the same names.
-SETTINGS = ("size", "saturation", "upsampling", "vividness", "temperature", "prior_correction")
+SETTINGS = tuple("size saturation upsampling vividness temperature prior_correction levels".split())
 
 
 def configured(config: Any) -> Colorizer:

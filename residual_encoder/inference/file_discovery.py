@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from residual_encoder.imaging import image_io, video_io
+from residual_encoder.imaging import heif, image_headers, image_io, video_io
+from residual_encoder.inference import output_paths
 from residual_encoder.inference.output_paths import output_name
 from residual_encoder.utils import files
 
 STANDARD = Path("-")  # standard input or output, by the custom of command lines
-READABLE = image_io.READABLE | video_io.READABLE
+READABLE = image_io.READABLE | heif.SUFFIXES | video_io.READABLE
+# Pictures and films of kinds that are not read: what they are, by their suffixes.
+NOT_READ = {
+    **dict.fromkeys(
+        ".3fr .arw .cr2 .cr3 .crw .dng .erf .iiq .kdc .mrw .nef .nrw .orf .pef .raf .raw .rw2 .sr2 "
+        ".srw .x3f".split(),
+        "camera raw file",
+    ),
+    **dict.fromkeys((".psd", ".psb"), "Photoshop document"),
+    **dict.fromkeys((".asf", ".divx", ".dv", ".f4v", ".m2v", ".mxf", ".rm", ".rmvb"), "film"),
+    **dict.fromkeys((".exr", ".hdr"), "HDR picture"),
+    **{".jxl": "JPEG XL picture", ".xcf": "GIMP document", ".pdf": "PDF document"},
+    **{".svg": "SVG drawing", ".djvu": "DjVu document", ".tga": "Targa picture"},
+    **{".jxr": "JPEG XR picture", ".pcx": "PCX picture", ".dcm": "DICOM picture"},
+}
+_ADVICE = "save it as TIFF, PNG, JPEG or MP4 first"
+# Names that do not tell the format, though some say that it is JPEG or animated PNG.
+_UNCLEAR = frozenset(("", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".apng"))
+_HEAD = 512  # bytes that tell a file's format
+# The first bytes of films: MP4 and QuickTime, AVI, Matroska and WebM, MPEG, FLV, Ogg, WMV.
+_FILM = re.compile(
+    rb"....(ftyp(isom|iso\d|mp4|avc|M4V|qt|3gp|3g2|dash|MSNV)|moov|mdat)|RIFF....AVI "
+    rb"|\x1aE\xdf\xa3|\0\0\x01[\xb3\xba]|FLV\x01|OggS|0&\xb2u\x8ef\xcf\x11",
+    re.DOTALL,
+)
 _MAGIC = frozenset("*?[")
 
 
@@ -24,11 +53,14 @@ class Job(NamedTuple):
     target: Path  # or `STANDARD`
 
 
-class Found(NamedTuple):
-    """Lists the pictures and films to color, and the paths that could not be read."""
+@dataclass
+class Found:
+    """Lists the pictures and films to color, and what else the inputs hold."""
 
-    jobs: list[Job]
-    unreadable: dict[Path, str]  # folder that cannot be read, or pipe -> why
+    jobs: list[Job] = field(default_factory=list)
+    unreadable: dict[Path, str] = field(default_factory=dict)  # folder, pipe, named file -> why
+    left_out: dict[Path, str] = field(default_factory=dict)  # picture or film in a folder -> why
+    others: Counter[str] = field(default_factory=Counter)  # suffix -> how many files are neither
 
 
 def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
@@ -36,20 +68,41 @@ def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
 
     Args:
       inputs: Files, folders, globs ("scans/**/*.tif") and "-". Of a folder everything below it
-        that is a picture or film by its name; hidden names, links to folders and `output` are left
-        out. A glob keeps the structure below its first part with a wildcard.
-      output: Folder for the outputs, or `STANDARD`.
+        that is a picture or film by its name, or a picture by its first bytes where the name tells
+        of no kind; hidden names, links to folders and `output` are left out. A glob keeps the
+        structure below its first part with a wildcard.
+      output: Folder for the outputs; or `STANDARD` or a file, for one input.
       form: See `output_paths.output_name`.
 
     Raises:
       FileNotFoundError: an input does not exist, or a glob fits nothing.
     """
     jobs: dict[tuple[str, Path], Job] = {}
-    unreadable: dict[Path, str] = {}
-    for source, place in _sources(inputs, output, unreadable):
-        target = output if output == STANDARD else output / output_name(place, form)
+    found = Found()
+    single = output == STANDARD or output_paths.is_file_name(output)
+    for source, place in _sources(inputs, output, found):
+        target = output if single else output / output_name(place, form)
         jobs.setdefault((os.path.abspath(source), target), Job(source, target))
-    return Found(list(jobs.values()), unreadable)
+    found.jobs = list(jobs.values())
+    return found
+
+
+def _head(path: Path) -> bytes:
+    """Returns a file's first bytes; none of a pipe, and none where it cannot be read."""
+    with contextlib.suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(_HEAD)
+    return b""
+
+
+def left_out_lines(found: Found) -> list[str]:
+    """Returns a line for each reason for which files in folders are left out, with the number."""
+    lines = []
+    for why, count in Counter(found.left_out.values()).items():
+        kind, rest = why.split(" cannot ", 1)
+        lines.append(f"{count} {kind}{'s' * (count > 1)} cannot {rest}")
+    return lines
 
 
 def check(inputs: tuple[str, ...], output: Path) -> None:
@@ -59,43 +112,62 @@ def check(inputs: tuple[str, ...], output: Path) -> None:
       FileNotFoundError: an input does not exist, or a glob fits nothing.
       ValueError: nothing was found in any.
     """
-    unreadable: dict[Path, str] = {}
-    firsts = [next(_sources((given,), output, unreadable), None) for given in inputs]
-    if not any(firsts) and not unreadable:
-        raise nothing(inputs)
+    found = Found()
+    firsts = [next(_sources((given,), output, found), None) for given in inputs]
+    if not any(firsts) and not found.unreadable:
+        raise nothing(inputs, found)
 
 
-def nothing(inputs: tuple[str, ...]) -> ValueError:
-    """Makes the error where no input holds a picture or film."""
+def nothing(inputs: tuple[str, ...], found: Found) -> ValueError:
+    """Makes the error where no input holds a picture or film that can be read."""
+    left_out = "".join(f" {line}." for line in left_out_lines(found))
     return ValueError(
         f"No picture found in {', '.join(inputs) or 'no input'}; wanted files, or "
-        f"folders with files that end in {' '.join(sorted(READABLE))}."
+        f"folders with files that end in {' '.join(sorted(READABLE))}.{left_out}"
     )
 
 
-def _sources(
-    inputs: tuple[str, ...], output: Path, unreadable: dict[Path, str]
-) -> Iterator[tuple[Path, Path]]:
+def _sources(inputs: tuple[str, ...], output: Path, found: Found) -> Iterator[tuple[Path, Path]]:
     """Yields (path, path below the output) of all pictures and films that the inputs name."""
     for given in inputs:
         path = Path(given)
         if path == STANDARD:
             yield STANDARD, Path("stdin")
         elif path.is_dir():
-            yield from _below(path, output, unreadable)
+            yield from _below(path, output, found)
         elif path.exists() or not _MAGIC & set(given):
             if not path.exists():
                 raise FileNotFoundError(
                     f"There is no {given}; wanted a file, a folder, a glob or - for standard input."
                 )
-            yield path, Path(path.name)
+            yield from _named(path, Path(path.name), found)
         else:
-            yield from _globbed(given, output, unreadable)
+            yield from _globbed(given, output, found)
 
 
-def _globbed(
-    pattern: str, output: Path, unreadable: dict[Path, str]
-) -> Iterator[tuple[Path, Path]]:
+def _named(path: Path, place: Path, found: Found) -> Iterator[tuple[Path, Path]]:
+    """Yields a file that the user named, unless it is known that it cannot be read."""
+    if why := _why_not(path.suffix.lower()):
+        found.unreadable[path] = f"{path}: a {why}"
+    else:
+        yield path, _with_suffix(place, _head(path))
+
+
+def _with_suffix(place: Path, head: bytes) -> Path:
+    """Appends the suffix of a picture's format to a name that does not tell it."""
+    if place.suffix.lower() in _UNCLEAR and image_headers.is_picture(head):
+        return place.with_name(f"{place.name}{image_headers.suffix_of(head)}")
+    return place
+
+
+def _why_not(suffix: str) -> str:
+    """Returns what a picture or film is that cannot be read, and advice; or nothing."""
+    if suffix in heif.SUFFIXES:
+        return "" if heif.available() else f"HEIC file cannot be read here: {heif.ADVICE}"
+    return f"{NOT_READ[suffix]} cannot be read: {_ADVICE}" if suffix in NOT_READ else ""
+
+
+def _globbed(pattern: str, output: Path, found: Found) -> Iterator[tuple[Path, Path]]:
     parts = Path(pattern).parts
     first = next(at for at, part in enumerate(parts) if _MAGIC & set(part))
     root, fits = Path(*parts[:first]), sorted(glob.glob(pattern, recursive=True))
@@ -103,20 +175,55 @@ def _globbed(
         raise FileNotFoundError(f"Nothing fits {pattern}; wanted pictures, films or folders.")
     for path in map(Path, fits):
         if path.is_file():
-            yield path, path.relative_to(root)
+            yield from _named(path, path.relative_to(root), found)
         elif "**" not in parts:  # a folder that the glob names; ** lists its files by itself
-            for source, place in _below(path, output, unreadable):
+            for source, place in _below(path, output, found):
                 yield source, path.relative_to(root) / place
 
 
-def _below(folder: Path, output: Path, unreadable: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
+def _below(folder: Path, output: Path, found: Found) -> Iterator[tuple[Path, Path]]:
     """Yields (path, path relative to the folder) of all below a folder but earlier output."""
 
     def note(error: OSError) -> None:
-        unreadable[Path(error.filename)] = f"{error.filename}: {error.strerror}"
+        found.unreadable[Path(error.filename)] = f"{error.filename}: {error.strerror}"
 
-    for path in files.files_below(folder, READABLE, leave_out=output, on_error=note):
-        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-            unreadable[path] = f"{path} is no file; a picture or film was wanted"
+    for path in files.files_below(folder, None, leave_out=output, on_error=note):
+        place, suffix = path.relative_to(folder), path.suffix.lower()
+        if why := _why_not(suffix):
+            found.left_out[path] = why
+        elif suffix in _UNCLEAR:
+            if _is_picture(path, found):
+                yield path, _with_suffix(place, _head(path))
+            elif path not in found.left_out:
+                found.others[suffix or "no suffix"] += 1
+        elif suffix in READABLE:
+            if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+                found.unreadable[path] = f"{path} is no file; a picture or film was wanted"
+            else:
+                yield path, place
+        elif _begins_a_picture(_head(path)):
+            found.left_out[path] = (
+                f"picture with the name of another kind of file, {suffix}, cannot be taken for "
+                "one: rename it to color it"
+            )
         else:
-            yield path, path.relative_to(folder)
+            found.others[suffix] += 1
+
+
+def _begins_a_picture(head: bytes) -> bool:
+    """Returns whether bytes begin a picture; the two letters of BMP and PNM may begin a text."""
+    if head[:2] == b"BM" or head[:1] == b"P":
+        return False
+    return image_headers.is_picture(head) or heif.is_heif(head)
+
+
+def _is_picture(path: Path, found: Found) -> bool:
+    """Returns whether a file whose name tells of no format begins like a picture."""
+    head = _head(path)
+    if heif.is_heif(head) and not heif.available():
+        found.left_out[path] = _why_not(".heic")
+        return False
+    if _FILM.match(head):
+        found.left_out[path] = "film file cannot be known by its name: add a suffix such as .mp4"
+        return False
+    return heif.is_heif(head) or image_headers.is_picture(head)

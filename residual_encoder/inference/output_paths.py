@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from residual_encoder.imaging import image_io, video_io
+from residual_encoder.utils import files
 
 FORMATS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
 
@@ -37,10 +38,16 @@ def output_name(place: Path, form: str = "keep") -> Path:
     if is_film(place):
         return video_output_name(place)
     if form != "keep":
-        return place if _same_format(place.suffix, form) else place.with_suffix(FORMATS[form])
+        same = _same_format(place.suffix, form)
+        return place if same else _named(place, place.stem, FORMATS[form])
     if place.suffix.lower() in image_io.WRITABLE:
         return place
-    return place.with_name(f"{place.name}.png")
+    return _named(place, place.name, ".png")
+
+
+def _named(place: Path, stem: str, ending: str) -> Path:
+    """Returns a path with another name, which is cut where it would be too long."""
+    return place.with_name(files.fitting_name(stem, ending))
 
 
 def _same_format(suffix: str, form: str) -> bool:
@@ -51,12 +58,39 @@ def _same_format(suffix: str, form: str) -> bool:
 def video_output_name(place: str | os.PathLike[str]) -> Path:
     """Returns a film's name, with .mp4 appended where its format cannot be written."""
     path = Path(place)
-    return path if path.suffix.lower() in video_io.WRITABLE else path.with_name(f"{path.name}.mp4")
+    return path if path.suffix.lower() in video_io.WRITABLE else _named(path, path.name, ".mp4")
+
+
+def is_file_name(output: Path) -> bool:
+    """Returns whether an output is a file and no folder: it ends like a picture or film.
+
+    A folder that exists is one whatever its name.
+    """
+    known = image_io.READABLE | image_io.WRITABLE | video_io.READABLE
+    return output.suffix.lower() in known and not output.is_dir()
+
+
+def check_file_name(output: Path, source: Path, form: str) -> None:
+    """Checks that one input can be written into a file of this name.
+
+    Raises:
+      ValueError: a picture cannot be saved under its suffix, or `form` is another format; or one of
+        the two is a film and the other is not.
+    """
+    suffix = output.suffix.lower()
+    wanted = video_io.WRITABLE if is_film(source) else image_io.WRITABLE
+    if suffix not in wanted:
+        raise ValueError(
+            f"cannot write {source} as {output}; wanted a name that ends in "
+            f"{' '.join(sorted(wanted))}, or a folder"
+        )
+    if form != "keep" and not is_film(source) and not _same_format(suffix, form):
+        raise ValueError(f"the output {output} and the format {form} disagree; give one of the two")
 
 
 def comparison_path(target: Path) -> Path:
     """Returns the path of the picture that shows gray and colored side by side."""
-    return target.with_name(f"{target.stem}_compare{target.suffix}")
+    return _named(target, target.stem, f"_compare{target.suffix}")
 
 
 def output_conflict(source: object, target: object) -> str:

@@ -72,7 +72,7 @@ class SegmentStore:
 
     def __init__(self, target: Path, signature: dict[str, Any]) -> None:
         """Opens the folder, or makes it; the work of another signature in it is removed."""
-        self.folder = target.with_name(f".{target.name}.parts")
+        self.folder = target.with_name(files.fitting_name(f".{target.name}", ".parts"))
         self.signature = json.dumps(signature, sort_keys=True)
         self.progress, self.state = self._read()
         if not self.progress.segments:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import filelock
 import tensorflow as tf
 
 from residual_encoder.utils import files
@@ -113,17 +113,23 @@ class Workdir:
 
 def _take(lock: IO[str], folder: Path) -> None:
     """Locks an open file and writes this process into it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.seek(0)
+    if not filelock.lock_descriptor(lock.fileno(), blocking=False):
         raise OSError(
-            f"{folder} is in use by another run ({lock.read() or 'unknown'}). "
+            f"{folder} is in use by another run ({_owner(lock)}). "
             "Wait for it, stop it, or give another --workdir."
-        ) from error
+        )
     lock.truncate(0)
     lock.write(f"process {os.getpid()} on {platform.node()}")
     lock.flush()
+
+
+def _owner(lock: IO[str]) -> str:
+    """Returns what the process that holds a lock wrote into it."""
+    try:
+        lock.seek(0)
+        return lock.read() or "unknown"
+    except OSError:  # Windows lets nobody else read it
+        return "unknown"
 
 
 def _as_read(config: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 # Errors of a disk that is full, read-only or broken.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+_LONGEST_NAME = 255  # bytes; of nearly all file systems
+_LONGEST_SUFFIX = 32  # bytes; what is longer is no suffix that a writer looks at
 
 
 @contextlib.contextmanager
@@ -35,11 +37,62 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Waits until a file is on the disk."""
+    descriptor = os.open(path, os.O_RDWR)  # Windows refuses to flush what is open for reading only
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Waits until a folder's names are on the disk, where the system can: Windows cannot."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in _DISK:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def longest_name(folder: Path) -> int:
+    """Returns how many bytes a name in a folder may have; the folder need not exist yet."""
+    for place in (folder, *folder.parents):
+        try:
+            return os.pathconf(place, "PC_NAME_MAX")
+        except FileNotFoundError:
+            continue
+        except (AttributeError, OSError, ValueError):  # Windows has no such function
+            break
+    return _LONGEST_NAME
+
+
+def fitting_name(stem: str, ending: str, longest: int = _LONGEST_NAME) -> str:
+    """Joins a stem and an ending; a stem that is too long for the file system is cut.
+
+    A cut stem ends in a hash of the whole, so that different names stay different.
+
+    Args:
+      stem: Beginning of the name.
+      ending: Its end, which is kept.
+      longest: Bytes that the name may have.
+    """
+    if len(os.fsencode(stem + ending)) <= longest:
+        return stem + ending
+    mark = f"~{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}"
+    room = longest - len(os.fsencode(mark + ending))
+    cut = os.fsencode(stem)[: max(room, 0)]
+    while not stem.startswith(os.fsdecode(cut)):  # inside a character
+        cut = cut[:-1]
+    return os.fsdecode(cut) + mark + ending
 
 
 @contextlib.contextmanager
@@ -54,15 +107,24 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
       OSError: the folder cannot be written, or the disk is full.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    temporary = _temporary(target)
     try:
         with writing(target):
             yield temporary
             _sync(temporary)
             os.replace(temporary, target)
-            _sync(target.parent)
+            _sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(target: Path) -> Path:
+    """Returns a hidden name of this process next to a file, which `sweep` knows."""
+    suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
+    ending = f".{os.getpid()}.tmp{suffix}"
+    return target.with_name(
+        fitting_name(f".{target.name.removesuffix(suffix)}", ending, longest_name(target.parent))
+    )
 
 
 def sweep(folder: Path) -> None:
@@ -118,7 +180,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 def files_below(
     folder: Path,
-    suffixes: Set[str],
+    suffixes: Set[str] | None = None,
     *,
     leave_out: Path | None = None,
     on_error: Callable[[OSError], None] | None = None,
@@ -127,7 +189,8 @@ def files_below(
 
     Args:
       folder: Where to look; hidden files and folders and links to folders are left out.
-      suffixes: Endings of the files that are wanted, in lower case and with the dot.
+      suffixes: Endings of the files that are wanted, in lower case and with the dot; None lists
+        all files.
       leave_out: A folder that is not looked into, such as one for the output.
       on_error: Called for each folder that cannot be read; None skips it.
 
@@ -143,5 +206,6 @@ def files_below(
             if not child.startswith(".") and (closed is None or (here / child).resolve() != closed)
         )
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
+            wanted = suffixes is None or Path(name).suffix.lower() in suffixes
+            if wanted and not name.startswith("."):
                 yield here / name

@@ -28,7 +28,6 @@ from residual_encoder.inference import batch, output_paths
 from residual_encoder.inference.batch import BatchConfig
 from residual_encoder.inference.colorizer import Colorizer
 
-MARK = image_metadata.marked(image_metadata.NOTHING)  # of what an algorithm colored
 
 TOOLS = ROOT / "tools"
 COMMANDS = ("colorize_archive", "make_shards")
@@ -135,6 +134,13 @@ def test_flags_are_split() -> None:
     assert beam_runner.split(["scans"]) == (["scans"], [])
 
 
+def encoded(colorizer: Colorizer, jpeg: bytes) -> bytes:
+    """What a JPEG becomes: colored, with its metadata, marked as made by an algorithm."""
+    picture = image_io.decode(jpeg)
+    metadata = image_metadata.marked(picture.metadata)
+    return image_io.encode(colorizer.colorize(picture), ".jpg", metadata)
+
+
 # --- records --------------------------------------------------------------------------------------
 
 
@@ -192,7 +198,7 @@ def test_records_become_what_files_become(tmp_path: Path, soft_weights: Path) ->
     assert sorted(counted) == ["colored", "colored", "failed", "skipped"]
     assert sorted(contents(tmp_path / "out")) == ["1.jpg", "2.jpg", "3.jpg"]
     assert (tmp_path / "out" / "2.jpg").read_text() == "done"
-    wanted = image_io.encode(colorizer.colorize(image_io.decode(jpegs[3])), ".jpg", MARK)
+    wanted = encoded(colorizer, jpegs[3])
     assert (tmp_path / "out" / "3.jpg").read_bytes() == wanted
     facts = {task.number: json.loads(line) for task, line in lines.items()}
     height, width = crop(3).shape[:2]
@@ -331,11 +337,40 @@ def test_records_on_beam(beam: object, tmp_path: Path, soft_weights: Path) -> No
     assert beam_pipeline.colorize_archive(config) == (3, 0, 1)
     colorizer = Colorizer(soft_weights)
     for name, data in (("both.jpg", jpegs[0]), ("0.jpg", jpegs[1]), ("1.jpg", jpegs[3])):
-        wanted = image_io.encode(colorizer.colorize(image_io.decode(data)), ".jpg", MARK)
+        wanted = encoded(colorizer, data)
         assert (output / name).read_bytes() == wanted
     (broken,) = rows(output / ERRORS)
     assert broken["file"] == f"{tmp_path}/train-1@0"
     assert "the output of another" in broken["error"]
+
+
+@pytest.mark.beam
+def test_color_and_what_is_not_read_are_left_out(
+    beam: object, tmp_path: Path, soft_weights: Path
+) -> None:
+    photographs = tmp_path / "in"
+    photographs.mkdir()
+    image_io.write(photographs / "color.jpg", wholes()[0])
+    image_io.write(photographs / "gray.jpg", wholes()[0][..., 1])
+    sepia = np.rint(crop(1)[..., 1:2] * (0.99, 0.85, 0.68)).astype(np.uint8)
+    image_io.write(photographs / "sepia.png", sepia)
+    (photographs / "phone.jxl").write_bytes(b"\xff\n")
+    output = tmp_path / "out"
+    config = CollectionConfig(
+        (str(photographs),),
+        str(output),
+        model=str(soft_weights),
+        color_inputs="skip",
+        format="jpeg",
+    )
+    for wanted in ((2, 0, 0), (0, 2, 0)):
+        done = beam_pipeline.colorize_archive(config)
+        assert done == wanted and done.left_out == 2
+        assert sorted(contents(output)) == ["gray.jpg", "sepia.jpg"]
+        found = {Path(str(row["file"])).name: row for row in rows(output / MANIFEST)}
+        assert found["color.jpg"]["left_out"] == "in color already"
+        assert "JPEG XL picture cannot be read" in str(found["phone.jxl"]["left_out"])
+        assert len(found) == 4 and rows(output / ERRORS) == []
 
 
 # --- the tool, with 200 photographs ---------------------------------------------------------------
@@ -357,11 +392,12 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(photographs: Path) -> Path:
     """What tools/colorize.py makes of them with the shipped weights."""
     output = photographs.with_name("plain")
-    done = tool("colorize.py", photographs, f"--output={output}")
+    done = tool("colorize.py", photographs, f"--output={output}", RECOLOR)
     assert "197 colored, 3 failed" in done.stdout and done.returncode == 1
     return output
 
 
+RECOLOR = "--color_inputs=recolor"  # the photographs are in color
 FOUR = ("--direct_num_workers=4", "--direct_running_mode=multi_processing")
 
 
@@ -372,7 +408,7 @@ def test_200_photographs(
     beam: object, flags: tuple[str, ...], photographs: Path, plain: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    done = tool("colorize_archive.py", photographs, f"--output={output}", *flags)
+    done = tool("colorize_archive.py", photographs, f"--output={output}", RECOLOR, *flags)
     assert "197 colored, 0 skipped, 3 failed" in done.stdout, done.stderr
     assert done.returncode == 1
     assert contents(output) == contents(plain)
@@ -381,7 +417,7 @@ def test_200_photographs(
     assert all(row["file"] in row["error"] for row in errors)
     assert len(rows(output / MANIFEST)) == 197
     before = state(output)
-    again = tool("colorize_archive.py", photographs, f"--output={output}", *flags)
+    again = tool("colorize_archive.py", photographs, f"--output={output}", RECOLOR, *flags)
     assert "0 colored, 197 skipped, 3 failed" in again.stdout
     assert state(output) == before
 
@@ -392,7 +428,7 @@ def test_a_killed_run_is_resumed(
     beam: object, photographs: Path, plain: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    arguments = (str(photographs), f"--output={output}")
+    arguments = (str(photographs), f"--output={output}", RECOLOR)
     command = [sys.executable, str(TOOLS / "colorize_archive.py"), *arguments]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         until(lambda: len(list(output.rglob("*.*"))) > 20)

@@ -22,12 +22,23 @@ _OLD_ERROR, _THERE, _OLD, _NEW = range(4)
 _Row = tuple[bytes, tuple[int, str]]  # input -> rank, a line of JSON
 
 
-class CollectionSummary(NamedTuple):
-    """Counts the inputs by their outcome."""
-
+class _Counts(NamedTuple):
     colored: int
-    skipped: int  # colored earlier
+    skipped: int
     failed: int
+
+
+class CollectionSummary(_Counts):
+    """Counts the inputs by their outcome: colored, skipped, failed.
+
+    Attributes:
+      colored: How many were colored.
+      skipped: How many had been colored earlier.
+      failed: How many could not be read or written.
+      left_out: How many were not colored though nothing is wrong with them.
+    """
+
+    left_out: int = 0
 
 
 def colorize_archive(config: CollectionConfig, flags: Sequence[str] = ()) -> CollectionSummary:
@@ -35,7 +46,8 @@ def colorize_archive(config: CollectionConfig, flags: Sequence[str] = ()) -> Col
 
     `MANIFEST` has one JSON object a line and colored file: `file`, `output`, `width` and `height`
     or `frames`, and `model`, the SHA-256 of the weights; of an output that was there already only
-    what is known. `ERRORS` has `file` and `error`. Both keep what earlier runs wrote. Outputs that
+    what is known, of a picture or film that was left out `file` and `left_out`, the reason.
+    `ERRORS` has `file` and `error`. Both keep what earlier runs wrote. Outputs that
     exist are skipped; failures are tried again.
 
     Args:
@@ -56,7 +68,9 @@ def colorize_archive(config: CollectionConfig, flags: Sequence[str] = ()) -> Col
     files.make_folder(output)
     _check_manifests(output)
     counts = beam_runner.run(chosen, lambda root: _build(root, config, colorer))
-    return CollectionSummary(*(counts.get(name, 0) for name in CollectionSummary._fields))
+    summary = CollectionSummary(*(counts.get(name, 0) for name in CollectionSummary._fields))
+    summary.left_out = counts.get("left_out", 0)
+    return summary
 
 
 def _worker() -> Any:
@@ -116,12 +130,12 @@ class _TaskColorizer:
     def color(self, task: Task) -> _Row:
         """Colors a file and returns its row."""
         colorizer = self.colorizer()
-        return _row(task.source, _worker().color(colorizer, task))
+        return _row(task.source, _worker().color(colorizer, task, config=self.config))
 
     def colorize_records(self, group: tuple[tuple[bytes, int], Iterable[Task]]) -> Iterator[_Row]:
         """Colors records of one shard and yields their rows."""
         work = _worker()
-        for task, line in work.colorize_records(self.colorizer(), group[1]):
+        for task, line in work.colorize_records(self.colorizer(), group[1], self.config):
             yield _row(task.source, line)
 
 
@@ -130,7 +144,7 @@ class _TaskColorizer:
 
 def _row(source: str, line: str) -> _Row:
     facts = json.loads(line)
-    rank = _NEW if "model" in facts or "error" in facts else _THERE
+    rank = _NEW if {"model", "error", "left_out"} & facts.keys() else _THERE
     return os.fsencode(source), (rank, line)
 
 

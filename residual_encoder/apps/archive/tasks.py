@@ -35,6 +35,8 @@ class CollectionConfig:
       vividness: See `Colorizer`.
       temperature: See `Colorizer`.
       prior_correction: See `Colorizer`.
+      levels: See `Colorizer`; for pictures.
+      color_inputs: One of `COLOR_INPUTS` of `batch_config`, see `BatchConfig`.
     """
 
     inputs: tuple[str, ...]
@@ -48,6 +50,8 @@ class CollectionConfig:
     vividness: float | None = None
     temperature: float | None = None
     prior_correction: float | None = None
+    levels: bool = False
+    color_inputs: str = "recolor"
 
     def __post_init__(self) -> None:
         if "-" in (*self.inputs, self.output):
@@ -65,6 +69,7 @@ class Task:
       number: Of the record in its shard, or of the file among the inputs; from 0.
       name: Its name in errors.
       error: Why it cannot be colored.
+      left_out: Why it is not colored, though nothing is wrong with it.
     """
 
     source: str
@@ -73,11 +78,17 @@ class Task:
     number: int = 0
     name: str = ""
     error: str = ""
+    left_out: str = ""
+
+    @property
+    def closed(self) -> bool:
+        """Returns whether nothing is written for it."""
+        return bool(self.error or self.left_out)
 
 
 def output_keys(task: Task) -> Iterator[tuple[bytes, Task | None]]:
     """Yields real path -> the task that writes it, and the real path of an input -> None."""
-    if task.error:
+    if task.closed:
         yield os.fsencode(task.source), task
         return
     yield os.fsencode(os.path.realpath(task.target)), task
@@ -89,8 +100,8 @@ def resolve_conflicts(key: tuple[bytes, Iterable[Task | None]]) -> Iterator[Task
     """Yields the tasks of one output: the first may write it, unless it is an input."""
     found = list(key[1])
     tasks = sorted((task for task in found if task), key=lambda task: (task.shard, task.number))
-    yield from (task for task in tasks if task.error)
-    writers = [task for task in tasks if not task.error]
+    yield from (task for task in tasks if task.closed)
+    writers = [task for task in tasks if not task.closed]
     free = 0 if None in found else 1
     yield from writers[:free]
     for task in writers[free:]:

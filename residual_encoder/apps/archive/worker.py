@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from residual_encoder.apps.archive import beam_runner
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
-from residual_encoder.imaging import image_headers, image_io
-from residual_encoder.inference import batch, file_discovery, output_paths
+from residual_encoder.imaging import color_detection, image_headers, image_io
+from residual_encoder.inference import batch, batch_config, file_discovery, output_paths, pages
+from residual_encoder.inference.batch_report import IN_COLOR
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.utils import errors
 
@@ -28,6 +29,7 @@ def check(config: CollectionConfig) -> None:
       ValueError: no picture was found, or an unknown format.
     """
     output_paths.check_format(config.format)
+    batch_config.check_color_inputs(config.color_inputs)
     if config.records:
         shards(config.inputs)
     else:
@@ -50,13 +52,15 @@ def shards(patterns: tuple[str, ...]) -> list[str]:
 
 
 def file_tasks(config: CollectionConfig) -> Iterator[Task]:
-    """Yields a task for each file, and one with an error for each that cannot be read."""
-    jobs, closed = file_discovery.find(config.inputs, Path(config.output), config.format)
-    for number, job in enumerate(jobs):
+    """Yields a task for each file, and one with the reason for each that is not to be colored."""
+    found = file_discovery.find(config.inputs, Path(config.output), config.format)
+    for number, job in enumerate(found.jobs):
         source = str(job.source)
         yield Task(source, str(job.target), number=number, name=source)
-    for path, why in closed.items():
+    for path, why in found.unreadable.items():
         yield Task(str(path), error=why)
+    for path, why in found.left_out.items():
+        yield Task(str(path), left_out=why)
 
 
 def record_tasks(shard: str, config: CollectionConfig) -> Iterator[Task]:
@@ -108,19 +112,42 @@ def load(config: CollectionConfig) -> Colorizer:
     return configured(config)
 
 
-def color(colorizer: Colorizer, task: Task, record: bytes | None = None) -> str:
-    """Colors a file, or a record's picture, and counts it as colored, skipped or failed.
+class _LeftOut(Exception):
+    """Ends the work on a picture that is not to be colored; its message is the reason."""
+
+
+def color(
+    colorizer: Colorizer,
+    task: Task,
+    record: bytes | None = None,
+    config: CollectionConfig | None = None,
+) -> str:
+    """Colors a file, or a record's picture, and counts it by its outcome.
+
+    Args:
+      colorizer: Gives the chroma.
+      task: What to color.
+      record: Its bytes, of a record.
+      config: How; the defaults where it is left out.
 
     Returns:
-      A line of JSON: `file`, and `error`, or `output` and its facts.
+      A line of JSON: `file`, and `error`, or `left_out`, or `output` and its facts.
     """
     try:
         if task.error:
             raise ValueError(task.error)
+        if task.left_out:
+            raise _LeftOut(task.left_out)
         if Path(task.target).exists():
             beam_runner.count("skipped")
             return _line(task, output=task.target)
-        facts = _film(colorizer, task) if _is_film(task) else _picture(colorizer, task, record)
+        if _is_film(task):
+            facts = _film(colorizer, task)
+        else:
+            facts = _picture(colorizer, task, record, config)
+    except _LeftOut as why:
+        beam_runner.count("left_out")
+        return _line(task, left_out=str(why))
     except batch.INPUT_ERRORS as error:
         beam_runner.count("failed")
         return _line(task, error=errors.one_line(error, task.name))
@@ -128,7 +155,9 @@ def color(colorizer: Colorizer, task: Task, record: bytes | None = None) -> str:
     return _line(task, output=task.target, **facts, model=colorizer.sha256)
 
 
-def colorize_records(colorizer: Colorizer, tasks: Iterable[Task]) -> Iterator[tuple[Task, str]]:
+def colorize_records(
+    colorizer: Colorizer, tasks: Iterable[Task], config: CollectionConfig | None = None
+) -> Iterator[tuple[Task, str]]:
     """Colors records of one shard, which is read only where there is something to do.
 
     Yields:
@@ -144,7 +173,7 @@ def colorize_records(colorizer: Colorizer, tasks: Iterable[Task]) -> Iterator[tu
     records = tf.data.TFRecordDataset(waiting[0].shard).skip(first).take(last - first + 1)
     for number, record in enumerate(records.as_numpy_iterator(), first):
         if number in places:
-            yield places[number], color(colorizer, places[number], record)
+            yield places[number], color(colorizer, places[number], record, config)
 
 
 def _line(task: Task, **facts: object) -> str:
@@ -155,17 +184,29 @@ def _is_film(task: Task) -> bool:
     return not task.shard and output_paths.is_film(Path(task.source))
 
 
-def _film(colorizer: Colorizer, task: Task) -> dict[str, int]:
+def _film(colorizer: Colorizer, task: Task) -> dict[str, object]:
     film = batch.colorize_video_to_file(colorizer, Path(task.source), Path(task.target))
     return {"frames": film.frames}
 
 
-def _picture(colorizer: Colorizer, task: Task, record: bytes | None) -> dict[str, int]:
+def _picture(
+    colorizer: Colorizer, task: Task, record: bytes | None, config: CollectionConfig | None
+) -> dict[str, object]:
     target = Path(task.target)
+    fit = config is not None and config.format != "keep"
+    skip = config is not None and config.color_inputs == "skip"
+    if record is None and (several := pages.inspect(Path(task.source))):
+        keep = color_detection.in_color if skip else None
+        done = batch.colorize_pages_to_files(colorizer, several, target, [target], fit, keep)
+        if not done.colored:
+            raise _LeftOut(IN_COLOR)
+        return done.facts()
     picture = image_io.read(task.source) if record is None else _decoded(task, record)
-    batch.colorize_to_files(colorizer, picture, target, [target])
+    if skip and color_detection.in_color(picture):
+        raise _LeftOut(IN_COLOR)
+    notes = batch.colorize_to_files(colorizer, picture, target, [target], fit)
     height, width = picture.pixels.shape[:2]
-    return {"width": width, "height": height}
+    return {"width": width, "height": height} | ({"notes": notes} if notes else {})
 
 
 def _decoded(task: Task, record: bytes) -> image_io.Picture:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import borders, image_io
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import output_paths
 from residual_encoder.inference.colorizer import Colorizer
@@ -22,7 +22,8 @@ class Preview(NamedTuple):
 
     source: Path  # the picture's file
     picture: Picture  # 8 bits, no side longer than `SIDE`
-    gray: np.ndarray  # [h, w, 1] float32 in [0, 1], the network's input, of the whole picture
+    area: borders.Box  # of it, what its borders surround
+    gray: np.ndarray  # [h, w, 1] float32 in [0, 1], the network's input, of the area at full size
     chroma: np.ndarray  # [h, w, 2] float32 in [0, 1], what it predicts
     logits: np.ndarray | None  # [h', w', Q] float16 of a model with a distribution, else None
     height: int  # of the file's picture, pixels
@@ -41,9 +42,12 @@ def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Previe
         picture = image_io.decode(source.read_bytes())
     except ValueError as error:
         raise ValueError(f"{source.name} {error}") from error
-    gray = colorizer.network_input(picture)
+    area, (height, width) = borders.print_area(picture), picture.pixels.shape[:2]
+    gray = colorizer.network_input(borders.cropped(picture, area))
     chroma, logits = _predicted(colorizer, gray)
-    return Preview(source, _reduced(picture), gray, chroma, logits, *picture.pixels.shape[:2])
+    small = _reduced(picture)
+    part = borders.scaled(area, (height, width), small.pixels.shape[:2])
+    return Preview(source, small, part, gray, chroma, logits, height, width)
 
 
 def _predicted(colorizer: Colorizer, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -72,7 +76,9 @@ def render_preview(
     chroma = shown.chroma
     if vividness is not None and shown.logits is not None:
         chroma = colorizer.choose_colors(shown.logits[None], vividness)[0]
-    pixels = colorizer.merge(shown.picture, chroma, shown.gray, saturation=saturation)
+    pixels = colorizer.merge_area(
+        shown.picture, shown.area, chroma, shown.gray, saturation=saturation
+    )
     if shown.picture.alpha is None:
         return pixels
     opacity = pixels[..., 3:] / np.float32(255)

@@ -1,0 +1,402 @@
+"""What a batch leaves out, counts and reports; outputs that are files; formats that hold less."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import prints
+from PIL import Image
+
+from residual_encoder.imaging import borders, image_io
+from residual_encoder.inference import batch, batch_plan, batch_report
+from residual_encoder.inference.batch import BatchConfig, Stopped, colorize_files
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.video_progress import SegmentStore
+from residual_encoder.utils import files
+
+
+@pytest.fixture(scope="module")
+def colorizer(soft_weights: Path) -> Colorizer:
+    return Colorizer(soft_weights)
+
+
+@pytest.fixture(autouse=True)
+def _load_once(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "configured", lambda _: colorizer)
+
+
+def run(*inputs: Path, output: Path, **options: object) -> batch.BatchSummary:
+    names = tuple(map(str, inputs))
+    return colorize_files(BatchConfig(names, str(output), **options))  # type: ignore[arg-type]
+
+
+def rows(report: Path) -> dict[str, dict[str, object]]:
+    found = map(json.loads, report.read_text().splitlines())
+    return {Path(row["file"]).name: row for row in found}
+
+
+def gray(path: Path, shape: tuple[int, ...] = (24, 32), dtype: type = np.uint8) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype)
+    if len(shape) == 3:  # three equal channels, and alpha
+        pixels = np.concatenate([pixels[..., :1]] * 3 + [pixels[..., 1:]], axis=-1)
+    image_io.write(path, pixels)
+    return path
+
+
+# --- pictures in color ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shoebox(tmp_path: Path) -> Path:
+    """A folder with color, tints, gray, and what is not read."""
+    folder = tmp_path / "shoebox"
+    gray(folder / "gray.png")
+    for name in ("astronaut", "flower"):
+        image_io.write(folder / f"{name}.jpg", prints.photographs()[name])
+    for tint in ("sepia", "cyanotype", "yellowed"):
+        image_io.write(folder / f"{tint}.jpg", prints.u8(prints.TINTS[tint](prints.gray("china"))))
+    (folder / "phone.jxl").write_bytes(b"\xff\n")
+    (folder / "IMG_1.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    (folder / "scan.001").write_bytes((folder / "gray.png").read_bytes())
+    (folder / "noname").write_bytes((folder / "sepia.jpg").read_bytes())
+    (folder / "old.jfif").write_bytes((folder / "sepia.jpg").read_bytes())
+    (folder / "notes.txt").write_text("BMW and P5 are no pictures")
+    (folder / "READ ME").write_text("Dear reader")
+    return folder
+
+
+def test_color_is_left_as_it_is_and_tints_are_colored(
+    shoebox: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    report, output = tmp_path / "report.jsonl", tmp_path / "out"
+    summary = run(shoebox, output=output, report=str(report), color_inputs="skip")
+    assert summary == (6, {}, 0)
+    assert sorted(path.name for path in output.iterdir()) == [
+        "cyanotype.jpg", "gray.png", "noname.jpg", "old.jfif.jpg", "sepia.jpg", "yellowed.jpg",
+    ]  # fmt: skip
+    reasons = {path.name: why for path, why in summary.left_out.items()}
+    assert reasons["astronaut.jpg"] == reasons["flower.jpg"] == "in color already"
+    assert reasons["phone.jxl"].startswith("JPEG XL picture cannot be read")
+    assert reasons["IMG_1.CR2"].startswith("camera raw file cannot be read")
+    assert "the name of another kind of file, .001," in reasons["scan.001"]
+    assert len(reasons) == 5
+    assert summary.others == Counter({".txt": 1, "no suffix": 1})
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == len(reasons) and sum("is in color already" in line for line in lines) == 2
+    found = rows(report)
+    assert {name: row["left_out"] for name, row in found.items() if row["left_out"]} == reasons
+    assert all(found[name]["output"] is None and found[name]["error"] is None for name in reasons)
+    assert len(found) == 11
+
+
+def test_color_is_colored_anew_where_that_is_asked(shoebox: Path, tmp_path: Path) -> None:
+    summary = run(shoebox / "astronaut.jpg", output=tmp_path / "out", color_inputs="recolor")
+    assert summary == (1, {}, 0) and not summary.left_out
+    assert (tmp_path / "out" / "astronaut.jpg").exists()
+
+
+def test_reasons_are_counted(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    for number in range(9):
+        (tmp_path / f"{number}.jxl").touch()
+        (tmp_path / f"{number}.psd").touch()
+    gray(tmp_path / "a.png")
+    summary = run(tmp_path, output=tmp_path / "out")
+    assert summary == (1, {}, 0) and len(summary.left_out) == 18
+    first, second = sorted(capfd.readouterr().err.splitlines())
+    assert first.startswith("9 JPEG XL pictures cannot be read")
+    assert second.startswith("9 Photoshop documents cannot be read")
+
+
+def test_wrong_choice() -> None:
+    with pytest.raises(ValueError, match="color_inputs is one of skip, recolor. Received 'ask'"):
+        BatchConfig(("a",), "out", color_inputs="ask")
+
+
+# --- prints ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tone", [255, 4])
+def test_a_border_is_not_seen_by_the_network(colorizer: Colorizer, tone: int) -> None:
+    inner = prints.u8(prints.gray("coffee"))
+    scan = prints.framed(inner, tone, (40, 30, 50, 60))
+    colored = colorizer.colorize(scan)
+    inside = colored[40:-30, 50:-60]
+    np.testing.assert_array_equal(inside, colorizer.colorize(inner))
+    outside = np.ones(scan.shape, bool)
+    outside[40:-30, 50:-60] = False
+    np.testing.assert_array_equal(colored[outside], np.stack([scan[outside]] * 3, -1))
+
+
+def test_a_border_keeps_depth_and_alpha(colorizer: Colorizer) -> None:
+    inner = prints.u8(prints.gray("china")).astype(np.uint16) * 257
+    scan = prints.framed(inner, 0, (30, 30, 30, 30))
+    alpha = np.arange(scan.size, dtype=np.uint16).reshape(scan.shape)
+    picture = image_io.Picture(scan, alpha)
+    colored = colorizer.colorize(picture)
+    assert colored.dtype == np.uint16 and colored.shape == (*scan.shape, 4)
+    np.testing.assert_array_equal(colored[..., 3], alpha)
+    assert np.all(colored[:30, :, :3] == 0)
+    np.testing.assert_array_equal(colored[30:-30, 30:-30, :3], colorizer.colorize(inner))
+
+
+def test_a_tinted_border_becomes_gray(colorizer: Colorizer) -> None:
+    inner = prints.TINTS["sepia"](prints.gray("chelsea"))
+    scan = prints.u8(prints.framed(inner, (236, 222, 190), (25, 25, 25, 25)))
+    assert borders.print_area(image_io.as_picture(scan))[0] == 25
+    edge = colorizer.colorize(scan)[:20].astype(int)
+    assert np.ptp(edge, axis=-1).max() <= 1
+
+
+def test_levels_are_in_the_output(soft_weights: Path) -> None:
+    stretching = Colorizer(soft_weights, levels=True)
+    plain = Colorizer(soft_weights)
+    faded = prints.u8(80 + 0.35 * prints.gray("astronaut"))
+    colored = stretching.colorize(faded)
+    luma = Image.fromarray(colored).convert("L")
+    low, high = np.quantile(np.asarray(luma), [0.02, 0.98])
+    assert low < 30 and high > 215
+    before = np.asarray(Image.fromarray(plain.colorize(faded)).convert("L"))
+    assert np.abs(before.astype(int) - faded).max() <= 3  # without it the gray is the picture's own
+    yellowed = prints.u8(prints.TINTS["faded"](prints.gray("astronaut")))
+    tinted = np.asarray(Image.fromarray(stretching.colorize(yellowed)).convert("L"))
+    assert np.quantile(tinted, 0.02) < 30 and np.quantile(tinted, 0.98) > 215
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+
+def test_an_output_may_be_a_file(tmp_path: Path) -> None:
+    source = gray(tmp_path / "in" / "a.tif")
+    for name in ("new.png", "b/c.JPG", "d.webp", "e.tiff", "f.bmp"):
+        assert run(source, output=tmp_path / name) == (1, {}, 0)
+        assert (tmp_path / name).is_file()
+        kind = {"JPG": "JPEG", "tiff": "TIFF"}.get(name[-3:], name.rpartition(".")[2].upper())
+        assert Image.open(tmp_path / name).format == kind.replace("TIFF", "TIFF").upper()
+    run(source, output=tmp_path / "pair.png", compare=True)
+    assert (tmp_path / "pair_compare.png").is_file()
+
+
+def test_names_of_folders(tmp_path: Path) -> None:
+    """A folder that exists is one by any name, and 2024.summer is no kind of picture."""
+    source = gray(tmp_path / "a.png")
+    (tmp_path / "camera.png").mkdir()
+    for name in ("camera.png", "2024.summer", "v1.2"):
+        run(source, output=tmp_path / name)
+        assert (tmp_path / name / "a.png").is_file()
+
+
+def test_an_output_file_takes_one_input(tmp_path: Path) -> None:
+    for name in "ab":
+        gray(tmp_path / "in" / f"{name}.png")
+    with pytest.raises(
+        ValueError, match="is the name of one file, received 2 inputs; give a folder"
+    ):
+        run(tmp_path / "in", output=tmp_path / "out.png")
+    source = tmp_path / "in" / "a.png"
+    with pytest.raises(ValueError, match=r"cannot write .*a.png as .*out.gif; wanted a name that"):
+        run(source, output=tmp_path / "out.gif")
+    with pytest.raises(ValueError, match=r"cannot write .*a.png as .*out.mp4"):
+        run(source, output=tmp_path / "out.mp4")
+    with pytest.raises(ValueError, match="out.png and the format jpeg disagree"):
+        run(source, output=tmp_path / "out.png", format="jpeg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_the_input_folder_as_output_is_one_line(tmp_path: Path) -> None:
+    for name in "abc":
+        gray(tmp_path / f"{name}.png")
+    for output in (tmp_path, tmp_path / "x" / ".."):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match="is the input folder.*choose another --output"):
+            run(tmp_path, output=output, overwrite=True)
+    assert run(tmp_path, output=tmp_path, format="jpeg").colored == 3  # other names: no harm
+
+
+def test_a_missing_model_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="There is no absent. Wanted a weights file"):
+        batch_plan.plan(BatchConfig((str(gray(tmp_path / "a.png")),), "out", model="absent"))
+
+
+def test_existing_outputs_name_both_ways_out(tmp_path: Path) -> None:
+    source = gray(tmp_path / "a.png")
+    run(source, output=tmp_path / "out")
+    (reason,) = run(source, output=tmp_path / "out").failed.values()
+    assert "a.png exists" in reason and "--skip_existing" in reason and "--overwrite" in reason
+
+
+def test_a_second_run_does_not_fill_the_screen(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    for number in range(9):
+        gray(tmp_path / "in" / f"{number}.png")
+    run(tmp_path / "in", output=tmp_path / "out")
+    capfd.readouterr()
+    assert len(run(tmp_path / "in", output=tmp_path / "out").failed) == 9
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 4 and lines[-1] == "and 6 more outputs exist"
+    assert all("--skip_existing" in line for line in lines[:3])
+
+
+# --- formats that hold less -----------------------------------------------------------------------
+
+
+def gif(path: Path, transparent: bool) -> Path:
+    picture = Image.fromarray(np.arange(768, dtype=np.uint8).reshape(24, 32) // 2)
+    picture.save(path, **({"transparency": 0} if transparent else {}))
+    return path
+
+
+def test_jpeg_is_what_was_asked_for(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    """16 bits, opaque and clear alpha, both, GIF: JPEG files, and a note of what was lost."""
+    folder = tmp_path / "in"
+    gray(folder / "deep.tif", dtype=np.uint16)
+    opaque = np.full((24, 32, 4), 100, np.uint8)
+    opaque[..., 3] = 255
+    image_io.write(folder / "opaque.png", opaque)
+    gray(folder / "clear.png", (24, 32, 2))
+    gray(folder / "both.png", (24, 32, 2), np.uint16)
+    gif(folder / "plain.gif", False)
+    gif(folder / "holes.gif", True)
+    gray(folder / "simple.png")
+    report = tmp_path / "report.jsonl"
+    summary = run(folder, output=tmp_path / "out", format="jpeg", report=str(report))
+    assert summary == (7, {}, 0)
+    assert {Image.open(path).format for path in (tmp_path / "out").iterdir()} == {"JPEG"}
+    notes = {name: " ".join(row["notes"]) for name, row in rows(report).items()}  # type: ignore[arg-type]
+    assert notes["deep.tif"] == "JPEG holds 8 bits a channel: 16 were rounded to 8"
+    assert notes["opaque.png"] == "JPEG holds no alpha: dropped, it was opaque"
+    assert "transparent parts are white now" in notes["clear.png"]
+    assert "white now" in notes["both.png"] and "rounded to 8" in notes["both.png"]
+    assert "white now" in notes["holes.gif"] and notes["simple.png"] == ""
+    told = capfd.readouterr().err
+    assert "deep.tif: JPEG holds 8 bits" in told and "simple.png" not in told
+
+
+def test_what_is_lost_is_lost_rightly(tmp_path: Path, colorizer: Colorizer) -> None:
+    source = gray(tmp_path / "deep.png", (24, 32, 2), np.uint16)
+    run(source, output=tmp_path / "out.webp")
+    colored = colorizer.colorize(source)
+    found = image_io.read(tmp_path / "out.webp")
+    assert found.depth == 8 and found.alpha is not None
+    assert np.abs(found.alpha.astype(int) - np.rint(colored[..., 3] / 257)).max() <= 1
+    from residual_encoder.inference import output_fit
+
+    flat, _ = output_fit.fitted(colored, Path("a.jpg"))
+    opacity = colored[..., 3:] / 65535
+    wanted = (opacity * colored[..., :3] + (1 - opacity) * 65535) / 257
+    assert flat.dtype == np.uint8 and np.abs(flat - wanted).max() <= 0.51
+
+
+def test_without_a_flag_nothing_is_lost(tmp_path: Path) -> None:
+    clear = gray(tmp_path / "a.png", (24, 32, 2))
+    clear.rename(tmp_path / "a.jpg")
+    (reason,) = run(tmp_path / "a.jpg", output=tmp_path / "out").failed.values()
+    assert "JPEG holds no alpha" in reason
+
+
+# --- long names -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a" * 251 + ".png",
+        "é" * 125 + "b.png",
+        "b" * 251 + ".pgm",
+        "日" * 83 + "ab.gif",
+        "c" * 250 + ".jpeg",
+    ],
+)
+def test_names_of_255_bytes(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "in" / name
+    source.parent.mkdir()
+    assert len(name.encode()) in (255, 254)
+    if source.suffix == ".pgm":
+        source.write_bytes(b"P5 9 8 255\n" + bytes(range(72)))
+    elif source.suffix == ".gif":
+        gif(source, False)
+    else:
+        gray(source)
+    assert run(source, output=tmp_path / "out", compare=True, report=str(tmp_path / "r")) == (
+        1,
+        {},
+        0,
+    )
+    assert run(source, output=tmp_path / "tiff", format="tiff") == (1, {}, 0)
+    written = [path.name for path in (tmp_path / "out").iterdir()]
+    assert len(written) == 2 and all(len(each.encode()) <= 255 for each in written)
+
+
+def test_long_names_of_films_have_a_folder_for_their_parts(tmp_path: Path) -> None:
+    for name in ("a" * 251 + ".mp4", "é" * 125 + "b.mkv"):
+        store = SegmentStore(tmp_path / name, {"version": 1})
+        assert store.folder.is_dir() and len(store.folder.name.encode()) <= 255
+    assert len(list(tmp_path.iterdir())) == 2
+    assert SegmentStore(tmp_path / "short.mp4", {}).folder.name == ".short.mp4.parts"
+
+
+def test_cut_names_stay_different() -> None:
+    names = {files.fitting_name("é" * 200 + last, ".png") for last in "abc"}
+    assert len(names) == 3
+    for name in names:
+        assert len(name.encode()) <= 255 and name.startswith("é" * 100) and name.endswith(".png")
+    assert files.fitting_name("a", ".png") == "a.png"
+
+
+# --- stopped, and resumed -------------------------------------------------------------------------
+
+
+def test_a_stopped_run_is_resumed_with_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abcd":
+        gray(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "in" / "bad.png").write_text("Dear reader")
+    report = tmp_path / "report.jsonl"
+    config = BatchConfig((str(tmp_path / "in"),), str(tmp_path / "out"), report=str(report))
+    write = image_io.write
+
+    def stopping(path: Path, *rest: object) -> None:
+        if path.name == "c.png":
+            raise KeyboardInterrupt
+        write(path, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image_io, "write", stopping)
+        with pytest.raises(Stopped) as stopped:
+            colorize_files(config)
+    assert stopped.value.summary.colored == 2 and len(stopped.value.summary.failed) == 1
+    assert stopped.value.waiting == 2  # c, which was begun, and d
+    assert sorted(rows(report)) == ["a.png", "b.png", "bad.png"]
+    before = rows(report)["a.png"]
+    assert colorize_files(dataclasses.replace(config, skip_existing=True))[::2] == (2, 2)
+    after = rows(report)
+    assert sorted(after) == ["a.png", "b.png", "bad.png", "c.png", "d.png"]
+    assert after["a.png"] == before and after["c.png"]["output"]
+    assert len(report.read_text().splitlines()) == 5
+
+
+def test_skipped_inputs_have_a_row(tmp_path: Path) -> None:
+    source, report = gray(tmp_path / "a.png"), tmp_path / "report.jsonl"
+    run(source, output=tmp_path / "out")
+    assert run(source, output=tmp_path / "out", skip_existing=True, report=str(report)) == (
+        0,
+        {},
+        1,
+    )
+    assert rows(report)["a.png"]["left_out"] == batch_report.THERE
+
+
+def test_a_file_that_is_no_report_is_kept(tmp_path: Path) -> None:
+    source = gray(tmp_path / "a.png")
+    for text in ("Dear reader", "[1]\n", '{"file": "a"}\n'):
+        (tmp_path / "notes").write_text(text)
+        with pytest.raises(ValueError, match="notes is no report of an earlier run"):
+            run(source, output=tmp_path / "o", skip_existing=True, report=str(tmp_path / "notes"))
+        assert (tmp_path / "notes").read_text() == text
