@@ -28,7 +28,6 @@ from residual_encoder.inference import batch, output_paths
 from residual_encoder.inference.batch import BatchConfig
 from residual_encoder.inference.colorizer import Colorizer
 
-
 TOOLS = ROOT / "tools"
 COMMANDS = ("colorize_archive", "make_shards")
 
