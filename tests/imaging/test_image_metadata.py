@@ -20,7 +20,9 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY = np.random.default_rng(0).integers(60, 200, (48, 61), np.uint8)
 SUFFIXES = (".jpg", ".png", ".webp", ".tif")
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="needs exiftool")
+needs_exiftool = pytest.mark.skipif(
+    not shutil.which("exiftool"), reason="exiftool is not installed"
+)
 
 WRITTEN = {
     "IFD0:Artist": "Zoë",

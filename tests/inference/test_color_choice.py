@@ -176,7 +176,8 @@ def test_flags_of_colorize_without_a_distribution(soft_weights, gray, tmp_path, 
     image_io.write(tmp_path / "a.png", gray)
     arguments = tmp_path / "a.png", f"--output={tmp_path / 'out'}", f"--model={soft_weights}"
     done = run("colorize", *arguments, f"--{name}=0.5")
-    (line,) = done.stderr.splitlines()
+    loading, line = done.stderr.splitlines()
+    assert loading.startswith("Loading")
     assert done.returncode == 1 and f"{name} cannot be set" in line and "--saturation" in line
     assert not (tmp_path / "out" / "a.png").exists()
 

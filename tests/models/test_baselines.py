@@ -50,13 +50,15 @@ SMALL = {
     "modern_classes": Small(0.4, rate=1e-2),  # of the loss of all classes alike
     "modern_distribution": Small(
         network=AbClassesConfig(
-            64, taps=5, trunk_rank=16, context=(2,), refinements=(1,), smoothing=1
-        )
+            64, 0.6, taps=5, trunk_rank=16, context=(2,), refinements=(1,), smoothing=1
+        ),
+        rate=2e-3,
     ),
 }
 # They differ from another recipe in a loss, a width or a level only, or share their parts with one
 # that is tested; each takes more than 20 seconds: `make test-slow` has them.
 VARIANTS = {
+    "modern",
     "tinyclouds2016_hypercolumn",
     "tinyclouds2016_pixelwise",
     "cnn6",

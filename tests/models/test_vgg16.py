@@ -111,9 +111,8 @@ def test_batch_norm_starts_from_the_given_weights(keras_file):
     )
 
 
-@pytest.mark.parametrize(
-    "limit", [200, pytest.param(None, marks=pytest.mark.slow)], ids=["200", "all"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [200, None], ids=["200", "all"])
 def test_tap_statistics_follow_the_released_norms(shared, limit):
     """Mean and deviation of the four taps over photographs against the 2016 model's tap norms.
 

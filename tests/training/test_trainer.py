@@ -342,9 +342,8 @@ def wait_for(path, process, seconds=120):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(
-    "recipe", ["tinyclouds2016", pytest.param("modern", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["tinyclouds2016", "modern"])
 def test_killed_and_resumed_equals_never_stopped(tmp_path, recipe):
     """kill -9 in the middle; the same command again; 40 steps; every value bit-equal."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
