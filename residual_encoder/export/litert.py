@@ -246,10 +246,11 @@ def _last_layer(network: keras.Model) -> str:
 def _quantized(
     content: bytes, precision: str, calibration: Iterable[np.ndarray], last_layer: str
 ) -> bytes:
-    """Stores weights as float16; or runs all convolutions but the last, and pooling, in int8.
+    """Stores weights as float16, or runs convolutions and pooling in int8; but not the last one.
 
     Its answers are logits, for which eight bits are too coarse: 0.2 dB of the 0.9 that eight bits
-    everywhere would cost. The rest are the batch norms of the taps, whose factors lie too far apart
+    everywhere would cost. In float16 its rounded kernel was 0.003 to 0.005 of chroma off in white
+    corners of photographs, where its inputs are large, and 0.00001 elsewhere. The rest are the batch norms of the taps, whose factors lie too far apart
     for one scale: other operations stay in float32 as well.
     """
     from litert_quantizer import qtyping, quantizer
@@ -268,8 +269,8 @@ def _quantized(
     else:
         for operation in (*weighted, operations.MAX_POOL_2D):
             work.add_static_config(".*", operation, activation_num_bits=8, weight_num_bits=8)
-        last = rf"/{re.escape(last_layer)}(_\d+)?/"
-        work.update_quantization_recipe(last, operations.ALL_SUPPORTED, None, "no_quantize")
+    last = rf"/{re.escape(last_layer)}(_\d+)?/"
+    work.update_quantization_recipe(last, operations.ALL_SUPPORTED, None, "no_quantize")
     samples = {"serving_default": [{INPUT: gray[None]} for gray in calibration]}
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
         ranges = work.calibrate(samples, num_threads=os.cpu_count() or 1)
