@@ -250,8 +250,9 @@ def _quantized(
 
     Its answers are logits, for which eight bits are too coarse: 0.2 dB of the 0.9 that eight bits
     everywhere would cost. In float16 its rounded kernel was 0.003 to 0.005 of chroma off in white
-    corners of photographs, where its inputs are large, and 0.00001 elsewhere. The rest are the batch norms of the taps, whose factors lie too far apart
-    for one scale: other operations stay in float32 as well.
+    corners of photographs, where its inputs are large, and 0.00001 elsewhere. The rest are the
+    batch norms of the taps, whose factors lie too far apart for one scale: other operations stay in
+    float32 as well.
     """
     from litert_quantizer import qtyping, quantizer
 

@@ -62,7 +62,7 @@ class Opened:
 
     def _loaded(self) -> Any:
         """Loads the header; of the kinds that libvips does not read an image without samples."""
-        vips = libvips.library()
+        vips = libvips.load()
         try:
             if self.kind not in _LOADERS:
                 return vips.Image.black(*reversed(self._size()))
@@ -77,7 +77,7 @@ class Opened:
 
     def _load(self, data: bytes, path: str | None) -> Any:
         name = (_LOADERS[self.kind] or f"{self.kind}load") + ("" if path else "_buffer")
-        loader = getattr(libvips.library().Image, name)
+        loader = getattr(libvips.load().Image, name)
         return loader(path or data, access=self.access, fail_on="error")
 
     def _tiff(self) -> Any:
@@ -109,7 +109,7 @@ class Opened:
         Raises:
           ValueError: samples of an unknown meaning; the message continues the file's name.
         """
-        vips = libvips.library()
+        vips = libvips.load()
         try:
             image = self._normal(self._samples())
             # Turning needs rows in another order than a sequential file gives.
@@ -141,7 +141,7 @@ class Opened:
         if self.kind == "jp2" and profile:
             length = int.from_bytes(self.data[profile.end() : profile.end() + 4])
             icc = bytes(self.data[profile.end() : profile.end() + length])
-            image.set_type(libvips.library().GValue.blob_type, "icc-profile-data", icc)
+            image.set_type(libvips.load().GValue.blob_type, "icc-profile-data", icc)
         return image
 
     def _normal(self, image: Any) -> Any:
@@ -180,7 +180,7 @@ class Opened:
                         if colors == 1
                         else _through_profile(base, deep)
                     )
-            except libvips.library().Error:
+            except libvips.load().Error:
                 pass  # the profile is damaged
         if colors == 4:
             ink = base.invert()
@@ -225,7 +225,7 @@ def from_array(pixels: np.ndarray) -> Any:
     pixels = np.ascontiguousarray(pixels)
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     form = "uchar" if pixels.dtype == np.uint8 else "ushort"
-    image = libvips.library().Image.new_from_memory(
+    image = libvips.load().Image.new_from_memory(
         pixels.data, pixels.shape[1], pixels.shape[0], bands, form
     )
     names = ("b-w", "srgb") if form == "uchar" else ("grey16", "rgb16")
@@ -325,7 +325,7 @@ def computed(opened: Opened, work: Callable[..., Any], *arguments: int) -> Any:
     Raises:
       ValueError: truncated or damaged; the message continues the file's name.
     """
-    vips = libvips.library()
+    vips = libvips.load()
     vips.vips_lib.vips_error_clear()
     try:
         samples = work(*arguments)

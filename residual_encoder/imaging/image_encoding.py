@@ -84,7 +84,7 @@ def encode(pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> byt
     image = _with_metadata(image_decoding.from_array(pixels), metadata, form.kind)
     try:
         data = getattr(image, f"{form.kind}save_buffer")(**_options(form, image, metadata))
-    except libvips.library().Error as error:
+    except libvips.load().Error as error:
         raise ValueError(f"{form.name} cannot hold it: {libvips.reason(error)}") from error
     return _finished(data, metadata, form.kind)
 
@@ -107,7 +107,7 @@ def save(path: str, pixels: Rows, suffix: str, metadata: Metadata = NOTHING) -> 
     try:
         with open(path, "w+b") as file:
             _save(image, file, form, metadata)
-    except libvips.library().Error as error:
+    except libvips.load().Error as error:
         if not errors:
             why = libvips.reason(error)
             raise ValueError(f"{form.name} cannot hold it: {why}") from error
@@ -147,7 +147,7 @@ def _stream(
             file.write(chunk)
         return len(chunk)
 
-    target = libvips.library().TargetCustom()
+    target = libvips.load().TargetCustom()
     target.on_write(write)
     save_target(target, **options)
     if len(head) < _HEAD:
@@ -161,7 +161,7 @@ def _bmp(pixels: np.ndarray) -> bytes:
 
 
 def _options(form: _Format, image: Any, metadata: Metadata) -> dict[str, Any]:
-    keep = libvips.library().enums.ForeignKeep
+    keep = libvips.load().enums.ForeignKeep
     # libvips' own EXIF data, made even where there are none, are only a place for ours in a WebP.
     kept = keep.XMP | keep.IPTC | keep.ICC
     kept |= keep.EXIF if form.kind == "webp" and metadata.exif else 0
@@ -176,7 +176,7 @@ def _options(form: _Format, image: Any, metadata: Metadata) -> dict[str, Any]:
 
 def _with_metadata(image: Any, metadata: Metadata, kind: str) -> Any:
     """Gives an image what libvips writes by itself into a file of such a kind."""
-    blob = libvips.library().GValue.blob_type
+    blob = libvips.load().GValue.blob_type
     blobs = {"icc-profile-data": metadata.icc, "xmp-data": metadata.xmp}
     if kind == "jpeg" and metadata.iptc:
         blobs["iptc-data"] = metadata_writing.photoshop_block(metadata.iptc)

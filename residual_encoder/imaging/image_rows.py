@@ -93,7 +93,7 @@ class _Decoder:
     def _fetch(self, top: int) -> None:
         if self._region is None or top != self._bottom:
             self._image = self._open().image()
-            self._region = libvips.library().Region.new(self._image)
+            self._region = libvips.load().Region.new(self._image)
         width, bands = self._image.width, self._image.bands
         dtype = np.uint8 if self._image.format == "uchar" else np.uint16
         count = max(1, _STRIP // (width * bands * np.dtype(dtype).itemsize))
@@ -117,7 +117,7 @@ def image_of(pixels: Rows, errors: list[BaseException]) -> tuple[Any, Any]:
     Returns:
       The image, and what must live as long.
     """
-    vips = libvips.library()
+    vips = libvips.load()
     source, stream = vips.SourceCustom(), _TiffStream(pixels)
 
     def read(size: int) -> bytes:

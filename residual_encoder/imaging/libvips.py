@@ -9,8 +9,8 @@ from typing import Any
 
 
 @functools.cache
-def library() -> Any:
-    """Returns the module `pyvips`, set up to be silent and to keep no picture in memory.
+def load() -> Any:
+    """Loads the module `pyvips`, set up to be silent and to keep no picture in memory.
 
     Raises:
       ImportError: it is not installed.

@@ -213,7 +213,7 @@ def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
 def test_kinds_that_are_not_taken_reach_no_decoder(
     start: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_io.image_decoding.libvips, "library", None)
+    monkeypatch.setattr(image_io.image_decoding.libvips, "load", None)
     monkeypatch.setattr(image_io.image_decoding.rare_formats, "decode", None)
     with pytest.raises(ValueError, match="is no picture"):
         image_io.decode(start + bytes(100))
