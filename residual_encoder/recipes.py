@@ -203,8 +203,8 @@ MODERN_DISTRIBUTION = dataclasses.replace(
         trunk_rank=160,
         context=(1, 2, 4),
         refinements=(1,),
-        temperature=0.6,
-        smoothing=1,
+        temperature=0.55,  # with the prior correction: a knot of `models.vividness.KNOTS`
+        prior_correction=0.02,
     ),
     rebalancing=0.0,
     frozen_blocks=3,  # the article's trunk is frozen; blocks 4 and 5 recover from being split

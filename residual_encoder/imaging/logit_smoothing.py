@@ -20,6 +20,9 @@ STRIDE = 4  # pixels of gray for each place of the logits
 # to 0.45 a photograph at radius 1 (0.60 at a tenth of this epsilon, 0.25 at radius 2), AuC grows by
 # 0.17 points, colorfulness falls from 96 to 92 % of the truth's (93 and 88 %). Radius 2 therefore
 # costs more color than it removes patches. At the safe end: 0.60 to 0.10, 0.08 points, 64 to 61 %.
+# With the shipped weights smoothing no longer pays, so their recipe has none: on 500 validation
+# photographs at 128 pixels radius 1 brings 0.04 points of AuC and 0.03 dB, and costs 2 points of
+# colorfulness and 13 of Frechet distance; at the default no photograph has patches to remove.
 EPSILON = 0.001
 
 

@@ -20,6 +20,7 @@ from residual_encoder.apps.web import handlers as handlers_module
 from residual_encoder.apps.web import interface, preview
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models import vividness
 
 VIVID = 0.85
 
@@ -93,12 +94,12 @@ def test_an_unmoved_control_leaves_the_models_own_numbers(
     """They may lie off the curve: its nearest place is shown, and nothing else is computed."""
     own = Colorizer(distribution_weights, temperature=0.9)
     handlers = handlers_module.Handlers(own, tmp_path)
-    assert handlers.start == 0
-    _, kept, (_, first) = handlers.open_picture(photos.jpeg, 1.0, 0)
+    assert handlers.start == vividness.nearest(0.9, 0.0)
+    _, kept, (_, first) = handlers.open_picture(photos.jpeg, 1.0, handlers.start)
     shown = preview.render_preview(own, kept[0], 1.0)
     image_io.write(tmp_path / "wanted.jpg", shown)
     assert first.read_bytes() == (tmp_path / "wanted.jpg").read_bytes()
-    _, (_, moved) = handlers.change_colors(kept, 1.0, 0.05)
+    _, (_, moved) = handlers.change_colors(kept, 1.0, handlers.start + 0.05)
     assert moved.read_bytes() != first.read_bytes()
 
 

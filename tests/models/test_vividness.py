@@ -19,8 +19,9 @@ CONFIG = AbClassesConfig(temperature=0.38, prior_correction=0.05)
 @pytest.mark.parametrize(
     ("place", "wanted"),
     [
-        (0.0, (0.6, 0.0)),
-        (0.25, (0.6, 0.05)),
+        (0.0, (0.5, 0.0)),
+        (0.125, (0.525, 0.01)),
+        (0.25, (0.55, 0.02)),
         (0.5, (0.6, 0.1)),
         (0.75, (0.55, 0.2)),
         (0.9, (0.52, 0.26)),
@@ -38,9 +39,9 @@ def test_more_vivid_is_never_a_smaller_correction() -> None:
     assert corrections == sorted(corrections) and corrections[0] < corrections[-1]
 
 
-def test_safe_is_the_setting_of_the_recipe() -> None:
+def test_the_setting_of_the_recipe_is_a_knot() -> None:
     network = RECIPES["modern_distribution"].network
-    assert ColorChoice(0.0).applied(network) == network
+    assert ColorChoice(0.25).applied(network) == network
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_a_setting_finds_its_place_on_the_curve(place: float) -> None:
 
 
 def test_off_the_curve_the_nearest_place_is_found() -> None:
-    assert vividness.nearest(0.7, 0.0) == 0
+    assert vividness.nearest(0.4, 0.0) == 0
     assert vividness.nearest(0.45, 0.9) == 1
     assert vividness.nearest(0.605, 0.1) == 0.5
 
