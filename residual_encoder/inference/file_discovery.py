@@ -105,19 +105,6 @@ def left_out_lines(found: Found) -> list[str]:
     return lines
 
 
-def check(inputs: tuple[str, ...], output: Path) -> None:
-    """Searches each input as far as its first picture or film.
-
-    Raises:
-      FileNotFoundError: an input does not exist, or a glob fits nothing.
-      ValueError: nothing was found in any.
-    """
-    found = Found()
-    firsts = [next(_sources((given,), output, found), None) for given in inputs]
-    if not any(firsts) and not found.unreadable:
-        raise nothing(inputs, found)
-
-
 def nothing(inputs: tuple[str, ...], found: Found) -> ValueError:
     """Makes the error where no input holds a picture or film that can be read."""
     left_out = "".join(f" {line}." for line in left_out_lines(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +21,11 @@ from residual_encoder.utils import errors
 # --- finding --------------------------------------------------------------------------------------
 
 
-def check(config: CollectionConfig) -> None:
+def check(config: CollectionConfig) -> list[str]:
     """Checks that there is anything to do.
+
+    Returns:
+      What of the inputs cannot be read here, a line for each reason.
 
     Raises:
       FileNotFoundError: an input does not exist.
@@ -32,8 +35,11 @@ def check(config: CollectionConfig) -> None:
     batch_config.check_color_inputs(config.color_inputs)
     if config.records:
         shards(config.inputs)
-    else:
-        file_discovery.check(config.inputs, Path(config.output))
+        return []
+    found = file_discovery.find(config.inputs, Path(config.output), config.format)
+    if not found.jobs and not found.unreadable:
+        raise file_discovery.nothing(config.inputs, found)
+    return file_discovery.left_out_lines(found) + list(found.unreadable.values())
 
 
 def shards(patterns: tuple[str, ...]) -> list[str]:
@@ -156,9 +162,18 @@ def color(
 
 
 def colorize_records(
-    colorizer: Colorizer, tasks: Iterable[Task], config: CollectionConfig | None = None
+    colorizer: Colorizer,
+    tasks: Iterable[Task],
+    config: CollectionConfig | None = None,
+    waits: Callable[[Task], bool] = lambda task: False,
 ) -> Iterator[tuple[Task, str]]:
     """Colors records of one shard, which is read only where there is something to do.
+
+    Args:
+      colorizer: Gives the chroma.
+      tasks: The records.
+      config: How; the defaults where it is left out.
+      waits: Returns whether a record is not begun, since the run is stopped.
 
     Yields:
       Each task and its line, as `color` gives it.
@@ -172,7 +187,7 @@ def colorize_records(
     first, last = waiting[0].number, waiting[-1].number
     records = tf.data.TFRecordDataset(waiting[0].shard).skip(first).take(last - first + 1)
     for number, record in enumerate(records.as_numpy_iterator(), first):
-        if number in places:
+        if number in places and not waits(places[number]):
             yield places[number], color(colorizer, places[number], record, config)
 
 
