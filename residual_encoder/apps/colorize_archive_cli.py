@@ -29,16 +29,7 @@ _OUTPUT = flags.DEFINE_string(
 _RECORDS = flags.DEFINE_bool(
     "records", False, "INPUTs are TFRecord files with image/encoded, such as ImageNet's shards."
 )
-_MODEL = shared_flags.model()
-_SIZE = shared_flags.size()
-_VIVIDNESS = shared_flags.vividness()
-_TEMPERATURE = shared_flags.temperature()
-_PRIOR_CORRECTION = shared_flags.prior_correction()
-_SATURATION = shared_flags.saturation()
-_UPSAMPLING = shared_flags.upsampling()
-_FORMAT = shared_flags.file_format()
-_LEVELS = shared_flags.levels()
-_COLOR_INPUTS = shared_flags.color_inputs()
+_COLORING = shared_flags.Coloring()
 
 
 def main(arguments: list[str]) -> int:
@@ -76,16 +67,7 @@ def _config(inputs: list[str]) -> CollectionConfig:
         inputs=tuple(inputs),
         output=_OUTPUT.value,
         records=_RECORDS.value,
-        model=_MODEL.value,
-        size=shared_flags.network_size(_SIZE.value),
-        saturation=_SATURATION.value,
-        upsampling=_UPSAMPLING.value,
-        format=_FORMAT.value,
-        vividness=_VIVIDNESS.value,
-        temperature=_TEMPERATURE.value,
-        prior_correction=_PRIOR_CORRECTION.value,
-        levels=_LEVELS.value,
-        color_inputs=_COLOR_INPUTS.value,
+        **_COLORING.settings(),
     )
 
 

@@ -237,8 +237,7 @@ class _Run:
         report.output, report.frames = str(job.target), summary.frames
 
     def _picture(self, job: Job, report: FileReport) -> None:
-        most = self.config.max_megapixels
-        source = PictureSource(job.source, int(most * 1e6) if most else None)
+        source = PictureSource(job.source, self.config.max_pixels)
         write = self._writer(source, job.target, report)
         if write is None:
             report.left_out = THERE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +14,7 @@ from residual_encoder.imaging.image_io import Picture
 from residual_encoder.imaging.image_rows import Rows
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
+from residual_encoder.inference.coloring_config import ColoringConfig
 from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
 from residual_encoder.inference.picture_argument import as_picture
 from residual_encoder.models import any_size, factory
@@ -382,15 +382,12 @@ def _checked(saturation: float) -> float:
     return float(saturation)
 
 
-# Arguments of `Colorizer` that the configs of folders and collections have under the same names.
+# Arguments of `Colorizer` that `ColoringConfig` has under the same names.
 SETTINGS = tuple("size saturation upsampling vividness temperature prior_correction levels".split())
 
 
-def configured(config: Any) -> Colorizer:
+def configured(config: ColoringConfig) -> Colorizer:
     """Loads the network that a config names, with the config's settings.
-
-    Args:
-      config: Has `model` and a field for each of `SETTINGS`, such as `batch.BatchConfig`.
 
     Raises:
       FileNotFoundError: there is no such model.

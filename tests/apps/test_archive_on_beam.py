@@ -117,7 +117,9 @@ def test_records_on_beam(beam: object, tmp_path: Path, soft_weights: Path) -> No
         pair = zip(("both.jpg", f"{number}.jpg"), jpegs[2 * number :][:2], strict=True)
         shard(tmp_path / f"train-{number}", *pair)
     output = tmp_path / "out"
-    config = CollectionConfig((str(tmp_path / "train-*"),), str(output), True, str(soft_weights))
+    config = CollectionConfig(
+        (str(tmp_path / "train-*"),), str(output), True, model=str(soft_weights)
+    )
     assert beam_pipeline.colorize_archive(config) == (3, 0, 1)
     colorizer = Colorizer(soft_weights)
     for name, data in (("both.jpg", jpegs[0]), ("0.jpg", jpegs[1]), ("1.jpg", jpegs[3])):
@@ -228,7 +230,7 @@ def test_a_stopped_group_of_records_waits(
 ) -> None:
     jpeg = image_io.encode(crop(0), ".jpg")
     path = shard(tmp_path / "t", *((f"{number}.jpg", jpeg) for number in range(4)))
-    config = CollectionConfig((path,), str(tmp_path / "out"), True, str(soft_weights))
+    config = CollectionConfig((path,), str(tmp_path / "out"), True, model=str(soft_weights))
     counted: list[str] = []
     monkeypatch.setattr(beam_runner, "count", counted.append)
     prepared = beam_pipeline.prepare(config)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from residual_encoder.apps.archive import beam_runner
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import color_detection, image_headers, image_io
-from residual_encoder.inference import batch, batch_config, file_discovery, output_paths, pages
+from residual_encoder.inference import batch, file_discovery, output_paths, pages
 from residual_encoder.inference.batch_report import IN_COLOR
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.utils import errors
@@ -29,10 +29,8 @@ def check(config: CollectionConfig) -> list[str]:
 
     Raises:
       FileNotFoundError: an input does not exist.
-      ValueError: no picture was found, or an unknown format.
+      ValueError: no picture was found.
     """
-    output_paths.check_format(config.format)
-    batch_config.check_color_inputs(config.color_inputs)
     if config.records:
         shards(config.inputs)
         return []
@@ -210,13 +208,17 @@ def _picture(
     target = Path(task.target)
     fit = config is not None and config.format != "keep"
     skip = config is not None and config.color_inputs == "skip"
-    if record is None and (several := pages.inspect(Path(task.source))):
+    most = config.max_pixels if config else None
+    if record is None and (several := pages.inspect(Path(task.source), most)):
         keep = color_detection.in_color if skip else None
         done = batch.colorize_pages_to_files(colorizer, several, target, [target], fit, keep)
         if not done.colored:
             raise _LeftOut(IN_COLOR)
         return done.facts()
-    picture = image_io.read(task.source) if record is None else _decoded(task, record)
+    if record is None:
+        picture = image_io.read(task.source, most)
+    else:
+        picture = _decoded(task, record, most)
     if skip and color_detection.in_color(picture):
         raise _LeftOut(IN_COLOR)
     notes = batch.colorize_to_files(colorizer, picture, target, [target], fit)
@@ -224,8 +226,8 @@ def _picture(
     return {"width": width, "height": height} | ({"notes": notes} if notes else {})
 
 
-def _decoded(task: Task, record: bytes) -> image_io.Picture:
+def _decoded(task: Task, record: bytes, max_pixels: int | None) -> image_io.Picture:
     try:
-        return image_io.decode(_contents(record)[0])
+        return image_io.decode(_contents(record)[0], max_pixels)
     except ValueError as error:
         raise ValueError(f"{task.name} {error}") from error
