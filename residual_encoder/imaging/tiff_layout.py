@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from residual_encoder.imaging import tiff_directory
+from residual_encoder.imaging import libvips, tiff_directory
 from residual_encoder.imaging.rare_formats import scaled
+from residual_encoder.imaging.rows import Rows
 
 # TIFF 6.0, and what ColorMap, Matteing and ExtraSamples add.
 _WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES = 256, 258, 259, 262, 277, 284
@@ -22,6 +23,30 @@ _PREDICTOR, _TILE_WIDTH, _EXTRA_SAMPLES = 317, 322, 338
 _STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
 _JPEG = 7  # of Compression
 _NO_TAG = 65_000  # what readers pass over
+
+
+class Patched:
+    """Gives the bytes of a file some of which are replaced, without a copy of it."""
+
+    def __init__(self, data: bytes, patches: dict[int, bytes]) -> None:
+        """Takes the file and the bytes that are replaced, by their places."""
+        self._data, self._patches, self._at = data, patches, 0
+
+    def read(self, size: int) -> bytes:
+        """Returns the next bytes."""
+        start, end = self._at, min(self._at + size, len(self._data))
+        part = bytearray(self._data[start:end])
+        for at, patch in self._patches.items():
+            low, high = max(at, start), min(at + len(patch), end)
+            if low < high:
+                part[low - start : high - start] = patch[low - at : high - at]
+        self._at = max(start, end)
+        return bytes(part)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Moves to a place, as files do."""
+        self._at = offset + (0, self._at, len(self._data))[whence]
+        return self._at
 
 
 class Layout:
@@ -70,12 +95,12 @@ class Layout:
         samples = 1 if self.is_planar else self.samples
         return -(-(self.tile or self.width) * samples * self.bits // 8)
 
-    def images(self, load: Callable[[bytes], Any]) -> list[Any]:
-        """Loads one image, or one for each plane, by a function of a file's bytes."""
+    def planes(self, load: Callable[[Patched], Any]) -> list[Any]:
+        """Loads one image, or one for each plane, by a function of the changed file."""
         planes = range(self.samples) if self.is_planar else range(1)
         return [load(self._changed(plane)) for plane in planes]
 
-    def _changed(self, plane: int) -> bytes:
+    def _changed(self, plane: int) -> Patched:
         """Returns the file with a header that describes a single plane, or rows of bytes."""
         new = {_PLANES: 1, _SAMPLES: 1, _MEANING: min(self.meaning, 1) if self.is_planar else 1}
         if self.is_packed:
@@ -83,32 +108,36 @@ class Layout:
             new |= {_WIDTH: self._row * across, _TILE_WIDTH: self._row, _BITS: 8, _MEANING: 1}
         elif self.meaning > 1:
             new[_MEANING] = 1
-        changed = bytearray(self._data)
+        patches: dict[int, bytes] = {}
         for entry in tiff_directory.entries(self._data, tiff_directory.first(self._data)):
             place = tiff_directory.values_at(self._data, entry)
             if entry.tag == _EXTRA_SAMPLES:
-                struct.pack_into(tiff_directory.order(self._data) + "H", changed, entry.at, _NO_TAG)
+                patches[entry.at] = struct.pack(tiff_directory.order(self._data) + "H", _NO_TAG)
             elif entry.form and entry.tag in new:
-                for at in range(place.start, place.stop, struct.calcsize(entry.form)):
-                    struct.pack_into(entry.form, changed, at, new[entry.tag])
+                count = (place.stop - place.start) // struct.calcsize(entry.form)
+                form = f"{entry.form[0]}{count}{entry.form[1]}"
+                patches[place.start] = struct.pack(form, *[new[entry.tag]] * count)
             elif entry.form and self.is_planar and entry.tag in (*_STRIPS, *_TILES):
                 values = self._found[entry.tag]
                 part = values[plane * len(values) // self.samples :][: len(values) // self.samples]
-                struct.pack_into(
-                    f"{entry.form[0]}{len(part)}{entry.form[1]}", changed, place.start, *part
-                )
-        return bytes(changed)
+                form = f"{entry.form[0]}{len(part)}{entry.form[1]}"
+                patches[place.start] = struct.pack(form, *part)
+        return Patched(self._data, patches)
 
-    def joined(self, images: list[Any]) -> np.ndarray:
-        """Joins the pixels of the images [H, bytes or W]: [H, W, samples] uint8 or uint16."""
-        parts = []
-        for image in images:
-            rows = np.frombuffer(
-                image.write_to_memory(), np.uint8 if image.format == "uchar" else np.uint16
-            )
-            rows = rows.reshape(image.height, image.width)
-            parts.append(self._unpacked(rows) if self.is_packed else rows[..., None])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+    def rows(self, planes: list[Any]) -> Rows:
+        """Returns the samples [H, W, samples] uint16 in full range, unpacked when they are taken.
+
+        Args:
+          planes: As `planes` gives them, of samples of 9 to 15 bits; read once, from the top.
+        """
+        height = planes[0].height
+        fetchers = [libvips.row_fetcher(plane) for plane in planes]
+
+        def taken(rows: slice) -> np.ndarray:
+            parts = [self._unpacked(fetch(rows)[..., 0]) for fetch in fetchers]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+        return Rows((height, self.width, self.samples), np.uint16, taken)
 
     def _unpacked(self, rows: np.ndarray) -> np.ndarray:
         """Unpacks [H, bytes] uint8 -> [H, W, samples] uint16 in full range."""

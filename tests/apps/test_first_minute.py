@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pty
@@ -23,7 +22,7 @@ from PIL import Image
 import residual_encoder
 from residual_encoder.apps import cli, shared_flags
 from residual_encoder.imaging import image_io
-from residual_encoder.inference.coloring_config import COLOR_INPUTS, ColoringConfig
+from residual_encoder.inference.coloring_config import COLOR_INPUTS
 
 TOOL = ROOT / "tools" / "colorize.py"
 COMMANDS = sorted(path.stem.removesuffix("_cli") for path in TOOL.parents[1].glob(
@@ -102,13 +101,6 @@ def test_usage_errors_are_one_line_at_once(
 
 def test_choices_are_the_librarys() -> None:
     assert shared_flags.COLOR_INPUTS == COLOR_INPUTS
-
-
-@pytest.mark.parametrize("name", ["colorize", "colorize_archive"])
-def test_both_commands_have_a_flag_for_each_setting(name: str, tmp_path: Path) -> None:
-    listed = tool("--help", cwd=tmp_path, name=name).stdout
-    flags = re.findall(r"^ +--(?:\[no\])?(\w+)", listed, re.MULTILINE)
-    assert {field.name for field in dataclasses.fields(ColoringConfig)} < {*flags}
 
 
 # --- a shoebox ------------------------------------------------------------------------------------

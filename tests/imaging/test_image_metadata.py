@@ -22,7 +22,14 @@ from helpers.metadata import (
 )
 from PIL import Image
 
-from residual_encoder.imaging import image_io, image_metadata, image_rows, tiff_directory
+from residual_encoder.imaging import (
+    image_io,
+    image_metadata,
+    image_rows,
+    tiff_directory,
+    tiff_stream,
+)
+from residual_encoder.imaging.rows import Rows
 
 
 def copied(source: Path, target: Path) -> dict:
@@ -160,9 +167,9 @@ def test_rows_are_written_as_the_whole_is(
 ) -> None:
     if (dtype == np.uint16 and suffix not in (".tif", ".png")) or (channels, suffix) == (4, ".jpg"):
         pytest.skip("the format cannot hold it")
-    monkeypatch.setattr(image_rows, "_STRIP", 1000)
+    monkeypatch.setattr(tiff_stream, "_STRIP", 1000)
     pixels = np.random.default_rng(1).integers(0, 200, (48, 61, channels), dtype)
-    rows = image_rows.Rows(pixels.shape, dtype, lambda rows: pixels[rows])
+    rows = Rows(pixels.shape, dtype, lambda rows: pixels[rows])
     metadata = image_metadata.marked(image_metadata.Metadata(icc=SRGB, resolution=(20.0, 20.0)))
     image_io.write(tmp_path / f"rows{suffix}", rows, metadata)  # type: ignore[arg-type]
     image_io.write(tmp_path / f"whole{suffix}", pixels, metadata)
@@ -183,7 +190,7 @@ def test_rows_are_read_as_the_whole_is(
     whole = image_io.read(tmp_path / f"a{suffix}")
     monkeypatch.setattr(image_io, "IN_MEMORY", 100)
     rows = image_io.read(tmp_path / f"a{suffix}")
-    assert isinstance(rows.pixels, image_rows.Rows) and rows.pixels.shape == whole.pixels.shape
+    assert isinstance(rows.pixels, Rows) and rows.pixels.shape == whole.pixels.shape
     np.testing.assert_array_equal(np.asarray(rows.pixels), whole.pixels)
     np.testing.assert_array_equal(rows.pixels[40:45], whole.pixels[40:45])
     np.testing.assert_array_equal(rows.pixels[3:9], whole.pixels[3:9])  # back to the top
@@ -193,7 +200,7 @@ def test_what_computing_rows_raises_is_raised_and_nothing_is_left(tmp_path: Path
     def broken(rows: slice) -> np.ndarray:
         raise ValueError("is a truncated JPEG")
 
-    rows = image_rows.Rows((48, 61, 3), np.uint8, broken)
+    rows = Rows((48, 61, 3), np.uint8, broken)
     for suffix in (".tif", ".png", ".jpg"):
         with pytest.raises(ValueError, match="is a truncated JPEG"):
             image_io.write(tmp_path / f"a{suffix}", rows)  # type: ignore[arg-type]
