@@ -172,9 +172,20 @@ def test_samples_above_white_are_refused() -> None:
         image_io.decode(b"P5 61 48 100\n" + GRAY.tobytes())
 
 
+def old_jpeg() -> bytes:
+    """A TIFF in the JPEG compression of TIFF 6.0, section 22, whose JPEG has its own tables."""
+    jpeg = imagecodecs.jpeg_encode(GRAY)
+    numbers = {256: 61, 257: 48, 258: 8, 259: 6, 262: 1, 277: 1, 278: 48}
+    numbers |= {273: 146, 279: len(jpeg), 513: 146, 514: len(jpeg)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, numbers[tag]) for tag in sorted(numbers))
+    head = b"II*\0" + struct.pack("<IH", 8, len(numbers)) + entries
+    return head.ljust(146, b"\0") + jpeg
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
+        (old_jpeg(), "Old-style JPEG"),
         (imagecodecs.jpeg_encode(DEEP >> 4, bitspersample=12), "precision 12"),
         (imagecodecs.ljpeg_encode(DEEP), "precision 16"),
         (imagecodecs.jpegls_encode(GRAY), "Unsupported marker"),
