@@ -92,7 +92,7 @@ class Opened:
         return loader(path or data, access=self.access, fail_on="error")
 
     def _tiff(self) -> Any:
-        layout = Layout(self.data)
+        layout = Layout(self.data, self.path)
         if not layout.is_odd:
             return self._load(self.data, self.path)
         self._layout = layout

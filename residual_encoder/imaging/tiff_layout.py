@@ -7,9 +7,10 @@ a picture; libvips and libtiff still check and decompress all of it.
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,31 +23,26 @@ _WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES = 256, 258, 259, 262, 2
 _PREDICTOR, _TILE_WIDTH, _EXTRA_SAMPLES = 317, 322, 338
 _STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
 _JPEG = 7  # of Compression
+_MOST_SAMPLES = 16  # more are measurements, which would take much memory
 _NO_TAG = 65_000  # what readers pass over
 
 
 class Patched:
     """Gives the bytes of a file some of which are replaced, without a copy of it."""
 
-    def __init__(self, data: bytes, patches: dict[int, bytes]) -> None:
+    def __init__(self, file: BinaryIO, patches: dict[int, bytes]) -> None:
         """Takes the file and the bytes that are replaced, by their places."""
-        self._data, self._patches, self._at = data, patches, 0
+        self._file, self._patches, self.seek = file, patches, file.seek
 
     def read(self, size: int) -> bytes:
         """Returns the next bytes."""
-        start, end = self._at, min(self._at + size, len(self._data))
-        part = bytearray(self._data[start:end])
+        start = self._file.tell()
+        part = bytearray(self._file.read(size))
         for at, patch in self._patches.items():
-            low, high = max(at, start), min(at + len(patch), end)
+            low, high = max(at, start), min(at + len(patch), start + len(part))
             if low < high:
                 part[low - start : high - start] = patch[low - at : high - at]
-        self._at = max(start, end)
         return bytes(part)
-
-    def seek(self, offset: int, whence: int) -> int:
-        """Moves to a place, as files do."""
-        self._at = offset + (0, self._at, len(self._data))[whence]
-        return self._at
 
 
 class Layout:
@@ -57,8 +53,8 @@ class Layout:
       is_odd: Whether libvips needs a changed header.
     """
 
-    def __init__(self, data: bytes) -> None:
-        """Reads the directory.
+    def __init__(self, data: bytes, path: str | None) -> None:
+        """Reads the directory of a file, of which `data` may be a map.
 
         Raises:
           ValueError: a layout that is not supported.
@@ -69,7 +65,9 @@ class Layout:
         self.width, self.bits = found[_WIDTH][0], found.get(_BITS, (1,))[0]
         self.samples = found.get(_SAMPLES, (1,))[0]
         self.meaning, self.tile = found.get(_MEANING, (1,))[0], found.get(_TILE_WIDTH, (0,))[0]
-        self._found, self._data = found, data
+        self._found, self._data, self._path = found, data, path
+        if self.samples > _MOST_SAMPLES:
+            raise ValueError(f"has {self.samples} samples a pixel; save it as gray or RGB")
         self.is_packed = 8 < self.bits < 16
         self.is_planar = found.get(_PLANES) == (2,) and self.samples > 1
         split = self.is_planar and (self.is_packed or bool(self.tile) or self.samples == 2)
@@ -83,7 +81,7 @@ class Layout:
         known = self.meaning <= 2 or (self.meaning == 5 and not self.is_packed)
         fits = not (self.is_packed and self.tile) or self._row % 16 == 0
         jpeg = self._found.get(_COMPRESSION) == (_JPEG,)
-        if not (even and plain and known and fits) or jpeg or self.samples > 16:
+        if not (even and plain and known and fits) or jpeg:
             raise ValueError(
                 f"has {self.bits} bits a sample in a layout that cannot be read; save it with 8 or "
                 "16 bits, in one plane"
@@ -122,7 +120,9 @@ class Layout:
                 part = values[plane * len(values) // self.samples :][: len(values) // self.samples]
                 form = f"{entry.form[0]}{len(part)}{entry.form[1]}"
                 patches[place.start] = struct.pack(form, *part)
-        return Patched(self._data, patches)
+        # Pages of a file that is read do not count as this program's memory, those of a map do.
+        file = open(self._path, "rb") if self._path else io.BytesIO(self._data)
+        return Patched(file, patches)
 
     def rows(self, planes: list[Any]) -> Rows:
         """Returns the samples [H, W, samples] uint16 in full range, unpacked when they are taken.

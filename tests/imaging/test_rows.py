@@ -101,6 +101,22 @@ def test_an_interlaced_png_is_refused(in_rows: pytest.MonkeyPatch, tmp_path: Pat
         image_io.decode(image.pngsave_buffer(interlace=True))
 
 
+def test_files_are_read_as_their_bytes_are(in_rows: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Large files are not read into memory before."""
+    in_rows.setattr(image_io, "_LARGE_FILE", 100)
+    for name in ("tiles", "turned tiles", "12 bits", "one strip"):
+        (tmp_path / "a.tif").write_bytes(LAYOUTS[name])
+        rows, wanted = image_io.read(tmp_path / "a.tif"), image_io.decode(LAYOUTS[name])
+        np.testing.assert_array_equal(np.asarray(rows.pixels), np.asarray(wanted.pixels))
+
+
+def test_measurements_of_many_samples_are_refused() -> None:
+    """Each would take the memory of a picture."""
+    with pytest.raises(ValueError, match="has 40 samples a pixel; save it as gray or RGB"):
+        many = np.zeros((8, 8, 40), np.uint8)
+        image_io.decode(tiff(many, photometric="minisblack", planarconfig="contig"))
+
+
 # --- borders and levels ---------------------------------------------------------------------------
 
 

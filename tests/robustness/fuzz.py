@@ -4,10 +4,11 @@ python tests/robustness/fuzz.py TARGET...
 
 Targets: decode (image_io.decode), rows (the same as of a picture that is too large for memory),
 pages (all pages or frames of a file, and pages put together), colorize (Colorizer on a decoded
-file), saved_model (colorize_bytes of an exported SavedModel). It runs atheris, which is libFuzzer
-for Python (pip install atheris), from a seed corpus of every format, in a process of its own: a crash, a hang, an
-exception that is no promised error, or memory above the bound ends that process and leaves the
-input in CORPUS/found/TARGET-*; then the next process continues. Prints one JSON line a target.
+file), saved_model (colorize_bytes of an exported SavedModel). It runs atheris, which is
+libFuzzer for Python (pip install atheris), from a seed corpus of every format, in a process of its
+own: a crash, a hang, an exception that is no promised error, or memory above the bound ends that
+process and leaves the input in CORPUS/found/TARGET-*; then the next process continues. Prints one
+JSON line a target.
 
 Every picture is decoded twice, with memory that the C library hands out and takes back filled with
 different patterns each time: a pixel that differs was never written. libvips, OpenCV and TensorFlow
@@ -332,7 +333,7 @@ def watch(name: str, folder: Path, minutes: float, *more: str) -> dict[str, Any]
         peak = max([peak, *(int(n) for n in re.findall(r"peak_rss_mb:\s+(\d+)", log))])
         if done.returncode:
             crashed += 1
-            print("\n".join(log.splitlines()[-30:]), file=sys.stderr)
+            print(done.stdout[-2000:], done.stderr[-2000:], sep="\n", file=sys.stderr)
             if not inputs:
                 break  # it does not even start
     found = sorted(path.name for path in (folder / "found").glob(f"{name}-*"))
