@@ -10,7 +10,7 @@ from residual_encoder.imaging import image_decoding, libvips
 from residual_encoder.imaging.image_decoding import Opened
 from residual_encoder.imaging.rows import Rows, blocks
 
-_STRIP = 1 << 22  # bytes that are decoded at once
+_STRIP = 1 << 20  # bytes that are decoded at once; libvips needs up to 90 times as many
 
 
 def decoded(data: bytes, path: str | None) -> tuple[Rows, Rows | None]:

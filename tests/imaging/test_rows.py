@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 from helpers import prints
+from helpers.pictures import tiff
 from PIL import Image
 
 from residual_encoder.imaging import borders, image_io, image_rows, levels, rows, tiff_stream
@@ -31,12 +31,6 @@ def in_rows(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for module, name in ((image_rows, "_STRIP"), (tiff_stream, "_STRIP"), (rows, "BLOCK")):
         monkeypatch.setattr(module, name, 700)
     return monkeypatch
-
-
-def tiff(pixels: np.ndarray, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, pixels, **options)
-    return buffer.getvalue()
 
 
 TURNED = [(274, "H", 1, 6, True)]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import sys
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,12 +11,11 @@ import imagecodecs
 import numpy as np
 import pillow_heif
 import pyvips
-import tifffile
-from PIL import Image
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "imaging"))
 import test_odd_inputs
-import test_scans as SCANS
+import tifffile
+from helpers import scans as odd_scans
+from helpers.pictures import chunk, tiff
+from PIL import Image
 
 
 def seeds() -> dict[str, bytes]:
@@ -33,8 +30,8 @@ def seeds() -> dict[str, bytes]:
     found["animated.gif"] = animated("GIF")
     found["animated.webp"] = animated("WEBP")
     found["animated.png"] = animated("PNG")
-    found["big.tif"] = test_odd_inputs.tiff(rgb, photometric="rgb", bigtiff=True)
-    found["tiled.tif"] = test_odd_inputs.tiff(rgb, photometric="rgb", tile=(16, 16))
+    found["big.tif"] = tiff(rgb, photometric="rgb", bigtiff=True)
+    found["tiled.tif"] = tiff(rgb, photometric="rgb", tile=(16, 16))
     return found | scans(test_odd_inputs, rgb) | by_libvips(rgb) | documents(rgb)
 
 
@@ -43,17 +40,17 @@ def scans(odd: Any, rgb: Any) -> dict[str, bytes]:
     deep, gray = odd.soft(64, 96, dtype=np.uint16), rgb[..., 0]
     white: dict[str, Any] = {"photometric": "minisblack"}
     found = {
-        f"{bits}.tif": odd.tiff(deep >> (16 - bits), **white, bitspersample=bits)
+        f"{bits}.tif": tiff(deep >> (16 - bits), **white, bitspersample=bits)
         for bits in (9, 12, 14)
     }
     planes = {"planarconfig": "separate", "photometric": "rgb"}
-    found["planes.tif"] = odd.tiff(rgb.transpose(2, 0, 1), **planes)
-    found["tiled planes.tif"] = odd.tiff(rgb.transpose(2, 0, 1), tile=(16, 16), **planes)
-    found["lzw.tif"] = odd.tiff(gray, compression="lzw", iccprofile=SCANS.PROFILES["linear"])
-    found["jpeg.tif"] = odd.tiff(rgb, compression="jpeg", photometric="rgb")
-    found["alpha.tif"] = odd.tiff(np.stack([gray, gray], -1), extrasamples=["assocalpha"], **white)
-    gamma = SCANS.chunk(b"gAMA", struct.pack(">I", 100_000))
-    found["gamma.png"] = SCANS.png(gray, gamma)
+    found["planes.tif"] = tiff(rgb.transpose(2, 0, 1), **planes)
+    found["tiled planes.tif"] = tiff(rgb.transpose(2, 0, 1), tile=(16, 16), **planes)
+    found["lzw.tif"] = tiff(gray, compression="lzw", iccprofile=odd_scans.PROFILES["linear"])
+    found["jpeg.tif"] = tiff(rgb, compression="jpeg", photometric="rgb")
+    found["alpha.tif"] = tiff(np.stack([gray, gray], -1), extrasamples=["assocalpha"], **white)
+    gamma = chunk(b"gAMA", struct.pack(">I", 100_000))
+    found["gamma.png"] = odd_scans.png(gray, gamma)
     found["deep.avif"] = imagecodecs.avif_encode(deep >> 6, bitspersample=10)
     found["deep.jp2"] = imagecodecs.jpeg2k_encode(deep >> 4, bitspersample=12)
     found["deep.ppm"] = b"P6 16 16 1000\n" + bytes(1536)
