@@ -74,6 +74,7 @@ class Opened:
     def _loaded(self) -> Any:
         """Loads the header; of the kinds that libvips does not read an image without samples."""
         vips = libvips.load()
+        vips.vips_lib.vips_error_clear()  # of what other files left there
         try:
             if self.kind not in _LOADERS:
                 return vips.Image.black(*reversed(self._size()))

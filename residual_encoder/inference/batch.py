@@ -252,7 +252,8 @@ class _Run:
         report.output = None if self._is_kept(picture) else write(picture)
         self._note_color(source, report)
         if report.output and job.source.suffix.lower() in heif.SUFFIXES:
-            report.notes.append("HEIC is read only: written as another format")
+            written = image_io.format_name(Path(report.output).suffix or self._suffix(source))
+            report.notes.append(f"HEIC is read only: written as {written}")
 
     def _is_kept(self, picture: Picture) -> bool:
         """Returns whether a picture is in color and therefore left as it is."""

@@ -139,3 +139,11 @@ def test_opencv_gives_what_the_header_declares(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(cv2, "imdecode", lambda *_, answer=wrong: answer)
         with pytest.raises(ValueError, match="JP2"):
             image_io.decode(data)
+
+
+def test_the_reason_is_never_that_of_the_file_before() -> None:
+    with pytest.raises(ValueError, match="truncated JPEG"):
+        image_io.decode(jpeg()[:600])
+    with pytest.raises(ValueError, match="damaged or truncated PNG") as error:
+        image_io.decode(b"\x89PNG\r\n\x1a\n" + b"xx" * 100)
+    assert "JPEG" not in str(error.value)
