@@ -122,6 +122,9 @@ def test_bitmaps_of_pnm_have_black_ones() -> None:
 def test_samples_above_white_are_refused() -> None:
     with pytest.raises(ValueError, match="above white, which is 100"):
         image_io.decode(b"P5 61 48 100\n" + GRAY.tobytes())
+    for word in (b";\0\1", b"-1", b"1" * 400):
+        with pytest.raises(ValueError, match=r"PNM \(a sample is no number\): get it again"):
+            image_io.decode(b"P2 2 2 16\n1 2 3 " + word)
 
 
 def old_jpeg() -> bytes:
