@@ -42,7 +42,7 @@ keras.config.disable_traceback_filtering()
 # that cover its core. Their 757 tests took 151 s of CPU time (user and system) in two workers on a
 # busy machine of two cores, which is below two minutes where both cores are free.
 FAST = {
-    "imaging": ("colorspace", "image_io", "guided_filter", "resizing"),
+    "imaging": ("colorspace", "image_io", "orientation", "guided_filter", "resizing"),
     "data": ("scenes", "augmentation"),
     "models": ("subpixel_conv", "flops", "diagram", "low_rank", "weights"),
     "tests": ("recipes", "imports"),

@@ -82,7 +82,20 @@ def stoppable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals(handler: Callable[[int, Any], NoReturn]) -> Iterator[None]:
+def stopped_by(stop: Callable[[], None]) -> Iterator[None]:
+    """Calls `stop` at Ctrl-C or SIGTERM, once, and continues; a second one ends at once."""
+
+    def once(_number: int, _frame: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        stop()
+
+    with _signals(once):
+        yield
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
     """Handles Ctrl-C and SIGTERM by a function."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before: dict[int, Any] = {number: signal.signal(number, handler) for number in numbers}

@@ -3,13 +3,22 @@
 INPUTs are files, folders and quoted globs, as colorize takes them, or with --records TFRecord
 files. Files that are there already are skipped. On four processes of this machine:
 --direct_num_workers=4 --direct_running_mode=multi_processing; elsewhere: --runner=FlinkRunner ...
+
+Exit codes: 0 done; 1 an input failed, or an error, in one line; 75 stopped by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 from residual_encoder.apps import cli, shared_flags
+
+if TYPE_CHECKING:
+    from residual_encoder.apps.archive.tasks import CollectionConfig
 
 _OUTPUT = flags.DEFINE_string(
     "output",
@@ -20,45 +29,46 @@ _OUTPUT = flags.DEFINE_string(
 _RECORDS = flags.DEFINE_bool(
     "records", False, "INPUTs are TFRecord files with image/encoded, such as ImageNet's shards."
 )
-_MODEL = shared_flags.model()
-_SIZE = shared_flags.size()
-_VIVIDNESS = shared_flags.vividness()
-_TEMPERATURE = shared_flags.temperature()
-_PRIOR_CORRECTION = shared_flags.prior_correction()
-_SATURATION = shared_flags.saturation()
-_UPSAMPLING = shared_flags.upsampling()
-_FORMAT = shared_flags.file_format()
-_LEVELS = shared_flags.levels()
-_COLOR_INPUTS = shared_flags.color_inputs()
+_COLORING = shared_flags.Coloring()
 
 
 def main(arguments: list[str]) -> int:
     """Colors a collection; exit code 1 if any input failed."""
-    from residual_encoder.apps.archive import beam_pipeline, beam_runner, tasks
+    from residual_encoder.apps.archive import beam_pipeline, beam_runner
 
     inputs, beam = beam_runner.split(arguments)
     if not inputs:
         raise ValueError("takes INPUT... --output=DIR, then Beam's flags; received no input")
-    config = tasks.CollectionConfig(
+    with cli.stoppable_loading():
+        prepared = beam_pipeline.prepare(_config(inputs), beam)
+        for line in (*prepared.lines, "Loading the network ..."):
+            print(line, file=sys.stderr, flush=True)
+        beam_pipeline.load(prepared)
+    done = beam_pipeline.colorize(prepared, _tell_that_it_stops)
+    if done.waiting is not None:
+        print(f"Stopped. {done.waiting} to go: the same command colors the rest.", file=sys.stderr)
+    left_out = f", {done.left_out} left out" if done.left_out else ""
+    print(f"{done.colored} colored, {done.skipped} skipped{left_out}, {done.failed} failed")
+    print(f"output, {beam_pipeline.MANIFEST} and {beam_pipeline.ERRORS} in {_OUTPUT.value}")
+    if done.waiting is not None:
+        return cli.INTERRUPTED
+    return 1 if done.failed else 0
+
+
+def _tell_that_it_stops() -> None:
+    os.write(2, b"Stopping: what is being colored is finished first. Once more ends at once.\n")
+
+
+def _config(inputs: list[str]) -> CollectionConfig:
+    """Makes the settings of the flags."""
+    from residual_encoder.apps.archive.tasks import CollectionConfig
+
+    return CollectionConfig(
         inputs=tuple(inputs),
         output=_OUTPUT.value,
         records=_RECORDS.value,
-        model=_MODEL.value,
-        size=shared_flags.network_size(_SIZE.value),
-        saturation=_SATURATION.value,
-        upsampling=_UPSAMPLING.value,
-        format=_FORMAT.value,
-        vividness=_VIVIDNESS.value,
-        temperature=_TEMPERATURE.value,
-        prior_correction=_PRIOR_CORRECTION.value,
-        levels=_LEVELS.value,
-        color_inputs=_COLOR_INPUTS.value,
+        **_COLORING.settings(),
     )
-    done = beam_pipeline.colorize_archive(config, beam)
-    left_out = f", {done.left_out} left out" if done.left_out else ""
-    print(f"{done.colored} colored, {done.skipped} skipped{left_out}, {done.failed} failed")
-    print(f"output, {beam_pipeline.MANIFEST} and {beam_pipeline.ERRORS} in {config.output}")
-    return 1 if done.failed else 0
 
 
 def run() -> None:

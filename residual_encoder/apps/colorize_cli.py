@@ -31,14 +31,7 @@ _OUTPUT = flags.DEFINE_string(
     "Folder for the colored files, made if need be; or the name of one file, such as new.png. - is "
     "standard output, for one picture.",
 )
-_MODEL = shared_flags.model()
-_SIZE = shared_flags.size()
-_VIVIDNESS = shared_flags.vividness()
-_TEMPERATURE = shared_flags.temperature()
-_PRIOR_CORRECTION = shared_flags.prior_correction()
-_SATURATION = shared_flags.saturation()
-_UPSAMPLING = shared_flags.upsampling()
-_FORMAT = shared_flags.file_format()
+_COLORING = shared_flags.Coloring()
 _COMPARE = flags.DEFINE_bool(
     "compare", False, "Also write NAME_compare: gray next to colored. For pictures."
 )
@@ -46,17 +39,9 @@ _OVERWRITE = shared_flags.overwrite("Replace files that are in --output already.
 _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "Pass over inputs whose output is there already."
 )
-_MAX_MEGAPIXELS = flags.DEFINE_float(
-    "max_megapixels",
-    200.0,
-    "The largest picture that is taken. Those above 200 are colored in rows, within 2 GB.",
-    lower_bound=0.001,
-)
 _REPORT = flags.DEFINE_string(
     "json", None, "File for a report: one JSON object a line and input, with errors and times."
 )
-_LEVELS = shared_flags.levels()
-_COLOR_INPUTS = shared_flags.color_inputs()
 
 
 def main(arguments: list[str]) -> int:
@@ -96,21 +81,11 @@ def _config(arguments: list[str]) -> BatchConfig:
     return BatchConfig(
         inputs=tuple(arguments),
         output=_OUTPUT.value,
-        model=_MODEL.value,
-        size=shared_flags.network_size(_SIZE.value),
-        saturation=_SATURATION.value,
-        upsampling=_UPSAMPLING.value,
-        format=_FORMAT.value,
         compare=_COMPARE.value,
         overwrite=_OVERWRITE.value,
         skip_existing=_SKIP_EXISTING.value,
         report=_REPORT.value,
-        max_megapixels=_MAX_MEGAPIXELS.value,
-        vividness=_VIVIDNESS.value,
-        temperature=_TEMPERATURE.value,
-        prior_correction=_PRIOR_CORRECTION.value,
-        levels=_LEVELS.value,
-        color_inputs=_COLOR_INPUTS.value,
+        **_COLORING.settings(),
     )
 
 

@@ -6,6 +6,8 @@ compares them with the library's.
 
 from __future__ import annotations
 
+from typing import Any
+
 from absl import flags
 
 from residual_encoder.data.configs import KINDS
@@ -185,6 +187,48 @@ def color_inputs() -> flags.FlagHolder[str]:
         "Pictures that are in color already: leave them as they are, or color them anew from their "
         "gray. Sepia and yellowed prints are not in color.",
     )
+
+
+def max_megapixels() -> flags.FlagHolder[float]:
+    """Defines --max_megapixels."""
+    return flags.DEFINE_float(
+        "max_megapixels",
+        200.0,
+        "The largest picture that is taken. Those above 200 are colored in rows, within 2 GB.",
+        lower_bound=0.001,
+    )
+
+
+class Coloring:
+    """Defines a flag for each field of `ColoringConfig`.
+
+    Attributes:
+      by_field: The flags.
+    """
+
+    def __init__(self) -> None:
+        self.by_field: dict[str, flags.FlagHolder] = {
+            "model": model(),
+            "size": size(),
+            "saturation": saturation(),
+            "upsampling": upsampling(),
+            "vividness": vividness(),
+            "temperature": temperature(),
+            "prior_correction": prior_correction(),
+            "levels": levels(),
+            "format": file_format(),
+            "max_megapixels": max_megapixels(),
+            "color_inputs": color_inputs(),
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the values of the fields.
+
+        Raises:
+          ValueError: --size is neither "auto" nor a number.
+        """
+        values = {name: flag.value for name, flag in self.by_field.items()}
+        return values | {"size": network_size(values["size"])}
 
 
 def overwrite(text: str = "Replace an earlier file.") -> flags.FlagHolder[bool]:

@@ -7,13 +7,13 @@ lines' pixels differ from it. A bright sky above a skyline has no such edge and 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from residual_encoder.imaging import thumbnails
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.imaging.image_rows import Rows
+from residual_encoder.imaging.rows import Rows, blocks
 
 SIDE = 768  # pixels of the copy's longer side that is searched
 SMALLEST = 32  # pixels of the shorter side; smaller pictures are not searched
@@ -50,12 +50,11 @@ def print_area(picture: Picture) -> Box:
       picture: H by W pixels.
 
     Returns:
-      The part inside; the whole picture where it has no borders, is blank or very small, or too
-      large for memory.
+      The part inside; the whole picture where it has no borders, is blank or very small.
     """
     height, width = picture.pixels.shape[:2]
     whole = Box(0, height, 0, width)
-    if min(height, width) < SMALLEST or isinstance(picture.pixels, Rows):
+    if min(height, width) < SMALLEST:
         return whole
     gray = thumbnails.luma(thumbnails.thumbnail(picture, SIDE))
     box = _inside(gray)
@@ -70,9 +69,39 @@ def cropped(picture: Picture, box: Box) -> Picture:
     """Returns a part of a picture, which shares its memory."""
     if box == Box(0, picture.pixels.shape[0], 0, picture.pixels.shape[1]):
         return picture
+    alpha = None if picture.alpha is None else _part(picture.alpha, box)
+    return replace(picture, pixels=_part(picture.pixels, box), alpha=alpha)
+
+
+def _part(pixels: np.ndarray | Rows, box: Box) -> Any:
     part = slice(box.top, box.bottom), slice(box.left, box.right)
-    alpha = None if picture.alpha is None else picture.alpha[part]
-    return replace(picture, pixels=picture.pixels[part], alpha=alpha)
+    return pixels.part(*part) if isinstance(pixels, Rows) else pixels[part]
+
+
+def pasted(inside: np.ndarray | Rows, box: Box, whole: np.ndarray | Rows) -> Any:
+    """Puts a part of a picture into the whole.
+
+    Args:
+      inside: [h, w, C], the part.
+      box: Where it lies.
+      whole: [H, W, C], which is changed unless it is `Rows`.
+
+    Returns:
+      The whole.
+    """
+    if not isinstance(whole, Rows):
+        whole[box.top : box.bottom, box.left : box.right] = inside
+        return whole
+
+    def taken(rows: slice) -> np.ndarray:
+        output = whole[rows]
+        first, last = max(box.top, rows.start), min(box.bottom, rows.stop)
+        if first < last:
+            place = slice(first - rows.start, last - rows.start), slice(box.left, box.right)
+            output[place] = inside[first - box.top : last - box.top]
+        return output
+
+    return Rows(whole.shape, whole.dtype, taken)
 
 
 def scaled(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:
@@ -151,23 +180,47 @@ def _at_full_size(picture: Picture, gray: np.ndarray, box: Box) -> Box:
     """Finds the lines of the picture at which the borders of its copy end."""
     height, width = picture.pixels.shape[:2]
     near = scaled(box, (gray.shape[0], gray.shape[1]), (height, width))
-    pixels = picture.pixels
-    rows, columns = slice(near.top, near.bottom), slice(near.left, near.right)
-    down, right = pixels[:, columns], pixels[rows].swapaxes(0, 1)
     reach = 2 * -(-max(height, width) // SIDE)
-    top = _edge(down, near.top, reach)
-    bottom = height - _edge(down[::-1], height - near.bottom, reach)
-    start = _edge(right, near.left, reach)
-    end = width - _edge(right[::-1], width - near.right, reach)
-    return Box(top, bottom, start, end)
+    top, bottom, left, right = _strips(picture.pixels, near, reach)
+    return Box(
+        near.top + _edge(top, near.top, reach),
+        near.bottom - _edge(bottom[::-1], height - near.bottom, reach),
+        near.left + _edge(left.swapaxes(0, 1), near.left, reach),
+        near.right - _edge(right.swapaxes(0, 1)[::-1], width - near.right, reach),
+    )
 
 
-def _edge(lines: np.ndarray, near: int, reach: int) -> int:
-    """Returns the first line, within `reach` of `near`, that differs from the border before it."""
-    if not near:
+def _strips(pixels: np.ndarray | Rows, near: Box, reach: int) -> list[np.ndarray]:
+    """Returns the pixels within `reach` of each side of a box; `Rows` are read once, from the top.
+
+    Returns:
+      Those at the top, at the bottom, at the left and at the right.
+    """
+    sides = [slice(max(0, side - reach), side + reach) for side in near]
+    boxes = [(side, slice(near.left, near.right)) for side in sides[:2]]
+    boxes += [(slice(near.top, near.bottom), side) for side in sides[2:]]
+    if not isinstance(pixels, Rows):
+        return [pixels[box] for box in boxes]
+    found: list[list[np.ndarray]] = [[], [], [], []]
+    for rows in blocks(pixels):
+        block = pixels[rows]
+        for parts, (lines, columns) in zip(found, boxes, strict=True):
+            first, last = max(lines.start, rows.start), min(lines.stop, rows.stop)
+            if first < last:  # a copy, so that the block is not kept
+                parts.append(block[first - rows.start : last - rows.start, columns].copy())
+    return [np.concatenate(parts) for parts in found]
+
+
+def _edge(lines: np.ndarray, border: int, reach: int) -> int:
+    """Returns how much further inside a border ends than it does in the copy; may be negative.
+
+    Args:
+      lines: Those within `reach` of the place, from outside to inside.
+      border: Lines of the border by the copy; 0 is none.
+      reach: Lines.
+    """
+    if not border:
         return 0
-    first = max(0, near - reach)
-    part = lines[first : near + reach].astype(np.float32) / np.iinfo(lines.dtype).max
-    gray = thumbnails.luma(part)
+    gray = thumbnails.luma(lines.astype(np.float32) / np.iinfo(lines.dtype).max)
     differs = np.mean(np.abs(gray - np.median(gray[0])) > TOLERANCE, axis=1) > 1 - UNIFORM
-    return first + int(np.argmax(differs)) if differs.any() else near
+    return int(np.argmax(differs)) - min(border, reach) if differs.any() else 0

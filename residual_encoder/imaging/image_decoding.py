@@ -13,7 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from residual_encoder.imaging import image_headers, libvips, rare_formats, tiff_directory
+from residual_encoder.imaging import (
+    image_headers,
+    libvips,
+    rare_formats,
+    tiff_directory,
+    tiff_stream,
+)
 from residual_encoder.imaging.image_headers import png_chunks
 from residual_encoder.imaging.tiff_layout import Layout
 
@@ -23,6 +29,10 @@ _COLORS = {"b-w": 1, "grey16": 1, "cmyk": 4}  # libvips' interpretations; others
 _LAB = ("lab", "labs", "labq", "xyz", "yxy", "lch")
 _SAMPLES = {"float": "float32", "double": "float64", "uint": "uint32", "int": "int32"}
 _SAMPLES |= {"char": "int8", "short": "int16", "complex": "complex64", "dpcomplex": "complex128"}
+_IN_ROWS = ("jpeg", "png", "tiff")
+_INTERLACED = {"jpeg": "a progressive JPEG", "png": "an interlaced PNG"}
+_NAMES = (("b-w", "srgb"), ("grey16", "rgb16"))  # of gray and color, of 8 and 16 bits
+_CMYK = 5  # a TIFF's PhotometricInterpretation
 _END = b"\xff\xd9"  # of a JPEG
 _TRANSFER_FUNCTION, _MEANING, _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 301, 262, 277, 338
 # What a transfer function of ITU-T H.273 is to a still picture: exponents of light, or SDR that is
@@ -58,11 +68,13 @@ class Opened:
             raise ValueError(image_headers.explain(data))
         self._layout: Layout | None = None  # where libvips needs a changed header
         self._planes: list[Any] = []
+        self.errors: list[BaseException] = []  # of reading what was changed
         self.raw = self._loaded()
 
     def _loaded(self) -> Any:
         """Loads the header; of the kinds that libvips does not read an image without samples."""
         vips = libvips.load()
+        vips.vips_lib.vips_error_clear()  # of what other files left there
         try:
             if self.kind not in _LOADERS:
                 return vips.Image.black(*reversed(self._size()))
@@ -81,11 +93,11 @@ class Opened:
         return loader(path or data, access=self.access, fail_on="error")
 
     def _tiff(self) -> Any:
-        layout = Layout(self.data)
+        layout = Layout(self.data, self.path)
         if not layout.is_odd:
             return self._load(self.data, self.path)
         self._layout = layout
-        self._planes = layout.images(lambda data: self._load(data, None))
+        self._planes = layout.planes(lambda file: libvips.tiff_of(file, self.errors, self.access))
         return self._planes[0]
 
     def _size(self) -> tuple[int, int]:
@@ -113,10 +125,26 @@ class Opened:
         try:
             image = self._normal(self._samples())
             # Turning needs rows in another order than a sequential file gives.
-            ready = image.copy_memory() if self.turned and self.access == "sequential" else image
-            return ready.autorot()
+            if self.turned and self.access == "sequential":
+                image = computed(self, image.copy_memory)
+            return image.autorot()
         except (vips.Error, struct.error, OverflowError) as error:
             raise ValueError(image_headers.explain(self.data, libvips.reason(error))) from error
+
+    def check_rows(self) -> None:
+        """Checks that the file can be decoded row by row.
+
+        Raises:
+          ValueError: its format has no rows in order; the message continues the file's name.
+        """
+        interlaced = bool(self.raw.get_typeof("interlaced") and self.raw.get("interlaced"))
+        if interlaced or self.kind not in _IN_ROWS:
+            height, width = self.size
+            raise ValueError(
+                f"has {height * width / 1e6:.0f} megapixels; "
+                f"{_INTERLACED.get(self.kind, self.kind.upper())} is decoded as a whole, which "
+                "would take too much memory: save it as TIFF first"
+            )
 
     @property
     def turned(self) -> bool:
@@ -127,9 +155,7 @@ class Opened:
     def _samples(self) -> Any:
         """Returns the samples of all channels; of kinds that libvips does not read in memory."""
         if self._layout:
-            pixels = self._layout.joined(self._planes)
-            image = _with_fields(from_array(pixels), self.raw)
-            return image.copy(interpretation="cmyk") if self._layout.meaning == 5 else image
+            return self._from_planes(self._layout)
         if self.kind in _LOADERS:
             return _full_range(self.raw) if self.kind == "avif" else self.raw
         try:
@@ -143,6 +169,17 @@ class Opened:
             icc = bytes(self.data[profile.end() : profile.end() + length])
             image.set_type(libvips.load().GValue.blob_type, "icc-profile-data", icc)
         return image
+
+    def _from_planes(self, layout: Layout) -> Any:
+        if layout.is_packed:
+            rows = layout.rows(self._planes)
+            joined = tiff_stream.image_of(rows, self.errors, self.access)
+        else:
+            joined = self._planes[0].bandjoin(self._planes[1:])
+        image = _with_fields(joined, self.raw)
+        if layout.meaning == _CMYK:
+            return image.copy(interpretation="cmyk")
+        return image.copy(interpretation=_NAMES[layout.bits > 8][layout.samples > 2])
 
     def _normal(self, image: Any) -> Any:
         """Makes the colors sRGB and keeps gray as gray."""
@@ -228,8 +265,7 @@ def from_array(pixels: np.ndarray) -> Any:
     image = libvips.load().Image.new_from_memory(
         pixels.data, pixels.shape[1], pixels.shape[0], bands, form
     )
-    names = ("b-w", "srgb") if form == "uchar" else ("grey16", "rgb16")
-    return image.copy(interpretation=names[bands > 2])
+    return image.copy(interpretation=_NAMES[form == "ushort"][bands > 2])
 
 
 def profile_space(image: Any) -> bytes:
@@ -241,10 +277,6 @@ def profile_space(image: Any) -> bytes:
 
 def _peak(image: Any) -> int:
     return 255 if image.format == "uchar" else 65535
-
-
-def _dtype(image: Any) -> type:
-    return np.uint8 if image.format == "uchar" else np.uint16
 
 
 def _checked(image: Any) -> Any:
@@ -312,15 +344,15 @@ def pixels(opened: Opened) -> np.ndarray:
       ValueError: truncated or damaged; the message continues the file's name.
     """
     image = opened.image()
-    samples: Any = np.frombuffer(computed(opened, image.write_to_memory), _dtype(image))
+    samples: Any = np.frombuffer(computed(opened, image.write_to_memory), libvips.dtype(image))
     return samples.reshape(image.height, image.width, image.bands)
 
 
-def computed(opened: Opened, work: Callable[..., Any], *arguments: int) -> Any:
+def computed(opened: Opened, work: Callable[..., Any], *arguments: Any) -> Any:
     """Calls what computes pixels of a file.
 
-    libjpeg fills missing pixels with gray and warns; libvips passes that over at the end of the
-    picture, but notes the warning.
+    libjpeg fills missing pixels with gray and warns, which libvips passes over at the end of the
+    picture; of tiles that cannot be read it makes black ones. It notes both.
 
     Raises:
       ValueError: truncated or damaged; the message continues the file's name.
@@ -330,12 +362,18 @@ def computed(opened: Opened, work: Callable[..., Any], *arguments: int) -> Any:
     try:
         samples = work(*arguments)
     except vips.Error as error:
-        raise ValueError(image_headers.explain(opened.data, libvips.reason(error))) from error
+        cause = next(iter(opened.errors), error)
+        if not isinstance(cause, vips.Error):
+            raise cause from error
+        raise ValueError(image_headers.explain(opened.data, libvips.reason(cause))) from error
     notes = vips.ffi.string(vips.vips_lib.vips_error_buffer()).decode(errors="replace")
     if opened.kind == "jpeg" and "premature end" in notes:
         raise ValueError("is a truncated JPEG: its end is missing; get the file again")
     if opened.kind == "jpeg" and re.search("bad Huffman|instead of RST", notes):
         raise ValueError("is a damaged JPEG: a part of its pixels is lost; get the file again")
+    if opened.kind != "jpeg" and notes:
+        why = libvips.reason(vips.Error("", notes))
+        raise ValueError(image_headers.explain(opened.data, why))
     return samples
 
 

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 
-from residual_encoder.imaging import image_decoding, image_rows, libvips, metadata_writing
+from residual_encoder.imaging import image_decoding, libvips, metadata_writing, tiff_stream
 from residual_encoder.imaging.image_metadata import NOTHING, Metadata
-from residual_encoder.imaging.image_rows import Rows
+from residual_encoder.imaging.rows import Rows
 
 QUALITY = 95  # of 100, for JPEG and WebP: no visible blocks at about a third of PNG's size
 
@@ -102,7 +102,7 @@ def save(path: str, pixels: Rows, suffix: str, metadata: Metadata = NOTHING) -> 
         Path(path).write_bytes(_bmp(np.asarray(pixels)))
         return
     metadata = metadata_writing.prepared(metadata, form.kind)
-    image, _source = image_rows.image_of(pixels, errors)
+    image = tiff_stream.image_of(pixels, errors)
     image = _with_metadata(image, metadata, form.kind)
     try:
         with open(path, "w+b") as file:

@@ -28,7 +28,7 @@ from residual_encoder.imaging import (
 from residual_encoder.imaging.image_decoding import Opened
 from residual_encoder.imaging.image_encoding import WRITABLE, format_name
 from residual_encoder.imaging.image_metadata import NOTHING, Metadata
-from residual_encoder.imaging.image_rows import Rows
+from residual_encoder.imaging.rows import Rows
 from residual_encoder.utils import files
 
 __all__ = ["WRITABLE", "format_name"]

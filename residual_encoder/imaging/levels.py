@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from residual_encoder.imaging import borders
 from residual_encoder.imaging.borders import Box
 from residual_encoder.imaging.image_io import Picture
+from residual_encoder.imaging.rows import Rows, blocks, mapped
 
 CLIPPED = 0.005  # share of the pixels at either end that becomes black or white
 LEAST_RANGE = 1 / 16  # of white; what has fewer tones is no faded picture but a blank one
@@ -24,19 +26,18 @@ def stretched(picture: Picture, box: Box) -> Picture:
       A picture of the same size and type; the same one where it has all tones, or hardly any.
     """
     peak = np.iinfo(picture.pixels.dtype).max
-    part = picture.pixels[box.top : box.bottom, box.left : box.right]
-    black, white = _ends(part, peak)
+    black, white = _ends(borders.cropped(picture, box).pixels, peak)
     if white - black < LEAST_RANGE * peak or (black, white) == (0, peak):
         return picture
     tones = (np.arange(peak + 1) - black) * (peak / (white - black))
     table = np.clip(np.rint(tones), 0, peak).astype(picture.pixels.dtype)
-    return replace(picture, pixels=table[picture.pixels])
+    return replace(picture, pixels=mapped(lambda rows: table[rows], picture.pixels))
 
 
-def _ends(pixels: np.ndarray, peak: int) -> tuple[int, int]:
+def _ends(pixels: np.ndarray | Rows, peak: int) -> tuple[int, int]:
     """Returns the tones that become black and white."""
     counts = np.zeros(peak + 1, np.int64)
-    for rows in np.array_split(pixels, -(-pixels.size // 2**22)):  # keeps the copies small
-        counts += np.bincount(rows.ravel(), minlength=peak + 1)
-    share = np.cumsum(counts) / pixels.size
+    for rows in blocks(pixels):
+        counts += np.bincount(pixels[rows].ravel(), minlength=peak + 1)
+    share = np.cumsum(counts) / counts.sum()
     return int(np.argmax(share > CLIPPED)), int(np.argmax(share >= 1 - CLIPPED))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 
 @functools.cache
@@ -21,6 +24,45 @@ def load() -> Any:
 
     pyvips.cache_set_max(0)
     return pyvips
+
+
+def tiff_of(stream: Any, errors: list[BaseException], access: str = "sequential") -> Any:
+    """Opens a TIFF that a stream gives.
+
+    Args:
+      stream: Has `read(size)` and `seek(offset, whence)`.
+      errors: What these raise is put here; libvips only tells that reading failed.
+      access: "sequential" or "random".
+    """
+    source = load().SourceCustom()
+
+    def read(size: int) -> bytes:
+        try:
+            return stream.read(size)
+        except BaseException as error:  # it must not leave libvips' callback
+            errors.append(error)
+            return b""
+
+    source.on_read(read)
+    source.on_seek(stream.seek)
+    return load().Image.new_from_source(source, "", access=access, fail_on="error")
+
+
+def dtype(image: Any) -> Any:
+    """Returns NumPy's type of an image's samples, which have 8 or 16 bits."""
+    return np.dtype(np.uint8 if image.format == "uchar" else np.uint16)
+
+
+def row_fetcher(image: Any) -> Callable[[slice], np.ndarray]:
+    """Returns a function that computes rows of an image, [rows, W, C]."""
+    region = load().Region.new(image)
+
+    def fetch(rows: slice) -> np.ndarray:
+        height = rows.stop - rows.start
+        samples = np.frombuffer(region.fetch(0, rows.start, image.width, height), dtype(image))
+        return samples.reshape(height, image.width, image.bands)
+
+    return fetch
 
 
 def reason(error: Exception) -> str:

@@ -161,6 +161,8 @@ def _pnm(data: bytes) -> np.ndarray:
         samples = np.frombuffer(bits, np.uint8) - ord("0")  # others than 0 and 1 are above white
     elif kind < 4:
         words = re.sub(rb"#[^\n]*\n", b" ", data[at:]).split(maxsplit=math.prod(shape))
+        if not all(word.isdigit() and len(word) < 6 for word in words[: math.prod(shape)]):
+            raise ValueError("a sample is no number")
         samples = np.array([int(word) for word in words[: math.prod(shape)]], np.uint32)
     else:
         form = np.dtype(np.uint8 if peak < 256 else ">u2")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.imaging.image_rows import Rows
+from residual_encoder.imaging.rows import Rows
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 

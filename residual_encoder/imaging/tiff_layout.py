@@ -7,21 +7,42 @@ a picture; libvips and libtiff still check and decompress all of it.
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from residual_encoder.imaging import tiff_directory
+from residual_encoder.imaging import libvips, tiff_directory
 from residual_encoder.imaging.rare_formats import scaled
+from residual_encoder.imaging.rows import Rows
 
 # TIFF 6.0, and what ColorMap, Matteing and ExtraSamples add.
 _WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES = 256, 258, 259, 262, 277, 284
 _PREDICTOR, _TILE_WIDTH, _EXTRA_SAMPLES = 317, 322, 338
 _STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
 _JPEG = 7  # of Compression
+_MOST_SAMPLES = 16  # more are measurements, which would take much memory
 _NO_TAG = 65_000  # what readers pass over
+
+
+class Patched:
+    """Gives the bytes of a file some of which are replaced, without a copy of it."""
+
+    def __init__(self, file: BinaryIO, patches: dict[int, bytes]) -> None:
+        """Takes the file and the bytes that are replaced, by their places."""
+        self._file, self._patches, self.seek = file, patches, file.seek
+
+    def read(self, size: int) -> bytes:
+        """Returns the next bytes."""
+        start = self._file.tell()
+        part = bytearray(self._file.read(size))
+        for at, patch in self._patches.items():
+            low, high = max(at, start), min(at + len(patch), start + len(part))
+            if low < high:
+                part[low - start : high - start] = patch[low - at : high - at]
+        return bytes(part)
 
 
 class Layout:
@@ -32,8 +53,8 @@ class Layout:
       is_odd: Whether libvips needs a changed header.
     """
 
-    def __init__(self, data: bytes) -> None:
-        """Reads the directory.
+    def __init__(self, data: bytes, path: str | None) -> None:
+        """Reads the directory of a file, of which `data` may be a map.
 
         Raises:
           ValueError: a layout that is not supported.
@@ -44,7 +65,9 @@ class Layout:
         self.width, self.bits = found[_WIDTH][0], found.get(_BITS, (1,))[0]
         self.samples = found.get(_SAMPLES, (1,))[0]
         self.meaning, self.tile = found.get(_MEANING, (1,))[0], found.get(_TILE_WIDTH, (0,))[0]
-        self._found, self._data = found, data
+        self._found, self._data, self._path = found, data, path
+        if self.samples > _MOST_SAMPLES:
+            raise ValueError(f"has {self.samples} samples a pixel; save it as gray or RGB")
         self.is_packed = 8 < self.bits < 16
         self.is_planar = found.get(_PLANES) == (2,) and self.samples > 1
         split = self.is_planar and (self.is_packed or bool(self.tile) or self.samples == 2)
@@ -58,7 +81,7 @@ class Layout:
         known = self.meaning <= 2 or (self.meaning == 5 and not self.is_packed)
         fits = not (self.is_packed and self.tile) or self._row % 16 == 0
         jpeg = self._found.get(_COMPRESSION) == (_JPEG,)
-        if not (even and plain and known and fits) or jpeg or self.samples > 16:
+        if not (even and plain and known and fits) or jpeg:
             raise ValueError(
                 f"has {self.bits} bits a sample in a layout that cannot be read; save it with 8 or "
                 "16 bits, in one plane"
@@ -70,12 +93,12 @@ class Layout:
         samples = 1 if self.is_planar else self.samples
         return -(-(self.tile or self.width) * samples * self.bits // 8)
 
-    def images(self, load: Callable[[bytes], Any]) -> list[Any]:
-        """Loads one image, or one for each plane, by a function of a file's bytes."""
+    def planes(self, load: Callable[[Patched], Any]) -> list[Any]:
+        """Loads one image, or one for each plane, by a function of the changed file."""
         planes = range(self.samples) if self.is_planar else range(1)
         return [load(self._changed(plane)) for plane in planes]
 
-    def _changed(self, plane: int) -> bytes:
+    def _changed(self, plane: int) -> Patched:
         """Returns the file with a header that describes a single plane, or rows of bytes."""
         new = {_PLANES: 1, _SAMPLES: 1, _MEANING: min(self.meaning, 1) if self.is_planar else 1}
         if self.is_packed:
@@ -83,32 +106,38 @@ class Layout:
             new |= {_WIDTH: self._row * across, _TILE_WIDTH: self._row, _BITS: 8, _MEANING: 1}
         elif self.meaning > 1:
             new[_MEANING] = 1
-        changed = bytearray(self._data)
+        patches: dict[int, bytes] = {}
         for entry in tiff_directory.entries(self._data, tiff_directory.first(self._data)):
             place = tiff_directory.values_at(self._data, entry)
             if entry.tag == _EXTRA_SAMPLES:
-                struct.pack_into(tiff_directory.order(self._data) + "H", changed, entry.at, _NO_TAG)
+                patches[entry.at] = struct.pack(tiff_directory.order(self._data) + "H", _NO_TAG)
             elif entry.form and entry.tag in new:
-                for at in range(place.start, place.stop, struct.calcsize(entry.form)):
-                    struct.pack_into(entry.form, changed, at, new[entry.tag])
+                count = (place.stop - place.start) // struct.calcsize(entry.form)
+                form = f"{entry.form[0]}{count}{entry.form[1]}"
+                patches[place.start] = struct.pack(form, *[new[entry.tag]] * count)
             elif entry.form and self.is_planar and entry.tag in (*_STRIPS, *_TILES):
                 values = self._found[entry.tag]
                 part = values[plane * len(values) // self.samples :][: len(values) // self.samples]
-                struct.pack_into(
-                    f"{entry.form[0]}{len(part)}{entry.form[1]}", changed, place.start, *part
-                )
-        return bytes(changed)
+                form = f"{entry.form[0]}{len(part)}{entry.form[1]}"
+                patches[place.start] = struct.pack(form, *part)
+        # Pages of a file that is read do not count as this program's memory, those of a map do.
+        file = open(self._path, "rb") if self._path else io.BytesIO(self._data)
+        return Patched(file, patches)
 
-    def joined(self, images: list[Any]) -> np.ndarray:
-        """Joins the pixels of the images [H, bytes or W]: [H, W, samples] uint8 or uint16."""
-        parts = []
-        for image in images:
-            rows = np.frombuffer(
-                image.write_to_memory(), np.uint8 if image.format == "uchar" else np.uint16
-            )
-            rows = rows.reshape(image.height, image.width)
-            parts.append(self._unpacked(rows) if self.is_packed else rows[..., None])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+    def rows(self, planes: list[Any]) -> Rows:
+        """Returns the samples [H, W, samples] uint16 in full range, unpacked when they are taken.
+
+        Args:
+          planes: As `planes` gives them, of samples of 9 to 15 bits; read once, from the top.
+        """
+        height = planes[0].height
+        fetchers = [libvips.row_fetcher(plane) for plane in planes]
+
+        def taken(rows: slice) -> np.ndarray:
+            parts = [self._unpacked(fetch(rows)[..., 0]) for fetch in fetchers]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+        return Rows((height, self.width, self.samples), np.uint16, taken)
 
     def _unpacked(self, rows: np.ndarray) -> np.ndarray:
         """Unpacks [H, bytes] uint8 -> [H, W, samples] uint16 in full range."""

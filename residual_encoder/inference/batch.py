@@ -237,8 +237,7 @@ class _Run:
         report.output, report.frames = str(job.target), summary.frames
 
     def _picture(self, job: Job, report: FileReport) -> None:
-        most = self.config.max_megapixels
-        source = PictureSource(job.source, int(most * 1e6) if most else None)
+        source = PictureSource(job.source, self.config.max_pixels)
         write = self._writer(source, job.target, report)
         if write is None:
             report.left_out = THERE
@@ -253,7 +252,8 @@ class _Run:
         report.output = None if self._is_kept(picture) else write(picture)
         self._note_color(source, report)
         if report.output and job.source.suffix.lower() in heif.SUFFIXES:
-            report.notes.append("HEIC is read only: written as another format")
+            written = image_io.format_name(Path(report.output).suffix or self._suffix(source))
+            report.notes.append(f"HEIC is read only: written as {written}")
 
     def _is_kept(self, picture: Picture) -> bool:
         """Returns whether a picture is in color and therefore left as it is."""

@@ -16,7 +16,7 @@ import tensorflow as tf
 from residual_encoder.imaging import guided_filter, resizing
 from residual_encoder.imaging.colorspace import GRAYS, ColorSpace
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.imaging.image_rows import Rows
+from residual_encoder.imaging.rows import Rows
 from residual_encoder.utils.typing import Tensor
 
 STRIPE = 1 << 16  # pixels in rows worked on at a time: their floats stay in a core's cache
@@ -111,10 +111,18 @@ def as_gray(picture: Picture, gray_kind: str) -> Picture:
     """Returns a picture with the gray of its pixels, in its own type; a gray one as it is."""
     if not picture.has_color:
         return picture
-    gray = np.empty(picture.pixels.shape[:2], picture.pixels.dtype)
-    for rows in _stripes(slice(0, gray.shape[0]), gray.shape[1]):
-        gray[rows] = np.rint(gray_rows(picture, rows, gray_kind)[..., 0] * _peak(picture))
-    return replace(picture, pixels=gray)
+    height, width = picture.pixels.shape[:2]
+
+    def gray(rows: slice) -> np.ndarray:
+        output = np.empty((rows.stop - rows.start, width), picture.pixels.dtype)
+        for part in _stripes(rows, width):
+            place = slice(part.start - rows.start, part.stop - rows.start)
+            output[place] = np.rint(gray_rows(picture, part, gray_kind)[..., 0] * _peak(picture))
+        return output
+
+    if isinstance(picture.pixels, Rows):
+        return replace(picture, pixels=Rows((height, width), picture.pixels.dtype, gray))
+    return replace(picture, pixels=gray(slice(0, height)))
 
 
 def shrunk_gray(picture: Picture, target: tuple[int, int], gray_kind: str) -> np.ndarray:

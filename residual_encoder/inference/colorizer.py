@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from residual_encoder.imaging import borders, image_io, image_metadata, levels
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.imaging.image_rows import Rows
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
+from residual_encoder.inference.coloring_config import ColoringConfig
 from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
 from residual_encoder.inference.picture_argument import as_picture
 from residual_encoder.models import any_size, factory
@@ -187,8 +186,6 @@ class Colorizer:
         """Returns the picture, or its gray with stretched tones where that is asked."""
         if not self.levels:
             return picture
-        if isinstance(picture.pixels, Rows):
-            raise ValueError("is too large for levels: picture editors stretch its tones")
         return levels.stretched(chroma_upsampling.as_gray(picture, self.recipe.gray), area)
 
     def colorize_file(
@@ -365,9 +362,7 @@ class Colorizer:
         colored = self.merge(inside, chroma, gray, saturation=saturation)
         if inside.pixels.shape[:2] == picture.pixels.shape[:2]:
             return colored
-        whole = self.as_gray(picture)
-        whole[area.top : area.bottom, area.left : area.right] = colored
-        return whole
+        return borders.pasted(colored, area, self.as_gray(picture))
 
     def as_gray(self, picture: Picture) -> np.ndarray:
         """Returns a picture's gray as the network sees it, in the form of `colorize`'s output."""
@@ -382,15 +377,12 @@ def _checked(saturation: float) -> float:
     return float(saturation)
 
 
-# Arguments of `Colorizer` that the configs of folders and collections have under the same names.
+# Arguments of `Colorizer` that `ColoringConfig` has under the same names.
 SETTINGS = tuple("size saturation upsampling vividness temperature prior_correction levels".split())
 
 
-def configured(config: Any) -> Colorizer:
+def configured(config: ColoringConfig) -> Colorizer:
     """Loads the network that a config names, with the config's settings.
-
-    Args:
-      config: Has `model` and a field for each of `SETTINGS`, such as `batch.BatchConfig`.
 
     Raises:
       FileNotFoundError: there is no such model.

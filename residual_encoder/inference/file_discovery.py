@@ -36,6 +36,7 @@ NOT_READ = {
 _ADVICE = "save it as TIFF, PNG, JPEG or MP4 first"
 # Names that do not tell the format, though some say that it is JPEG or animated PNG.
 _UNCLEAR = frozenset(("", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".apng"))
+_SHOWN = 3  # names in a line
 _HEAD = 512  # bytes that tell a file's format
 # The first bytes of films: MP4 and QuickTime, AVI, Matroska and WebM, MPEG, FLV, Ogg, WMV.
 _FILM = re.compile(
@@ -97,25 +98,16 @@ def _head(path: Path) -> bytes:
 
 
 def left_out_lines(found: Found) -> list[str]:
-    """Returns a line for each reason for which files in folders are left out, with the number."""
+    """Returns a line for each reason for which files in folders are left out, with some names."""
+    names: dict[str, list[str]] = {}
+    for path, why in found.left_out.items():
+        names.setdefault(why, []).append(path.name)
     lines = []
-    for why, count in Counter(found.left_out.values()).items():
+    for why, some in names.items():
         kind, rest = why.split(" cannot ", 1)
-        lines.append(f"{count} {kind}{'s' * (count > 1)} cannot {rest}")
+        shown = ", ".join(some[:_SHOWN]) + (", ..." if len(some) > _SHOWN else "")
+        lines.append(f"{len(some)} {kind}{'s' * (len(some) > 1)} cannot {rest} ({shown})")
     return lines
-
-
-def check(inputs: tuple[str, ...], output: Path) -> None:
-    """Searches each input as far as its first picture or film.
-
-    Raises:
-      FileNotFoundError: an input does not exist, or a glob fits nothing.
-      ValueError: nothing was found in any.
-    """
-    found = Found()
-    firsts = [next(_sources((given,), output, found), None) for given in inputs]
-    if not any(firsts) and not found.unreadable:
-        raise nothing(inputs, found)
 
 
 def nothing(inputs: tuple[str, ...], found: Found) -> ValueError:
@@ -197,14 +189,16 @@ def _below(folder: Path, output: Path, found: Found) -> Iterator[tuple[Path, Pat
             elif path not in found.left_out:
                 found.others[suffix or "no suffix"] += 1
         elif suffix in READABLE:
-            if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            if not path.exists():
+                found.unreadable[path] = f"{path}: No such file, it is a link to one that is gone"
+            elif not path.is_file():  # reading a pipe would wait for ever
                 found.unreadable[path] = f"{path} is no file; a picture or film was wanted"
             else:
                 yield path, place
         elif _begins_a_picture(_head(path)):
             found.left_out[path] = (
-                f"picture with the name of another kind of file, {suffix}, cannot be taken for "
-                "one: rename it to color it"
+                f"picture with the name of another kind of file, {suffix}, cannot be colored "
+                "under that name: rename it"
             )
         else:
             found.others[suffix] += 1

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from residual_encoder.imaging import image_io
+from residual_encoder.imaging.rows import Rows, blocks, mapped
 
 _NO_ALPHA = frozenset({"JPEG"})
 _EIGHT_BITS = frozenset({"JPEG", "WebP", "BMP"})
 
 
-def fitted(pixels: np.ndarray, target: Path) -> tuple[np.ndarray, list[str]]:
+def fitted(pixels: np.ndarray | Rows, target: Path) -> tuple[Any, list[str]]:
     """Reduces depth and alpha to what a file's format holds.
 
     Args:
@@ -25,28 +27,29 @@ def fitted(pixels: np.ndarray, target: Path) -> tuple[np.ndarray, list[str]]:
     """
     form, notes = image_io.format_name(target.suffix), []
     if pixels.shape[2:] == (4,) and form in _NO_ALPHA:
-        opaque = bool(np.all(pixels[..., 3] == np.iinfo(pixels.dtype).max))
+        opaque = _is_opaque(pixels)
         how = "dropped, it was opaque" if opaque else "lost, transparent parts are white now"
         notes.append(f"{form} holds no alpha: {how}")
-        pixels = np.ascontiguousarray(pixels[..., :3]) if opaque else _on_white(pixels)
+        pixels = mapped((lambda rows: rows[..., :3]) if opaque else _on_white, pixels)
     if pixels.dtype == np.uint16 and form in _EIGHT_BITS:
         notes.append(f"{form} holds 8 bits a channel: 16 were rounded to 8")
-        pixels = _eight_bits(pixels)
+        pixels = mapped(_eight_bits, pixels)
     return pixels, notes
 
 
-def _on_white(pixels: np.ndarray) -> np.ndarray:
-    """Puts [H, W, 4] on white, row by row: the floats of a whole picture would take much memory."""
-    peak = np.float32(np.iinfo(pixels.dtype).max)
-    flat = np.empty((*pixels.shape[:2], 3), pixels.dtype)
-    for row, (colors, opacity) in enumerate(zip(pixels[..., :3], pixels[..., 3:], strict=True)):
-        flat[row] = np.rint(peak + opacity / peak * (colors - peak))
-    return flat
+def _on_white(rows: np.ndarray) -> np.ndarray:
+    """Puts rows of [..., W, 4] on white."""
+    peak = np.float32(np.iinfo(rows.dtype).max)
+    flat = np.rint(peak + rows[..., 3:] / peak * (rows[..., :3] - peak))
+    return flat.astype(rows.dtype)
 
 
-def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    """Rounds uint16 [H, W, C] to uint8, row by row."""
-    small = np.empty(pixels.shape, np.uint8)
-    for row, deep in enumerate(pixels):
-        small[row] = (deep.astype(np.uint32) + 128) // 257
-    return small
+def _eight_bits(rows: np.ndarray) -> np.ndarray:
+    """Rounds uint16 to uint8."""
+    return ((rows.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _is_opaque(pixels: np.ndarray | Rows) -> bool:
+    """Returns whether the alpha of [H, W, 4] is full everywhere."""
+    peak = np.iinfo(pixels.dtype).max
+    return all(bool(np.all(pixels[rows][..., 3] == peak)) for rows in blocks(pixels))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.imaging import animations, image_io, image_metadata, tiff_pages
+from residual_encoder.imaging import animations, image_io, image_metadata, rows, tiff_pages
 from residual_encoder.imaging.animations import Animation, Frame
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import temporal_smoothing
@@ -312,8 +312,8 @@ def _chromas(colorizer: Colorizer, grays: np.ndarray, look: Look) -> np.ndarray:
 
 def beside_gray(colorizer: Colorizer, picture: Picture, colored: np.ndarray) -> np.ndarray:
     """Returns a picture's gray, as the network sees it, next to its colored pixels."""
-    neutral = np.full((1, 1, 2), colorizer.recipe.space.neutral, np.float32)
-    return np.concatenate([colorizer.merge(picture, neutral), colored], axis=1)
+    halves = colorizer.as_gray(picture), colored
+    return rows.mapped(lambda *parts: np.concatenate(parts, axis=1), *halves)
 
 
 # --- remarks --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import resource
 import subprocess
@@ -14,6 +15,7 @@ from conftest import FAST, ROOT
 
 from residual_encoder.apps import benchmark, shared_flags
 from residual_encoder.inference import chroma_upsampling, output_paths
+from residual_encoder.inference.coloring_config import ColoringConfig
 from residual_encoder.utils import devices
 
 APPS, TOOLS = ROOT / "residual_encoder" / "apps", ROOT / "tools"
@@ -65,6 +67,9 @@ def test_help_is_quick(name: str) -> None:
 def test_help_lists_what_the_module_defines(name: str) -> None:
     source = (APPS / f"{name}_cli.py").read_text()
     shared = set(re.findall(r"shared_flags\.(\w+)\(", source)) - {"network_size", "file_format"}
+    if "Coloring" in shared:  # a flag for each setting
+        settings = {field.name for field in dataclasses.fields(ColoringConfig)}
+        shared = shared - {"Coloring"} | settings
     wanted = set(re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)) | shared
     done = run(name, "-h")
     assert done.returncode == 0

@@ -22,7 +22,7 @@ from PIL import Image
 import residual_encoder
 from residual_encoder.apps import cli, shared_flags
 from residual_encoder.imaging import image_io
-from residual_encoder.inference import batch_config
+from residual_encoder.inference.coloring_config import COLOR_INPUTS
 
 TOOL = ROOT / "tools" / "colorize.py"
 COMMANDS = sorted(path.stem.removesuffix("_cli") for path in TOOL.parents[1].glob(
@@ -100,7 +100,7 @@ def test_usage_errors_are_one_line_at_once(
 
 
 def test_choices_are_the_librarys() -> None:
-    assert shared_flags.COLOR_INPUTS == batch_config.COLOR_INPUTS
+    assert shared_flags.COLOR_INPUTS == COLOR_INPUTS
 
 
 # --- a shoebox ------------------------------------------------------------------------------------

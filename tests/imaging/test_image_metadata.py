@@ -3,80 +3,33 @@
 from __future__ import annotations
 
 import io
-import json
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms
-
-from residual_encoder.imaging import image_io, image_metadata, image_rows, tiff_directory
-
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-GRAY = np.random.default_rng(0).integers(60, 200, (48, 61), np.uint8)
-SUFFIXES = (".jpg", ".png", ".webp", ".tif")
-SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-needs_exiftool = pytest.mark.skipif(
-    not shutil.which("exiftool"), reason="exiftool is not installed"
+from helpers.metadata import (
+    GRAY,
+    SOURCE,
+    SRGB,
+    SUFFIXES,
+    check_kept,
+    exiftool,
+    needs_exiftool,
+    scan,
+    told,
 )
+from PIL import Image
 
-WRITTEN = {
-    "IFD0:Artist": "Zoë",
-    "IFD0:ImageDescription": "Großmutter",
-    "IFD0:Copyright": "(c) 1923",
-    "IFD0:DocumentName": "Album 3",
-    "IFD0:HostComputer": "scanner",
-    "IFD0:Rating": 3,
-    "IFD0:XPTitle": "Titel",
-    "IFD0:XResolution": 600,
-    "IFD0:YResolution": 600,
-    "IFD0:ResolutionUnit": "inches",
-    "ExifIFD:DateTimeOriginal": "1923:05:01 12:00:00",
-    "ExifIFD:UserComment": "hello there",
-    "ExifIFD:LensModel": "L",
-    "GPS:GPSLatitude": 48.1,
-    "GPS:GPSLatitudeRef": "North",
-    "XMP-dc:Title": "Titel",
-    "XMP-dc:Creator": "Zoë",
-    "XMP-photoshop:City": "Köln",
-}
-IPTC = {"IPTC:Keywords": ["a", "b"], "IPTC:Caption-Abstract": "Caption", "IPTC:City": "Köln"}
-
-
-def exiftool(*arguments: object) -> str:
-    command = ["exiftool", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def told(path: Path) -> dict:
-    found = json.loads(exiftool("-j", "-G1", "-a", "-c", "%.4f", "-charset", "iptc=utf8", path))[0]
-    assert not [key for key in found if key.endswith(("Warning", "Error"))], found
-    return found
-
-
-def scan(folder: Path, suffix: str, order: str = "MM") -> Path:
-    """A file with all that the format holds, written by Pillow and exiftool."""
-    path = folder / f"scan{suffix}"
-    Image.fromarray(np.stack([GRAY] * 3, -1)).save(path, icc_profile=SRGB)
-    tags = WRITTEN | (IPTC if suffix != ".webp" else {"IPTC:Keywords": []})
-    given = [
-        f"-{tag}={value}"
-        for tag, some in tags.items()
-        for value in (some if isinstance(some, list) else [some])
-    ]
-    options = ["-overwrite_original", f"-exifbyteorder={order}", "-codedcharacterset=utf8"]
-    if suffix == ".webp":
-        options.pop()
-    if suffix == ".jpg":
-        given += ["-Comment=by hand", "-JFIF:XResolution=600", "-JFIF:YResolution=600"]
-    if suffix == ".png":
-        given += ["-PNG:Title=Größe", "-PNG:PixelsPerUnitX=23622", "-PNG:PixelsPerUnitY=23622"]
-    exiftool(*options, *given, path)
-    return path
+from residual_encoder.imaging import (
+    image_io,
+    image_metadata,
+    image_rows,
+    tiff_directory,
+    tiff_stream,
+)
+from residual_encoder.imaging.rows import Rows
 
 
 def copied(source: Path, target: Path) -> dict:
@@ -94,16 +47,7 @@ def copied(source: Path, target: Path) -> dict:
 @pytest.mark.parametrize("source", SUFFIXES)
 def test_all_of_it_goes_along(source: str, target: str, order: str, tmp_path: Path) -> None:
     path = scan(tmp_path, source, order)
-    before, after = told(path), copied(path, tmp_path / f"out{target}")
-    kept = [*WRITTEN, *(IPTC if source != ".webp" else ())]
-    assert {tag: before.get(tag) for tag in kept} == {tag: after.get(tag) for tag in kept}
-    groups = ("ICC", "XMP-dc", "XMP-photoshop", "GPS", "IPTC")
-    wanted = {key: value for key, value in before.items() if key.startswith(groups)}
-    assert wanted == {key: value for key, value in after.items() if key in wanted}
-    if source in (".jpg", ".png"):
-        own = {"JFIF:XResolution", "File:Comment", "PNG:Title", "PNG-pHYs:PixelsPerUnitX"}
-        same = {key: before[key] for key in own & before.keys()} if source == target else {}
-        assert same == {key: after[key] for key in same}
+    check_kept(told(path), copied(path, tmp_path / f"out{target}"), source, target)
 
 
 @needs_exiftool
@@ -223,9 +167,9 @@ def test_rows_are_written_as_the_whole_is(
 ) -> None:
     if (dtype == np.uint16 and suffix not in (".tif", ".png")) or (channels, suffix) == (4, ".jpg"):
         pytest.skip("the format cannot hold it")
-    monkeypatch.setattr(image_rows, "_STRIP", 1000)
+    monkeypatch.setattr(tiff_stream, "_STRIP", 1000)
     pixels = np.random.default_rng(1).integers(0, 200, (48, 61, channels), dtype)
-    rows = image_rows.Rows(pixels.shape, dtype, lambda rows: pixels[rows])
+    rows = Rows(pixels.shape, dtype, lambda rows: pixels[rows])
     metadata = image_metadata.marked(image_metadata.Metadata(icc=SRGB, resolution=(20.0, 20.0)))
     image_io.write(tmp_path / f"rows{suffix}", rows, metadata)  # type: ignore[arg-type]
     image_io.write(tmp_path / f"whole{suffix}", pixels, metadata)
@@ -246,7 +190,7 @@ def test_rows_are_read_as_the_whole_is(
     whole = image_io.read(tmp_path / f"a{suffix}")
     monkeypatch.setattr(image_io, "IN_MEMORY", 100)
     rows = image_io.read(tmp_path / f"a{suffix}")
-    assert isinstance(rows.pixels, image_rows.Rows) and rows.pixels.shape == whole.pixels.shape
+    assert isinstance(rows.pixels, Rows) and rows.pixels.shape == whole.pixels.shape
     np.testing.assert_array_equal(np.asarray(rows.pixels), whole.pixels)
     np.testing.assert_array_equal(rows.pixels[40:45], whole.pixels[40:45])
     np.testing.assert_array_equal(rows.pixels[3:9], whole.pixels[3:9])  # back to the top
@@ -256,7 +200,7 @@ def test_what_computing_rows_raises_is_raised_and_nothing_is_left(tmp_path: Path
     def broken(rows: slice) -> np.ndarray:
         raise ValueError("is a truncated JPEG")
 
-    rows = image_rows.Rows((48, 61, 3), np.uint8, broken)
+    rows = Rows((48, 61, 3), np.uint8, broken)
     for suffix in (".tif", ".png", ".jpg"):
         with pytest.raises(ValueError, match="is a truncated JPEG"):
             image_io.write(tmp_path / f"a{suffix}", rows)  # type: ignore[arg-type]

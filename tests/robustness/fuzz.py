@@ -2,11 +2,13 @@
 
 python tests/robustness/fuzz.py TARGET...
 
-Targets: decode (image_io.decode), colorize (Colorizer on a decoded file), saved_model
-(colorize_bytes of an exported SavedModel). It runs atheris, which is libFuzzer for Python (pip
-install atheris), from a seed corpus of every format, in a process of its own: a crash, a hang, an
-exception that is no promised error, or memory above the bound ends that process and leaves the
-input in CORPUS/found/TARGET-*; then the next process continues. Prints one JSON line a target.
+Targets: decode (image_io.decode), rows (the same as of a picture that is too large for memory),
+pages (all pages or frames of a file, and pages put together), colorize (Colorizer on a decoded
+file), saved_model (colorize_bytes of an exported SavedModel). It runs atheris, which is
+libFuzzer for Python (pip install atheris), from a seed corpus of every format, in a process of its
+own: a crash, a hang, an exception that is no promised error, or memory above the bound ends that
+process and leaves the input in CORPUS/found/TARGET-*; then the next process continues. Prints one
+JSON line a target.
 
 Every picture is decoded twice, with memory that the C library hands out and takes back filled with
 different patterns each time: a pixel that differs was never written. libvips, OpenCV and TensorFlow
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import itertools
 import json
 import os
 import re
@@ -35,86 +38,26 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-TARGETS = ("decode", "colorize", "saved_model")
+TARGETS = ("decode", "rows", "pages", "colorize", "saved_model")
 MAX_PIXELS = 4_000_000  # instead of 200 megapixels, so that the bound on memory is near
 # Megabytes that a process may take; for every pixel of 16 bits 20 bytes more. With TensorFlow, the
 # shipped network and atheris it begins at 1,100, and oneDNN keeps kernels for every aspect ratio.
-MEMORY = {"decode": 156, "colorize": 1536, "saved_model": 1536}
+MEMORY = {"decode": 156, "rows": 156, "pages": 1536, "colorize": 1536, "saved_model": 1536}
 BYTES_PER_PIXEL = 20
 M_PERTURB = -6  # of mallopt: new memory is filled with the pattern's complement, freed with it
 SECONDS = 20  # that one input may take
 LONGEST = 1 << 16  # bytes of an input
 
 
-# --- the corpus -----------------------------------------------------------------------------------
-
-
-def seeds() -> dict[str, bytes]:
-    """Small files of every format, depth and oddity, among them those of the tests."""
-    import cv2
-    import numpy as np
-    import test_odd_inputs
-
-    found = {name: case.data for name, case in test_odd_inputs.CASES.items()}
-    rgb = test_odd_inputs.soft(64, 96, 3)
-    for suffix in (".jp2", ".avif", ".ppm", ".pgm", ".pbm", ".pam", ".gif", ".webp"):
-        pixels = rgb if suffix not in (".pgm", ".pbm") else rgb[..., 0]
-        done, data = cv2.imencode(suffix, np.ascontiguousarray(pixels))
-        if done:
-            found[f"opencv{suffix}"] = data.tobytes()
-    found["animated.gif"] = animated("GIF")
-    found["animated.webp"] = animated("WEBP")
-    found["animated.png"] = animated("PNG")
-    found["big.tif"] = test_odd_inputs.tiff(rgb, photometric="rgb", bigtiff=True)
-    found["tiled.tif"] = test_odd_inputs.tiff(rgb, photometric="rgb", tile=(16, 16))
-    return found | scans(test_odd_inputs, rgb)
-
-
-def scans(odd: Any, rgb: Any) -> dict[str, bytes]:
-    """Files as scanners and archives write them."""
-    import imagecodecs
-    import numpy as np
-
-    sys.path.append(str(ROOT / "tests" / "imaging"))
-    import test_scans
-
-    deep, gray = odd.soft(64, 96, dtype=np.uint16), rgb[..., 0]
-    white: dict[str, Any] = {"photometric": "minisblack"}
-    found = {
-        f"{bits}.tif": odd.tiff(deep >> (16 - bits), **white, bitspersample=bits)
-        for bits in (9, 12, 14)
-    }
-    planes = {"planarconfig": "separate", "photometric": "rgb"}
-    found["planes.tif"] = odd.tiff(rgb.transpose(2, 0, 1), **planes)
-    found["tiled planes.tif"] = odd.tiff(rgb.transpose(2, 0, 1), tile=(16, 16), **planes)
-    found["lzw.tif"] = odd.tiff(gray, compression="lzw", iccprofile=test_scans.PROFILES["linear"])
-    found["jpeg.tif"] = odd.tiff(rgb, compression="jpeg", photometric="rgb")
-    found["alpha.tif"] = odd.tiff(np.stack([gray, gray], -1), extrasamples=["assocalpha"], **white)
-    gamma = test_scans.chunk(b"gAMA", struct.pack(">I", 100_000))
-    found["gamma.png"] = test_scans.png(gray, gamma)
-    found["deep.avif"] = imagecodecs.avif_encode(deep >> 6, bitspersample=10)
-    found["deep.jp2"] = imagecodecs.jpeg2k_encode(deep >> 4, bitspersample=12)
-    found["deep.ppm"] = b"P6 16 16 1000\n" + bytes(1536)
-    return found
-
-
-def animated(form: str) -> bytes:
-    """Three frames, written by Pillow."""
-    import io
-
-    import test_odd_inputs
-    from PIL import Image
-
-    frames = [Image.fromarray(test_odd_inputs.soft(24, 40, 3) + 40 * n) for n in range(3)]
-    buffer = io.BytesIO()
-    frames[0].save(buffer, form, save_all=True, append_images=frames[1:])
-    return buffer.getvalue()
+# --- the corpus ---------------------------------------------------------------------------------
 
 
 def write_seeds(folder: Path) -> int:
     """One file a seed, by number: names are the fuzzer's own business."""
+    import fuzz_seeds
+
     folder.mkdir(parents=True, exist_ok=True)
-    for number, data in enumerate(seeds().values()):
+    for number, data in enumerate(fuzz_seeds.seeds().values()):
         (folder / f"seed-{number:03d}").write_bytes(data[:LONGEST])
     return 0
 
@@ -127,18 +70,21 @@ def decode_target() -> Any:
 
     image_io.MAX_PIXELS = MAX_PIXELS
 
-    fill = ctypes.CDLL("libc.so.6").mallopt
-
     def target(data: bytes) -> None:
         pictures = []
         for pattern in (0x55, 0xA3):
-            fill(M_PERTURB, pattern)
+            fill(pattern)
             pictures.append(decoded(data))
         check_same(*pictures)
         if pictures[0] is not None:
             check_picture(pictures[0])
 
     return target
+
+
+def fill(pattern: int) -> None:
+    """Fills memory that is handed out with a pattern's complement, and what is freed with it."""
+    ctypes.CDLL("libc.so.6").mallopt(M_PERTURB, pattern)
 
 
 def check_same(first: Any, second: Any) -> None:
@@ -173,6 +119,83 @@ def check_picture(picture: Any) -> None:
         raise RuntimeError(f"a picture of {picture.pixels.shape}, {picture.pixels.dtype}")
     if picture.alpha is not None and picture.alpha.shape != (height, width):
         raise RuntimeError(f"alpha of {picture.alpha.shape} for pixels of {picture.pixels.shape}")
+
+
+def rows_target() -> Any:
+    """Decodes the whole and in rows, which must be the same."""
+    import numpy as np
+
+    from residual_encoder.imaging import image_io
+
+    image_io.MAX_PIXELS = MAX_PIXELS
+
+    def in_rows(data: bytes) -> Any:
+        image_io.IN_MEMORY = 0
+        try:
+            return image_io.as_picture(np.asarray(image_io.decode(data).pixels))
+        except ValueError as error:
+            check_words(str(error))
+            return None if "is decoded as a whole" not in str(error) else NO_ROWS
+        finally:
+            image_io.IN_MEMORY = 10**9
+
+    def target(data: bytes) -> None:
+        fill(0x55)
+        whole = decoded(data)
+        fill(0xA3)
+        rows = in_rows(data)
+        if rows is not NO_ROWS:
+            check_same(whole and image_io.as_picture(whole.pixels), rows)
+
+    return target
+
+
+NO_ROWS = object()
+
+
+def pages_target() -> Any:
+    """Reads every page or frame, and joins the pages of a TIFF."""
+    from residual_encoder.imaging import animations, image_io, tiff_pages
+    from residual_encoder.inference import pages
+
+    image_io.MAX_PIXELS = MAX_PIXELS
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+
+    def found(path: Path) -> list[Any]:
+        try:
+            several = pages.inspect(path)
+            if several is None:
+                return []
+            if not isinstance(several, pages.Document):
+                frames = itertools.islice(animations.frames(several), 20)
+                return [frame.picture for frame in frames]
+            with (folder / "joined.tif").open("wb") as file:
+                size = sum(page.size for page in several.pages)
+                joiner = tiff_pages.Joiner(file, several.count, size)
+                for page in several.pages[:20]:
+                    tiff_pages.extract(path, page, folder / "page.tif")
+                    joiner.add(folder / "page.tif", path, page)
+            return [image_io.read(folder / "page.tif")]
+        except ValueError as error:
+            check_words(
+                str(error).removeprefix(str(path)).removeprefix(str(folder / "page.tif")).strip()
+            )
+            return []
+
+    def target(data: bytes) -> None:
+        path = folder / "input"
+        path.write_bytes(data)
+        pictures = []
+        for pattern in (0x55, 0xA3):
+            fill(pattern)
+            pictures.append(found(path))
+        if len(pictures[0]) != len(pictures[1]):
+            raise RuntimeError("read once and refused once")
+        for first, second in zip(*pictures, strict=True):
+            check_same(first, second)
+            check_picture(first)
+
+    return target
 
 
 def colorize_target() -> Any:
@@ -242,10 +265,12 @@ def fuzz(name: str, folder: Path, seconds: int, guided: bool) -> None:
     with atheris.instrument_imports(include=["residual_encoder"] if guided else ["nothing"]):
         from residual_encoder.apps import cli  # noqa: F401
         from residual_encoder.imaging import image_io  # noqa: F401
-    if name != "decode":
+    if name not in ("decode", "rows"):
         cli.quiet_tensorflow()
     target = {
         "decode": decode_target,
+        "rows": rows_target,
+        "pages": pages_target,
         "colorize": colorize_target,
         "saved_model": saved_model_target,
     }[name]()
@@ -308,7 +333,7 @@ def watch(name: str, folder: Path, minutes: float, *more: str) -> dict[str, Any]
         peak = max([peak, *(int(n) for n in re.findall(r"peak_rss_mb:\s+(\d+)", log))])
         if done.returncode:
             crashed += 1
-            print("\n".join(log.splitlines()[-30:]), file=sys.stderr)
+            print(done.stdout[-2000:], done.stderr[-2000:], sep="\n", file=sys.stderr)
             if not inputs:
                 break  # it does not even start
     found = sorted(path.name for path in (folder / "found").glob(f"{name}-*"))

@@ -18,9 +18,8 @@ import cv2
 import h5py
 import numpy as np
 import pytest
-import tifffile
 from conftest import ROOT
-from PIL import Image
+from helpers.pictures import saved, tiff
 
 from residual_encoder.imaging import image_headers, image_io
 from residual_encoder.models import weights as weights_files
@@ -121,12 +120,6 @@ def pixels(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
 
 
-def saved(form: str, picture: np.ndarray, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, form, **options)
-    return buffer.getvalue()
-
-
 def by_opencv(suffix: str, picture: np.ndarray) -> bytes:
     done, data = cv2.imencode(suffix, picture)
     if not done:
@@ -134,25 +127,19 @@ def by_opencv(suffix: str, picture: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def tiff(picture: np.ndarray, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, picture, **options)
-    return buffer.getvalue()
-
-
 HEIGHT, WIDTH = 72, 90
 KINDS: dict[str, Callable[[np.ndarray], bytes]] = {
-    "jpeg": lambda p: saved("JPEG", p),
-    "progressive": lambda p: saved("JPEG", p, progressive=True),
-    "png": lambda p: saved("PNG", p),
-    "bmp": lambda p: saved("BMP", p),
-    "gif": lambda p: saved("GIF", p),
-    "tiff": lambda p: saved("TIFF", p),
+    "jpeg": lambda p: saved(p, "JPEG"),
+    "progressive": lambda p: saved(p, "JPEG", progressive=True),
+    "png": lambda p: saved(p, "PNG"),
+    "bmp": lambda p: saved(p, "BMP"),
+    "gif": lambda p: saved(p, "GIF"),
+    "tiff": lambda p: saved(p, "TIFF"),
     "tiff of others": lambda p: tiff(p, byteorder=">", photometric="rgb"),
     "bigtiff": lambda p: tiff(p, bigtiff=True, photometric="rgb"),
-    "webp": lambda p: saved("WEBP", p),
-    "webp lossless": lambda p: saved("WEBP", p, lossless=True),
-    "webp with exif": lambda p: saved("WEBP", p, exif=b"II*\0\x08\0\0\0\0\0"),
+    "webp": lambda p: saved(p, "WEBP"),
+    "webp lossless": lambda p: saved(p, "WEBP", lossless=True),
+    "webp with exif": lambda p: saved(p, "WEBP", exif=b"II*\0\x08\0\0\0\0\0"),
     "jpeg 2000": lambda p: by_opencv(".jp2", p),
     "avif": lambda p: by_opencv(".avif", p),
     "ppm": lambda p: by_opencv(".ppm", p),
@@ -201,7 +188,7 @@ def test_of_two_sizes_in_a_tiff_the_one_that_is_decoded_counts(order: int) -> No
 
 def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
     """libjpeg passes over bytes between segments."""
-    jpeg = saved("JPEG", pixels(HEIGHT, WIDTH, 3))
+    jpeg = saved(pixels(HEIGHT, WIDTH, 3), "JPEG")
     rubbish = b"\0\xc0\0\x11\x08\0\x01\0\x01" + b"\xff\0" + b"\xff\xd0" + b"\xff\xff"
     at = jpeg.index(b"\xff\xdb")
     assert image_io.declared_size(jpeg[:at] + rubbish + jpeg[at:]) == (HEIGHT, WIDTH)

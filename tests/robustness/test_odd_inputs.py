@@ -22,6 +22,7 @@ import pytest
 import tensorflow as tf
 import tifffile
 from conftest import ROOT
+from helpers.pictures import chunk, saved, tiff
 from PIL import Image, ImageOps
 
 from residual_encoder.imaging import image_io
@@ -50,19 +51,6 @@ def soft(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     return np.rint(waves).astype(dtype)
 
 
-def pillow(pixels: np.ndarray, form: str, mode: str | None = None, **options: Any) -> bytes:
-    picture = Image.fromarray(pixels)
-    buffer = io.BytesIO()
-    (picture.convert(mode) if mode else picture).save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def tiff(pixels: np.ndarray, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, pixels, **options)
-    return buffer.getvalue()
-
-
 def png16(pixels: np.ndarray) -> bytes:
     """A 16-bit PNG, which Pillow does not write in color."""
     if pixels.ndim == 3 and pixels.shape[2] == 2:
@@ -71,11 +59,6 @@ def png16(pixels: np.ndarray) -> bytes:
         parts = (b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
         return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
     return tf.io.encode_png(pixels if pixels.ndim == 3 else pixels[..., None]).numpy()
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    check = struct.pack(">I", zlib.crc32(kind + data))
-    return struct.pack(">I", len(data)) + kind + data + check
 
 
 def palette(form: str, **options: Any) -> bytes:
@@ -88,7 +71,7 @@ def turned(orientation: int, form: str = "JPEG") -> bytes:
     exif = Image.Exif()
     exif[274], exif[0x010E] = orientation, "Grandmother"
     options = {"quality": 100, "subsampling": 0} if form == "JPEG" else {}
-    return pillow(soft(HEIGHT, WIDTH, 3), form, exif=exif, **options)
+    return saved(soft(HEIGHT, WIDTH, 3), form, exif=exif, **options)
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -105,25 +88,25 @@ def cases() -> dict[str, Case]:
     flat = np.full((HEIGHT, WIDTH, 3), (150, 110, 90), np.uint8)
     clean = {"quality": 100}
     return {
-        "gray.png": Case(pillow(gray, "PNG")),
-        "gray alpha.png": Case(pillow(rgba, "PNG", "LA")),
-        "one bit.png": Case(pillow(gray > 120, "PNG"), tolerance=255),  # black and white clip
+        "gray.png": Case(saved(gray, "PNG")),
+        "gray alpha.png": Case(saved(rgba, "PNG", "LA")),
+        "one bit.png": Case(saved(gray > 120, "PNG"), tolerance=255),  # black and white clip
         "palette.png": Case(palette("PNG")),
         "palette transparent.png": Case(palette("PNG", transparency=3)),
-        "rgb.png": Case(pillow(rgb, "PNG")),
-        "rgba.png": Case(pillow(rgba, "PNG")),
+        "rgb.png": Case(saved(rgb, "PNG")),
+        "rgba.png": Case(saved(rgba, "PNG")),
         "gray16.png": Case(png16(gray16), depth=16, tolerance=1.6),
         "gray alpha16.png": Case(png16(deep[2]), depth=16, tolerance=1.6),
         "rgb16.png": Case(png16(deep[3]), depth=16, tolerance=1.6),
         "rgba16.png": Case(png16(deep[4]), depth=16, tolerance=1.6),
-        "gray.jpg": Case(pillow(gray, "JPEG", **clean), tolerance=4),
-        "rgb.jpeg": Case(pillow(rgb, "JPEG", **clean), tolerance=4),
-        "progressive.JPG": Case(pillow(rgb, "JPEG", progressive=True, **clean), tolerance=4),
-        "cmyk.jpg": Case(pillow(flat, "JPEG", "CMYK", **clean), tolerance=6),
-        "gray.webp": Case(pillow(gray, "WEBP", lossless=True), tolerance=6),
-        "rgba.webp": Case(pillow(rgba, "WEBP", lossless=True, exact=True), tolerance=6),
-        "gray.bmp": Case(pillow(gray, "BMP")),
-        "rgb.bmp": Case(pillow(rgb, "BMP")),
+        "gray.jpg": Case(saved(gray, "JPEG", **clean), tolerance=4),
+        "rgb.jpeg": Case(saved(rgb, "JPEG", **clean), tolerance=4),
+        "progressive.JPG": Case(saved(rgb, "JPEG", progressive=True, **clean), tolerance=4),
+        "cmyk.jpg": Case(saved(flat, "JPEG", "CMYK", **clean), tolerance=6),
+        "gray.webp": Case(saved(gray, "WEBP", lossless=True), tolerance=6),
+        "rgba.webp": Case(saved(rgba, "WEBP", lossless=True, exact=True), tolerance=6),
+        "gray.bmp": Case(saved(gray, "BMP")),
+        "rgb.bmp": Case(saved(rgb, "BMP")),
         "palette.bmp": Case(palette("BMP")),
         "gray.tif": Case(tiff(gray, photometric="minisblack")),
         "gray inverted.tif": Case(tiff(255 - gray, photometric="miniswhite")),
@@ -132,26 +115,26 @@ def cases() -> dict[str, Case]:
         "rgba16.tiff": Case(
             tiff(deep[4], photometric="rgb", extrasamples=["unassalpha"]), depth=16, tolerance=1.6
         ),
-        "lzw.tif": Case(pillow(rgb, "TIFF", compression="tiff_lzw")),
-        "cmyk.tif": Case(pillow(flat, "TIFF", "CMYK"), tolerance=6),
+        "lzw.tif": Case(saved(rgb, "TIFF", compression="tiff_lzw")),
+        "cmyk.tif": Case(saved(flat, "TIFF", "CMYK"), tolerance=6),
         "still.gif": Case(palette("GIF"), output="still.gif.png"),
-        "plain.pgm": Case(pillow(gray, "PPM"), output="plain.pgm.png"),
-        "one pixel.png": Case(pillow(gray[:1, :1], "PNG")),
-        "1 x 5000.png": Case(pillow(soft(5000, 1), "PNG")),
-        "5000 x 1.png": Case(pillow(soft(1, 5000), "PNG")),
+        "plain.pgm": Case(saved(gray, "PPM"), output="plain.pgm.png"),
+        "one pixel.png": Case(saved(gray[:1, :1], "PNG")),
+        "1 x 5000.png": Case(saved(soft(5000, 1), "PNG")),
+        "5000 x 1.png": Case(saved(soft(1, 5000), "PNG")),
         **{f"turned {k}.jpg": Case(turned(k), tolerance=4) for k in range(1, 9)},
         "turned.png": Case(turned(6, "PNG")),
         "turned.webp": Case(turned(8, "WEBP"), tolerance=20),  # Pillow's is lossy
         "turned.tif": Case(
             tiff(gray, photometric="minisblack", extratags=[(274, "H", 1, 6, True)])
         ),
-        "Großmutter, 1923 (日本) 'x'.png": Case(pillow(gray, "PNG")),
-        "-dash.png": Case(pillow(gray, "PNG")),
-        "really a png.jpg": Case(pillow(rgb, "PNG"), tolerance=4),
-        "really a png with alpha.jpg": Case(pillow(rgba, "PNG"), "JPEG holds no alpha"),
+        "Großmutter, 1923 (日本) 'x'.png": Case(saved(gray, "PNG")),
+        "-dash.png": Case(saved(gray, "PNG")),
+        "really a png.jpg": Case(saved(rgb, "PNG"), tolerance=4),
+        "really a png with alpha.jpg": Case(saved(rgba, "PNG"), "JPEG holds no alpha"),
         "really 16 bits.jpg": Case(png16(gray16), "JPEG holds 8 bits a channel, the picture has"),
-        "truncated.jpg": Case(pillow(rgb, "JPEG")[:-40], "is a truncated JPEG"),
-        "header only.jpg": Case(pillow(rgb, "JPEG")[:20], "is a truncated JPEG"),
+        "truncated.jpg": Case(saved(rgb, "JPEG")[:-40], "is a truncated JPEG"),
+        "header only.jpg": Case(saved(rgb, "JPEG")[:20], "is a truncated JPEG"),
         "truncated.tif": Case(tiff(rgb, photometric="rgb")[:900], "damaged or truncated"),
         "zero bytes.png": Case(b"", "is empty; a picture file was wanted"),
         "text.png": Case(b"Dear reader", "is no picture: it is text"),

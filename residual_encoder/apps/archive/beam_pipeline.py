@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from residual_encoder.apps import cli
 from residual_encoder.apps.archive import beam_runner, tasks
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.utils import files
@@ -36,9 +38,20 @@ class CollectionSummary(_Counts):
       skipped: How many had been colored earlier.
       failed: How many could not be read or written.
       left_out: How many were not colored though nothing is wrong with them.
+      waiting: How many were not begun since the run was stopped; None where it was not.
     """
 
     left_out: int = 0
+    waiting: int | None = None
+
+
+class Prepared(NamedTuple):
+    """Holds a collection of which the inputs were checked."""
+
+    config: CollectionConfig
+    options: Any  # Beam's
+    colorer: _TaskColorizer
+    lines: list[str]  # what of the inputs cannot be read here, for a person
 
 
 def colorize_archive(config: CollectionConfig, flags: Sequence[str] = ()) -> CollectionSummary:
@@ -60,16 +73,52 @@ def colorize_archive(config: CollectionConfig, flags: Sequence[str] = ()) -> Col
       OSError: the output folder cannot be made.
       RuntimeError: the pipeline failed.
     """
+    prepared = prepare(config, flags)
+    load(prepared)
+    return colorize(prepared)
+
+
+def prepare(config: CollectionConfig, flags: Sequence[str] = ()) -> Prepared:
+    """Checks the flags and the inputs; see `colorize_archive`."""
     chosen = beam_runner.options(flags)
-    _worker().check(config)
-    colorer = _TaskColorizer(config)
-    colorer.colorizer()  # a wrong model is answered at once
-    output = Path(config.output)
+    lines = _worker().check(config)
+    stop = Path(config.output) / f".stop-{uuid.uuid4().hex}"
+    return Prepared(config, chosen, _TaskColorizer(config, stop), lines)
+
+
+def load(prepared: Prepared) -> None:
+    """Loads the network and makes the output folder, so that wrong ones are answered at once."""
+    prepared.colorer.colorizer()
+    output = Path(prepared.config.output)
     files.make_folder(output)
     _check_manifests(output)
-    counts = beam_runner.run(chosen, lambda root: _build(root, config, colorer))
+
+
+def colorize(prepared: Prepared, stopping: Callable[[], None] = lambda: None) -> CollectionSummary:
+    """Colors a collection; Ctrl-C and SIGTERM stop it when what is being colored is finished.
+
+    Both manifests are written then, too. Workers see a file in the output folder, which they all
+    mount, so that this works on every runner.
+
+    Args:
+      prepared: As `prepare` gives it.
+      stopping: Called where it is to be stopped.
+    """
+    config, chosen, colorer, _ = prepared
+
+    def stop() -> None:
+        colorer.stop.touch()
+        stopping()
+
+    try:
+        with cli.stopped_by(stop):
+            counts = beam_runner.run(chosen, lambda root: _build(root, config, colorer))
+        stopped = colorer.stop.exists()
+    finally:
+        colorer.stop.unlink(missing_ok=True)
     summary = CollectionSummary(*(counts.get(name, 0) for name in CollectionSummary._fields))
     summary.left_out = counts.get("left_out", 0)
+    summary.waiting = counts.get("waiting", 0) if stopped else None
     return summary
 
 
@@ -96,7 +145,7 @@ def _build(root: Any, config: CollectionConfig, colorer: _TaskColorizer) -> None
         groups = resolved | "neighbors" >> beam.GroupBy(tasks.group)
         news = groups | "color" >> beam.FlatMap(colorer.colorize_records)
     else:
-        news = resolved | "color" >> beam.Map(colorer.color)
+        news = resolved | "color" >> beam.FlatMap(colorer.color)
     old = start | "earlier" >> beam.FlatMap(_earlier)
     rows = (news, old) | "rows" >> beam.Flatten() | "by input" >> beam.GroupByKey()
     lines = rows | "latest" >> beam.Map(_latest)
@@ -116,27 +165,40 @@ def _open(shard: str, config: CollectionConfig) -> Iterator[Task]:
 
 
 class _TaskColorizer:
-    """Colors tasks; the network is loaded once a process, whatever its threads."""
+    """Colors tasks; the network is loaded once a process, whatever its threads.
 
-    def __init__(self, config: CollectionConfig) -> None:
+    Attributes:
+      stop: A file; once it exists no further picture is begun.
+    """
+
+    def __init__(self, config: CollectionConfig, stop: Path) -> None:
         from apache_beam.utils import shared
 
-        self.config, self.handle = config, shared.Shared()
+        self.config, self.stop, self.handle = config, stop, shared.Shared()
 
     def colorizer(self) -> Any:
         """Returns this process's `Colorizer`."""
         return self.handle.acquire(lambda: _worker().load(self.config))
 
-    def color(self, task: Task) -> _Row:
-        """Colors a file and returns its row."""
-        colorizer = self.colorizer()
-        return _row(task.source, _worker().color(colorizer, task, config=self.config))
+    def color(self, task: Task) -> Iterator[_Row]:
+        """Colors a file and yields its row."""
+        if not self._waits(task):
+            line = _worker().color(self.colorizer(), task, config=self.config)
+            yield _row(task.source, line)
 
     def colorize_records(self, group: tuple[tuple[bytes, int], Iterable[Task]]) -> Iterator[_Row]:
         """Colors records of one shard and yields their rows."""
         work = _worker()
-        for task, line in work.colorize_records(self.colorizer(), group[1], self.config):
+        found = work.colorize_records(self.colorizer(), group[1], self.config, self._waits)
+        for task, line in found:
             yield _row(task.source, line)
+
+    def _waits(self, task: Task) -> bool:
+        """Returns whether the run is stopped before a task; those without work are finished."""
+        waits = self.stop.exists() and not task.closed and not Path(task.target).exists()
+        if waits:
+            beam_runner.count("waiting")
+        return waits
 
 
 # --- manifests ------------------------------------------------------------------------------------

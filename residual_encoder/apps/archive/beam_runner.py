@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,6 +83,19 @@ def run(chosen: Any, build: Callable[[Any], object]) -> dict[str, int]:
     Raises:
       RuntimeError: the pipeline failed.
     """
+    done: Future[dict[str, int]] = Future()  # the main thread is free for signals
+
+    def work() -> None:
+        try:
+            done.set_result(_run(chosen, build))
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return done.result()
+
+
+def _run(chosen: Any, build: Callable[[Any], object]) -> dict[str, int]:
     import apache_beam as beam
     from apache_beam.metrics import MetricsFilter
 
@@ -124,6 +138,7 @@ def _runner(chosen: Any) -> Any:
     asked = chosen.view_as(StandardOptions).runner
     if asked not in (None, "DirectRunner"):
         return None  # Beam finds it by its name
+    from apache_beam.portability import python_urns
     from apache_beam.portability.api import beam_provision_api_pb2
     from apache_beam.runners.portability.fn_api_runner import fn_runner
     from apache_beam.runners.portability.portable_runner import JobServiceHandle
@@ -132,7 +147,17 @@ def _runner(chosen: Any) -> Any:
     worker.default_sdk_harness_log_level = worker.default_sdk_harness_log_level or "ERROR"
     encoded = JobServiceHandle.encode_pipeline_options(chosen.get_all_options(drop_default=True))
     provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(provision))
+
+    class Runner(fn_runner.FnApiRunner):
+        """Starts worker processes that Ctrl-C in a terminal, which they get too, does not end."""
+
+        def run_via_runner_api(self, pipeline_proto: Any, options: Any) -> Any:
+            for environment in pipeline_proto.components.environments.values():
+                if environment.urn == python_urns.SUBPROCESS_SDK and os.name == "posix":
+                    environment.payload = b"trap '' INT; " + environment.payload
+            return super().run_via_runner_api(pipeline_proto, options)
+
+    return Runner(provision_info=fn_runner.ExtendedProvisionInfo(provision))
 
 
 def _let_workers_find_package() -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from residual_encoder.inference.coloring_config import ColoringConfig
 from residual_encoder.inference.output_paths import output_conflict
 
 # Records that one worker colors in a row: enough that reading past those before them, once a
@@ -18,8 +19,10 @@ GROUP = 64
 
 
 @dataclass(frozen=True)
-class CollectionConfig:
+class CollectionConfig(ColoringConfig):
     """Configures the inputs and outputs of a collection; paths are the workers', local or mounted.
+
+    How they are colored: see `ColoringConfig`.
 
     Attributes:
       inputs: Files, folders and globs, see `file_discovery.find`; or TFRecord files and globs of
@@ -27,33 +30,14 @@ class CollectionConfig:
       output: Folder for the colored files and both manifests; made if need be.
       records: Whether the inputs are TFRecord files, with pictures in `image/encoded` and names in
         `image/filename`, as ImageNet's and `tools/make_shards.py`'s are.
-      model: See `Colorizer`.
-      size: See `Colorizer`.
-      saturation: See `Colorizer`.
-      upsampling: See `Colorizer`.
-      format: "keep" or a key of `output_paths.FORMATS`, for pictures.
-      vividness: See `Colorizer`.
-      temperature: See `Colorizer`.
-      prior_correction: See `Colorizer`.
-      levels: See `Colorizer`; for pictures.
-      color_inputs: One of `COLOR_INPUTS` of `batch_config`, see `BatchConfig`.
     """
 
     inputs: tuple[str, ...]
     output: str
     records: bool = False
-    model: str | None = None
-    size: int | str = "auto"
-    saturation: float = 1.0
-    upsampling: str = "guided"
-    format: str = "keep"
-    vividness: float | None = None
-    temperature: float | None = None
-    prior_correction: float | None = None
-    levels: bool = False
-    color_inputs: str = "recolor"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if "-" in (*self.inputs, self.output):
             raise ValueError("A collection is files and a folder; for - use tools/colorize.py.")
 

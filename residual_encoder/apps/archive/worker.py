@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 from residual_encoder.apps.archive import beam_runner
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import color_detection, image_headers, image_io
-from residual_encoder.inference import batch, batch_config, file_discovery, output_paths, pages
+from residual_encoder.inference import batch, file_discovery, output_paths, pages
 from residual_encoder.inference.batch_report import IN_COLOR
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.utils import errors
@@ -21,19 +21,23 @@ from residual_encoder.utils import errors
 # --- finding --------------------------------------------------------------------------------------
 
 
-def check(config: CollectionConfig) -> None:
+def check(config: CollectionConfig) -> list[str]:
     """Checks that there is anything to do.
+
+    Returns:
+      What of the inputs cannot be read here, a line for each reason.
 
     Raises:
       FileNotFoundError: an input does not exist.
-      ValueError: no picture was found, or an unknown format.
+      ValueError: no picture was found.
     """
-    output_paths.check_format(config.format)
-    batch_config.check_color_inputs(config.color_inputs)
     if config.records:
         shards(config.inputs)
-    else:
-        file_discovery.check(config.inputs, Path(config.output))
+        return []
+    found = file_discovery.find(config.inputs, Path(config.output), config.format)
+    if not found.jobs and not found.unreadable:
+        raise file_discovery.nothing(config.inputs, found)
+    return file_discovery.left_out_lines(found) + list(found.unreadable.values())
 
 
 def shards(patterns: tuple[str, ...]) -> list[str]:
@@ -156,9 +160,18 @@ def color(
 
 
 def colorize_records(
-    colorizer: Colorizer, tasks: Iterable[Task], config: CollectionConfig | None = None
+    colorizer: Colorizer,
+    tasks: Iterable[Task],
+    config: CollectionConfig | None = None,
+    waits: Callable[[Task], bool] = lambda task: False,
 ) -> Iterator[tuple[Task, str]]:
     """Colors records of one shard, which is read only where there is something to do.
+
+    Args:
+      colorizer: Gives the chroma.
+      tasks: The records.
+      config: How; the defaults where it is left out.
+      waits: Returns whether a record is not begun, since the run is stopped.
 
     Yields:
       Each task and its line, as `color` gives it.
@@ -172,7 +185,7 @@ def colorize_records(
     first, last = waiting[0].number, waiting[-1].number
     records = tf.data.TFRecordDataset(waiting[0].shard).skip(first).take(last - first + 1)
     for number, record in enumerate(records.as_numpy_iterator(), first):
-        if number in places:
+        if number in places and not waits(places[number]):
             yield places[number], color(colorizer, places[number], record, config)
 
 
@@ -195,13 +208,17 @@ def _picture(
     target = Path(task.target)
     fit = config is not None and config.format != "keep"
     skip = config is not None and config.color_inputs == "skip"
-    if record is None and (several := pages.inspect(Path(task.source))):
+    most = config.max_pixels if config else None
+    if record is None and (several := pages.inspect(Path(task.source), most)):
         keep = color_detection.in_color if skip else None
         done = batch.colorize_pages_to_files(colorizer, several, target, [target], fit, keep)
         if not done.colored:
             raise _LeftOut(IN_COLOR)
         return done.facts()
-    picture = image_io.read(task.source) if record is None else _decoded(task, record)
+    if record is None:
+        picture = image_io.read(task.source, most)
+    else:
+        picture = _decoded(task, record, most)
     if skip and color_detection.in_color(picture):
         raise _LeftOut(IN_COLOR)
     notes = batch.colorize_to_files(colorizer, picture, target, [target], fit)
@@ -209,8 +226,8 @@ def _picture(
     return {"width": width, "height": height} | ({"notes": notes} if notes else {})
 
 
-def _decoded(task: Task, record: bytes) -> image_io.Picture:
+def _decoded(task: Task, record: bytes, max_pixels: int | None) -> image_io.Picture:
     try:
-        return image_io.decode(_contents(record)[0])
+        return image_io.decode(_contents(record)[0], max_pixels)
     except ValueError as error:
         raise ValueError(f"{task.name} {error}") from error

@@ -1,0 +1,57 @@
+"""Holds the settings of coloring that folders and archives share; importing it loads no TensorFlow.
+
+`apps.shared_flags.coloring` has a flag of the same name for each field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from residual_encoder.inference import output_paths
+
+COLOR_INPUTS = ("skip", "recolor")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColoringConfig:
+    """Configures how pictures and films are colored.
+
+    Attributes:
+      model: See `Colorizer`.
+      size: See `Colorizer`.
+      saturation: See `Colorizer`.
+      upsampling: See `Colorizer`.
+      vividness: See `Colorizer`.
+      temperature: See `Colorizer`.
+      prior_correction: See `Colorizer`.
+      levels: See `Colorizer`; for pictures.
+      format: "keep" or a key of `output_paths.FORMATS`, for pictures. What a format that is asked
+        for cannot hold is left out, with a note; see `output_fit`.
+      max_megapixels: The largest picture that is taken; None is 200. Larger ones are colored in
+        rows, in bounded memory.
+      color_inputs: One of `COLOR_INPUTS`: whether pictures that are in color already, by
+        `color_detection.in_color`, are left out or colored anew.
+    """
+
+    model: str | None = None
+    size: int | str = "auto"
+    saturation: float = 1.0
+    upsampling: str = "guided"
+    vividness: float | None = None
+    temperature: float | None = None
+    prior_correction: float | None = None
+    levels: bool = False
+    format: str = "keep"
+    max_megapixels: float | None = None
+    color_inputs: str = "recolor"
+
+    def __post_init__(self) -> None:
+        output_paths.check_format(self.format)
+        if self.color_inputs not in COLOR_INPUTS:
+            known = ", ".join(COLOR_INPUTS)
+            raise ValueError(f"color_inputs is one of {known}. Received {self.color_inputs!r}.")
+
+    @property
+    def max_pixels(self) -> int | None:
+        """Returns `max_megapixels` in pixels."""
+        return int(self.max_megapixels * 1e6) if self.max_megapixels else None
