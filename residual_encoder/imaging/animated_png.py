@@ -49,7 +49,7 @@ class Header(NamedTuple):
     still: bool  # whether the first is a picture that is not animated
 
 
-def _places(data: Buffer) -> Iterator[tuple[bytes, int, int]]:
+def places(data: Buffer) -> Iterator[tuple[bytes, int, int]]:
     """Yields (name, begin, end) of the contents of chunks, up to the first that is cut off."""
     position = len(START)
     for _ in range(_CHUNKS):
@@ -63,7 +63,7 @@ def _places(data: Buffer) -> Iterator[tuple[bytes, int, int]]:
 
 def chunks(data: Buffer) -> Iterator[tuple[bytes, bytes]]:
     """Yields (name, content) of a PNG's chunks, up to the first that is cut off."""
-    for name, begin, end in _places(data):
+    for name, begin, end in places(data):
         yield name, data[begin:end]
 
 
@@ -84,7 +84,7 @@ def header(data: Buffer) -> Header | None:
     """
     loop, frames, still, alpha = None, 0, False, False
     width = height = 0
-    for name, begin, end in _places(data):
+    for name, begin, end in places(data):
         if name == b"IHDR":
             width, height, _, kind = struct.unpack(">IIBB", _part(data, begin, end, 10))
             alpha = kind in _COLOR_AND_ALPHA

@@ -48,7 +48,8 @@ def durations(data: Buffer) -> tuple[list[Fraction], int]:
     return times, loop
 
 
-def _chunk(name: bytes, content: bytes) -> bytes:
+def chunk(name: bytes, content: bytes) -> bytes:
+    """Returns a chunk with its length."""
     return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
 
 
@@ -76,10 +77,10 @@ class WebpJoiner:
         lossless = next((content for name, content in found if name == b"VP8L"), b"")
         if b"ALPH" in names or (len(lossless) > 4 and lossless[4] & 0x10):
             self.flags |= _ALPHA
-        pixels = b"".join(_chunk(*part) for part in found if part[0] in (b"ALPH", b"VP8 ", b"VP8L"))
+        pixels = b"".join(chunk(*part) for part in found if part[0] in (b"ALPH", b"VP8 ", b"VP8L"))
         time = min(_LONGEST, round((duration or 0) * 1000))
         head = bytes(6) + self.sides + _long(time) + bytes([_REPLACES])
-        self.file.write(_chunk(b"ANMF", head + pixels))
+        self.file.write(chunk(b"ANMF", head + pixels))
 
     def finish(self) -> None:
         """Writes what follows the frames, the length and the flags.
@@ -100,13 +101,13 @@ class WebpJoiner:
             self.flags |= flag if name in found else 0
         self._write_head(0)
         if b"ICCP" in found:
-            self.file.write(_chunk(b"ICCP", found[b"ICCP"]))
-        self.file.write(_chunk(b"ANIM", struct.pack("<IH", 0, min(self.loop, 65_535))))
+            self.file.write(chunk(b"ICCP", found[b"ICCP"]))
+        self.file.write(chunk(b"ANIM", struct.pack("<IH", 0, min(self.loop, 65_535))))
         self.after = b"".join(
-            _chunk(name, found[name]) for name in (b"EXIF", b"XMP ") if name in found
+            chunk(name, found[name]) for name in (b"EXIF", b"XMP ") if name in found
         )
         self.begun = True
 
     def _write_head(self, length: int) -> None:
         flags = bytes([self.flags, 0, 0, 0]) + self.sides
-        self.file.write(b"RIFF" + struct.pack("<I", length) + b"WEBP" + _chunk(b"VP8X", flags))
+        self.file.write(b"RIFF" + struct.pack("<I", length) + b"WEBP" + chunk(b"VP8X", flags))

@@ -7,8 +7,8 @@ The graph of an exported SavedModel has to read headers by TensorFlow operations
 from __future__ import annotations
 
 import re
-import struct
 
+from residual_encoder.imaging import animated_png
 from residual_encoder.imaging.tiff_directory import BIG_TIFF, TIFF
 
 JPEG, PNG, BMP, GIF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8"
@@ -54,14 +54,11 @@ def suffix_of(data: bytes) -> str:
 def png_chunks(data: bytes, wanted: tuple[bytes, ...]) -> dict[bytes, bytes]:
     """Returns the contents of the first chunk of each kind before the pixels."""
     found: dict[bytes, bytes] = {}
-    position = len(PNG)
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
+    for kind, begin, end in animated_png.places(data):
         if kind == b"IDAT":
             break
         if kind in wanted:
-            found.setdefault(kind, bytes(data[position + 8 : position + 8 + length]))
-        position += 12 + length
+            found.setdefault(kind, bytes(data[begin:end]))
     return found
 
 

@@ -13,8 +13,8 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
-from residual_encoder.imaging import tiff_directory
-from residual_encoder.imaging.image_headers import PNG, png_chunks
+from residual_encoder.imaging import animated_png, tiff_directory
+from residual_encoder.imaging.image_headers import png_chunks
 from residual_encoder.imaging.tiff_directory import LONG, SHORT, TIFF, Field
 
 # TIFF 6.0 tags; EXIF borrows the first six. 33723 is IPTC's own.
@@ -244,15 +244,12 @@ def _text(block: bytes) -> str:
 
 
 def _png_texts(data: bytes) -> tuple[tuple[str, str], ...]:
-    found, position = [], len(PNG)
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
+    found = []
+    for kind, begin, end in animated_png.places(data):
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
-            block = bytes(data[position + 8 : position + 8 + length])
-            keyword, _, rest = block.partition(b"\0")
+            keyword, _, rest = bytes(data[begin:end]).partition(b"\0")
             if keyword != b"XML:com.adobe.xmp":
                 found.append((keyword.decode("latin-1"), _png_text(kind, rest)))
-        position += 12 + length
     return tuple((keyword, text) for keyword, text in found if text is not None)
 
 

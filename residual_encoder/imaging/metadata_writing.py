@@ -7,7 +7,8 @@ import zlib
 from dataclasses import replace
 from typing import Any
 
-from residual_encoder.imaging import tiff_directory
+from residual_encoder.imaging import animated_webp, tiff_directory
+from residual_encoder.imaging.animated_png import chunk
 from residual_encoder.imaging.image_headers import PNG
 from residual_encoder.imaging.image_metadata import (
     ARTIST,
@@ -82,11 +83,11 @@ def with_header(head: bytes, metadata: Metadata, kind: str) -> bytes:
 
 def _inserted(metadata: Metadata, kind: str) -> bytes:
     if kind == "png":
-        parts = [_chunk(b"eXIf", metadata.exif)] if metadata.exif else []
+        parts = [chunk(b"eXIf", metadata.exif)] if metadata.exif else []
         parts += [_png_chunk(*text) for text in metadata.texts if 0 < len(text[0]) < 80]
         if metadata.iptc:
             block = f"\niptc\n{len(metadata.iptc):8}\n{metadata.iptc.hex()}\n".encode()
-            parts.append(_chunk(b"zTXt", PNG_IPTC + b"\0\0" + zlib.compress(block)))
+            parts.append(chunk(b"zTXt", PNG_IPTC + b"\0\0" + zlib.compress(block)))
         return b"".join(parts)
     dots = [min(65535, max(1, round(25.4 * side))) for side in metadata.resolution or ()]
     jfif = struct.pack(">BHH", 1, *dots) if dots else b"\0\0\1\0\1"  # or pixels of no known size
@@ -107,29 +108,19 @@ def _segment(code: int, block: bytes) -> bytes:
     return bytes([0xFF, code]) + struct.pack(">H", len(block) + 2) + block
 
 
-def _chunk(kind: bytes, block: bytes) -> bytes:
-    check = struct.pack(">I", zlib.crc32(kind + block))
-    return struct.pack(">I", len(block)) + kind + block + check
-
-
 def _png_chunk(keyword: str, text: str) -> bytes:
     head = keyword.encode("latin-1", "replace") + b"\0"
     try:
-        return _chunk(b"tEXt", head + text.encode("latin-1"))
+        return chunk(b"tEXt", head + text.encode("latin-1"))
     except UnicodeEncodeError:
-        return _chunk(b"iTXt", head + b"\0\0\0\0" + text.encode())
+        return chunk(b"iTXt", head + b"\0\0\0\0" + text.encode())
 
 
 def with_webp_exif(webp: bytes, exif: bytes) -> bytes:
     """Replaces the EXIF data of a WebP."""
-    at = 12
-    while at + 8 <= len(webp) and webp[at : at + 4] != b"EXIF":
-        length = int.from_bytes(webp[at + 4 : at + 8], "little")
-        at += 8 + length + length % 2
-    end = at + 8 + int.from_bytes(webp[at + 4 : at + 8], "little")
-    chunk = b"EXIF" + struct.pack("<I", len(exif)) + exif + bytes(len(exif) % 2)
-    whole = webp[12:at] + chunk + webp[end + end % 2 :]
-    return webp[:4] + struct.pack("<I", len(whole) + 4) + b"WEBP" + whole
+    parts = [(name, exif if name == b"EXIF" else old) for name, old in animated_webp.chunks(webp)]
+    whole = b"WEBP" + b"".join(animated_webp.chunk(*part) for part in parts)
+    return animated_webp.chunk(b"RIFF", whole)
 
 
 def tiff_directory_with(data: Any, metadata: Metadata) -> tuple[int, bytes, int, bytes]:

@@ -109,7 +109,7 @@ def decoded(data: bytes) -> Any:
 
 
 def check_words(message: str) -> None:
-    if not re.match(r"(is|has|begins) ", message) or len(message) > 300:
+    if not re.match(r"(is|has|begins|makes) ", message) or len(message) > 300:
         raise RuntimeError(f"no sentence that follows a file's name: {message!r}")
 
 
