@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import io
-from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ SUFFIX = ".nut"  # of segments: FFmpeg's own container, whose times are exact in
 # number of threads is fixed, since x264's bytes depend on it. CRF 18 is "visually lossless or
 # nearly so": trac.ffmpeg.org/wiki/Encode/H.264; the others are about as good.
 X264 = ("libx264", {"preset": "medium", "crf": "18", "bf": "0", "threads": "4"})
-VP9 = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "4", "lag-in-frames": "0"}
-AV1 = {"crf": "24", "preset": "9", "svtav1-params": "pred-struct=1:lp=4"}
+VP9 = ("libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4", "lag-in-frames": "0", "threads": "4"})
+AV1 = ("libsvtav1", {"crf": "24", "preset": "9", "svtav1-params": "pred-struct=1:lp=4"})
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # FFmpeg would write them into an MP4, but few programs can play that.
 NOT_IN_MP4 = ("pcm_", "vorbis")
@@ -35,9 +34,7 @@ OF_THE_FILE = frozenset("major_brand minor_version compatible_brands encoder dur
 
 def encoder(suffix: str, depth: int) -> tuple[str, dict[str, str]]:
     """Returns the codec of a container's picture and its options; a WebM holds no H.264."""
-    if suffix != ".webm":
-        return X264
-    return ("libvpx-vp9", VP9 | {"row-mt": "1", "threads": "4"}) if depth == 8 else ("libsvtav1", AV1)
+    return X264 if suffix != ".webm" else VP9 if depth == 8 else AV1
 
 
 # --- pixels ---------------------------------------------------------------------------------------
@@ -75,7 +72,7 @@ def painted(frame: Frame, info: VideoInfo, rgb: np.ndarray | None) -> Any:
     return image
 
 
-def _chroma(rgb: np.ndarray, info: VideoInfo, span: float) -> tuple[np.ndarray, ...]:
+def _chroma(rgb: np.ndarray, info: VideoInfo, span: float) -> Sequence[Any]:
     """Returns the two planes of chroma, whose samples cover `span`."""
     red, blue = MATRICES[info.color[1]]
     luma = np.array([red, 1 - red - blue, blue])
@@ -106,7 +103,7 @@ def segment(
       OSError: the file cannot be written.
     """
     with _named(path), av.open(f"file:{path.resolve()}", "w", format="nut") as container:
-        stream = container.add_stream(codec[0], rate=info.rate, options=codec[1])
+        stream: Any = container.add_stream(codec[0], rate=info.rate, options=codec[1])
         context, times = stream.codec_context, list[int]()
         context.width, context.height, context.pix_fmt = width, info.height, info.form
         context.color_range, context.colorspace = info.color[:2]
@@ -149,17 +146,17 @@ def holding(source: Path, suffix: str) -> tuple[str, tuple[str, ...]]:
       (`suffix`, or that of Matroska, which holds most; a note where it is another).
     """
     with video_io.opened(source) as container:
-        names = [_name(s) for s in container.streams if s.type in ("audio", "subtitle")]
-        if any(_is_cover(s) for s in container.streams) and suffix == ".webm":
-            names.append("cover")
-    missing = sorted({name for name in names if not _holds(suffix, name)})
-    if not missing or suffix == ".mkv":
+        names = {_name(s) for s in container.streams if s.type in ("audio", "subtitle")}
+        names |= {s.type for s in container.streams if s.type == "attachment"}
+        names |= {"cover" for s in container.streams if _is_cover(s) and suffix == ".webm"}
+    lacks = ", ".join(sorted(name for name in names if not _holds(suffix, name)))
+    if not lacks or suffix == ".mkv":
         return suffix, ()
-    return ".mkv", (f"written as Matroska, since {suffix[1:].upper()} holds no {', '.join(missing)}",)
+    return ".mkv", (f"written as Matroska, since {suffix[1:].upper()} holds no {lacks}",)
 
 
 def _name(stream: Any) -> str:
-    return stream.codec_context.codec.name if stream.codec_context else "unknown"
+    return stream.codec_context.codec.name if stream.codec_context else "unknown codec"
 
 
 def _is_cover(stream: Any) -> bool:
@@ -173,7 +170,9 @@ def _holds(suffix: str, codec: str) -> bool:
         return codec in container.supported_codecs
 
 
-def join(segments: list[Path], source: Path, info: VideoInfo, target: Path) -> tuple[str, ...]:
+def join(
+    segments: list[Path], source: Path, info: VideoInfo, target: Path
+) -> tuple[bool, tuple[str, ...]]:
     """Writes segments as one film with the sound, subtitles, chapters, cover and tags of `source`.
 
     What is copied stays as it is, bit by bit. Sound that Matroska does not take becomes FLAC.
@@ -185,7 +184,7 @@ def join(segments: list[Path], source: Path, info: VideoInfo, target: Path) -> t
       target: A file whose container is known by its suffix.
 
     Returns:
-      Notes on what is not as it was.
+      (whether there is sound, notes on what is not as it was).
 
     Raises:
       OSError: a file cannot be read or written.
@@ -200,7 +199,7 @@ def join(segments: list[Path], source: Path, info: VideoInfo, target: Path) -> t
             options["movflags"] = "+faststart" + "+use_metadata_tags" * own
         first = stack.enter_context(av.open(f"file:{segments[0].resolve()}"))
         url, form = f"file:{target.resolve()}", FORMATS[suffix]
-        out = stack.enter_context(
+        out: Any = stack.enter_context(
             av.open(url, "w", format=form, options=options, metadata_errors="surrogateescape")
         )
         reading = video_io.Reading(film, info.offsets)
@@ -212,7 +211,7 @@ def join(segments: list[Path], source: Path, info: VideoInfo, target: Path) -> t
         pictures = _pictures(segments, info, copies.streams[reading.picture.index])
         for packet in heapq.merge(pictures, copies.packets(reading, info), key=_moment):
             out.mux(packet)
-        return tuple(copies.notes)
+        return bool(out.streams.audio), tuple(copies.notes)
 
 
 def _moment(packet: Any) -> float:
@@ -225,6 +224,7 @@ def _pictures(segments: list[Path], info: VideoInfo, stream: Any) -> Iterator[An
     before = None
     for path in segments:
         with av.open(f"file:{path.resolve()}") as container:
+            packet: Any
             for packet in container.demux():
                 if not packet.size:
                     continue
@@ -265,19 +265,22 @@ class _Copies:
         elif _is_cover(stream) and self.suffix == ".mkv":
             name, kind = COVERS.get(_name(stream), ("cover", "application/octet-stream"))
             with video_io.opened(self.source) as film:
-                self.out.add_attachment(name, kind, bytes(next(film.demux(film.streams[stream.index]))))
+                cover = bytes(next(film.demux(film.streams[stream.index])))
+            self.out.add_attachment(name, kind, cover)
             return
-        elif _name(stream) in self.supported or stream.type == "attachment":
+        elif stream.type == "attachment" or (
+            _name(stream) in self.supported and (stream.type != "video" or _is_cover(stream))
+        ):
             new = self.out.add_stream_from_template(stream, opaque=True)
-        elif stream.type == "subtitle" and _name(stream) == "mov_text":
+        elif _name(stream) == "mov_text":
             new = self.out.add_mux_stream("subrip")
         elif stream.type == "audio" and stream.codec_context:
             new = self.out.add_stream("flac", rate=stream.codec_context.sample_rate)
             new.codec_context.layout = stream.codec_context.layout
-            self.notes.append(f"its sound, {_name(stream)}, is kept as FLAC: Matroska holds no such")
+            self.notes.append(f"its sound became FLAC, since Matroska holds no {_name(stream)}")
         else:
             if stream.type != "data":
-                self.notes.append(f"left out: {stream.type} {_name(stream)}, which {self.suffix} lacks")
+                self.notes.append(f"left out: a stream of {stream.type}, {_name(stream)}")
             return
         new.disposition = stream.disposition
         new.metadata.update({k: v for k, v in stream.metadata.items() if k not in OF_THE_FILE})

@@ -1,4 +1,4 @@
-"""Reads films by FFmpeg's libraries: whole frames, each with its own time, and the other streams."""
+"""Reads films by FFmpeg's libraries: whole frames, each with its own time, and other streams."""
 
 from __future__ import annotations
 
@@ -221,7 +221,8 @@ def inspect(
             raise _no_film(path)
         reading = Reading(container)
         offsets, count, seconds = _measured(reading)
-        rate = next((r for r in (picture.average_rate, picture.base_rate) if r and r <= 300), None)
+        rates = (picture.average_rate, picture.base_rate, ASSUMED_RATE)
+        rate = next(rate for rate in rates if rate and rate <= 300)
         aspect, base = picture.sample_aspect_ratio or Fraction(1), picture.time_base
     samples = list(_samples(path, seconds - offsets[-1]))
     if not samples[0]:
@@ -234,11 +235,11 @@ def inspect(
     if reading.damaged:
         notes += (f"damaged or truncated: it ends after {count} frames in an error",)
     if start or end is not None:
-        count = round(((seconds if end is None else min(end, seconds)) - start) * (rate or ASSUMED_RATE))
+        count = round(((seconds if end is None else min(end, seconds)) - start) * rate)
     turned = "transpose" in turn
     return VideoInfo(
         *((first.height, first.width) if turned else (first.width, first.height)),
-        rate=rate or ASSUMED_RATE,
+        rate=rate,
         declared=max(0, count),
         aspect=1 / aspect if turned else aspect,
         time_base=base,
@@ -298,7 +299,9 @@ def _mixed(before: Any, now: Any) -> tuple[float, float] | None:
     Returns:
       The roughness added by (upper lines from before, upper lines from now); None without motion.
     """
-    a, b = (_luma(frame)[: frame.height // 2 * 2] / np.float32(_unit(frame)) for frame in (before, now))
+    a, b = (
+        _luma(frame)[: frame.height // 2 * 2] / np.float32(_unit(frame)) for frame in (before, now)
+    )
     if a.shape != b.shape or np.abs(a - b).mean() < MOVES or len(a) < 4:
         return None
     mixed = [np.stack([x[::2], y[1::2]], axis=1).reshape(a.shape) for x, y in ((a, b), (b, a))]

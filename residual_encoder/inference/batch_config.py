@@ -25,7 +25,7 @@ class BatchConfig:
       upsampling: See `Colorizer`.
       format: "keep" or a key of `output_paths.FORMATS`, for pictures. What a format that is asked
         for cannot hold is left out, with a note; see `output_fit`.
-      compare: Whether NAME_compare, gray next to colored, is written too; for pictures.
+      compare: Whether NAME_compare, gray next to colored, is written too.
       overwrite: Whether outputs that exist already are replaced. Inputs never are.
       skip_existing: Whether such outputs are skipped without a message. An earlier report is
         continued.
@@ -36,8 +36,10 @@ class BatchConfig:
       temperature: See `Colorizer`.
       prior_correction: See `Colorizer`.
       levels: See `Colorizer`; for pictures.
-      color_inputs: One of `COLOR_INPUTS`: whether pictures that are in color already, by
-        `color_detection.in_color`, are left out or colored anew.
+      color_inputs: One of `COLOR_INPUTS`: whether pictures and shots of films that are in color
+        already, by `color_detection.in_color`, are left as they are or colored anew.
+      start: Seconds that are left out at the beginning of films.
+      end: Second at which films end; None is their own end.
     """
 
     inputs: tuple[str, ...]
@@ -57,6 +59,8 @@ class BatchConfig:
     prior_correction: float | None = None
     levels: bool = False
     color_inputs: str = "recolor"
+    start: float = 0.0
+    end: float | None = None
 
     def __post_init__(self) -> None:
         if self.overwrite and self.skip_existing:

@@ -26,7 +26,8 @@ from residual_encoder.models import vividness
 from residual_encoder.recipes import RECIPES
 
 os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # before the first film, which may be a test's own
-PROGRAM = ffmpeg.find()
+import shutil
+PROGRAM = shutil.which("ffmpeg")
 needs_ffmpeg = pytest.mark.skipif(PROGRAM is None, reason="no ffmpeg with libx264 on the PATH")
 RATE = 24
 SIZE = (160, 120)  # width, height
