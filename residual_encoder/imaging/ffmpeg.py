@@ -26,7 +26,7 @@ VP9 = ("libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4", "lag-in-frames": "
 AV1 = ("libsvtav1", {"crf": "24", "preset": "9", "svtav1-params": "pred-struct=1:lp=4"})
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # FFmpeg would write them into an MP4, but few programs can play that.
-NOT_IN_MP4 = ("pcm_", "vorbis")
+NOT_IN_MP4 = ("pcm_", "vorbis", "truehd")
 HIDDEN = 0.1  # seconds of sound before a film's begin that are kept where there is no edit list
 COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 OF_THE_FILE = frozenset("major_brand minor_version compatible_brands encoder duration".split())
@@ -146,28 +146,32 @@ def holding(source: Path, suffix: str) -> tuple[str, tuple[str, ...]]:
       (`suffix`, or that of Matroska, which holds most; a note where it is another).
     """
     with video_io.opened(source) as container:
-        names = {_name(s) for s in container.streams if s.type in ("audio", "subtitle")}
-        names |= {s.type for s in container.streams if s.type == "attachment"}
-        names |= {"cover" for s in container.streams if _is_cover(s) and suffix == ".webm"}
-    lacks = ", ".join(sorted(name for name in names if not _holds(suffix, name)))
-    if not lacks or suffix == ".mkv":
+        with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as empty:
+            known = empty.supported_codecs
+        lacking = {_name(s) for s in container.streams if not _holds(suffix, known, s)}
+    if not lacking or suffix == ".mkv":
         return suffix, ()
+    lacks = ", ".join(sorted(lacking))
     return ".mkv", (f"written as Matroska, since {suffix[1:].upper()} holds no {lacks}",)
 
 
 def _name(stream: Any) -> str:
-    return stream.codec_context.codec.name if stream.codec_context else "unknown codec"
+    return stream.codec_context.codec.canonical_name if stream.codec_context else stream.type
 
 
 def _is_cover(stream: Any) -> bool:
     return stream.type == "video" and bool(stream.disposition & video_io.NO_PICTURE)
 
 
-def _holds(suffix: str, codec: str) -> bool:
-    if suffix == ".mp4" and codec.startswith(NOT_IN_MP4):
+def _holds(suffix: str, known: set[str], stream: Any) -> bool:
+    """Returns whether a container holds a stream; what is in none anyway counts as held."""
+    if stream.type == "data" or (stream.type == "video" and not _is_cover(stream)):
+        return True
+    if stream.type == "attachment" or _is_cover(stream):
+        return suffix == ".mkv" or (_is_cover(stream) and suffix != ".webm")
+    if suffix == ".mp4" and _name(stream).startswith(NOT_IN_MP4):
         return False
-    with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as container:
-        return codec in container.supported_codecs
+    return bool(stream.codec_context) and stream.codec_context.codec.name in known
 
 
 def join(
@@ -256,7 +260,7 @@ class _Copies:
         self.out, self.suffix, self.source = out, suffix, source
         self.streams: dict[int, Any] = {}  # number in the source -> new stream
         self.notes: list[str] = []
-        self.supported = out.supported_codecs
+        self.known = out.supported_codecs
 
     def add(self, stream: Any, template: Any) -> None:
         """Adds a stream like `template`, or leaves it out with a note."""
@@ -268,9 +272,9 @@ class _Copies:
                 cover = bytes(next(film.demux(film.streams[stream.index])))
             self.out.add_attachment(name, kind, cover)
             return
-        elif stream.type == "attachment" or (
-            _name(stream) in self.supported and (stream.type != "video" or _is_cover(stream))
-        ):
+        elif stream.type not in ("video", "data") and _holds(self.suffix, self.known, stream):
+            new = self.out.add_stream_from_template(stream, opaque=True)
+        elif _is_cover(stream) and self.suffix != ".webm":
             new = self.out.add_stream_from_template(stream, opaque=True)
         elif _name(stream) == "mov_text":
             new = self.out.add_mux_stream("subrip")
@@ -292,7 +296,7 @@ class _Copies:
             new = self.streams.get(packet.stream_index)
             if new is None or packet.stream is reading.picture or self._is_outside(packet, info):
                 continue
-            if new.name == "flac" and _name(packet.stream) != "flac":
+            if new.codec_context and new.codec_context.is_encoder:
                 with contextlib.suppress(FFmpegError):  # a damaged packet
                     yield from _encoded(new, packet.decode())
             else:

@@ -26,7 +26,7 @@ WRITABLE = frozenset({".mp4", ".mov", ".mkv", ".webm"})
 # A clock that falls back by this many seconds has begun anew; one that leaps by so many has, where
 # the container's clock may (MPEG). ffmpeg has the same threshold for the second.
 FALL, LEAP = 0.25, 10.0
-TS_DISCONT = 0x200  # AVFMT_TS_DISCONT of libavformat/avformat.h
+TS_DISCONT, GEN_PTS = 0x200, 1  # AVFMT_ and AVFMT_FLAG_ of libavformat/avformat.h
 FULL = 2  # range of samples: AVCOL_RANGE_JPEG
 NO_PICTURE = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 WINDOWS, WINDOW = 6, 40  # how many places of a film are looked at for fields, frames of each
@@ -111,6 +111,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     except FFmpegError as error:
         raise _no_film(path) from error
     with container:
+        container.flags &= ~GEN_PTS  # which guesses wrong in AVI
         yield container
 
 
@@ -279,10 +280,12 @@ def _of_fields(samples: list[list[Any]]) -> tuple[tuple[str, ...], tuple[str, ..
     moving = np.array([pair for pair in pairs if pair is not None])
     if not len(moving):
         return (), ()
-    top, bottom = np.maximum(moving.sum(axis=0), 0)
-    if abs(top - bottom) <= LOPSIDED * (top + bottom):
+    # A mean over pairs: one cut would outweigh all motion in a sum.
+    lopsided = float(np.mean((moving[:, 0] - moving[:, 1]) / np.abs(moving).sum(axis=1)))
+    flagged = any(image.interlaced_frame for run in samples for image in run)
+    if abs(lopsided) <= (LOPSIDED if flagged else 1.5 * LOPSIDED):
         return (), ()
-    order = "tff" if bottom < top else "bff"
+    order = "tff" if lopsided > 0 else "bff"
     # Of each five frames of telecined film three are whole; whole ones are next to fields twice.
     whole = moving.min(axis=1) > moving.max(axis=1) / 2
     if 0.2 < whole.mean() < 0.7 and (whole[1:] != whole[:-1]).mean() > 0.25:
@@ -302,7 +305,7 @@ def _mixed(before: Any, now: Any) -> tuple[float, float] | None:
     a, b = (
         _luma(frame)[: frame.height // 2 * 2] / np.float32(_unit(frame)) for frame in (before, now)
     )
-    if a.shape != b.shape or np.abs(a - b).mean() < MOVES or len(a) < 4:
+    if a.shape != b.shape or len(a) < 4 or np.abs(a - b).mean() < MOVES:
         return None
     mixed = [np.stack([x[::2], y[1::2]], axis=1).reshape(a.shape) for x, y in ((a, b), (b, a))]
     rough = [float(np.abs(x[:-2] - 2 * x[1:-1] + x[2:]).mean()) for x in (a, b, *mixed)]
@@ -368,20 +371,15 @@ def _filtered(images: Iterator[Any], filters: tuple[str, ...]) -> Iterator[Any]:
 
 def _decoded(reading: Reading) -> Iterator[Any]:
     """Yields frames as they are decoded, with times that rise."""
-    counted = reading.container.format.name == "avi"  # its packets have no times of display
-    begin = delay = last = None
+    last = None
     for packet in reading.packets():
         if packet.stream is not reading.picture:
             continue
-        begin = packet.dts if begin is None else begin
         with contextlib.suppress(FFmpegError):  # a damaged packet; the next ones may be whole
             for image in reading.picture.codec_context.decode(packet if packet.size else None):
-                time = image.dts if counted or image.pts is None else image.pts
-                if counted and time is not None:
-                    delay = time - begin if delay is None else delay
-                    time -= delay
+                time = image.dts if image.pts is None else image.pts  # AVI has no other
                 if last is not None and (time is None or time <= last):
-                    time = last + 1
+                    time = last + (1 if time is not None else max(1, image.duration))
                 image.pts = last = time or 0
                 image.time_base = reading.picture.time_base
                 yield image

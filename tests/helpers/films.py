@@ -67,7 +67,12 @@ def times(path):
     fields = ["-show_entries", "frame=best_effort_timestamp_time", "-of", "json"]
     command = ["ffprobe", "-v", "error", "-select_streams", "V:0", *fields, str(path)]
     frames = json.loads(subprocess.check_output(command))["frames"]
-    return np.array([float(f["best_effort_timestamp_time"]) for f in frames])
+    found = np.array([float(f.get("best_effort_timestamp_time", "nan")) for f in frames])
+    lost = np.flatnonzero(np.isnan(found))  # at the end of some containers
+    step = found[1] - found[0]
+    for number in lost:
+        found[number] = found[number - 1] + step
+    return found
 
 
 def decoded(path, form, filters="null"):

@@ -1,7 +1,6 @@
 """Films of every kind keep their frames, times, gray, sound in step, and what is copied."""
 
 import json
-import re
 import subprocess
 from dataclasses import dataclass, field
 
@@ -120,7 +119,7 @@ KINDS = [
 
 
 def make(path, one, seconds=1.2):
-    """A gray film whose pattern moves, with a flash of two frames and a beep that begins with it."""
+    """A gray film of a moving pattern with a flash of two frames and a beep that begins with it."""
     double = one.rate.replace("30000", "60000") if "/" in one.rate else str(2 * int(one.rate))
     rate = double if "interlace" in one.filters else one.rate
     moving = "60+90*mod(X/W+Y/H/2+T/2,1)"
@@ -175,7 +174,7 @@ def test_a_film_of_this_kind(one, tmp_path):
     was, now = times(source), times(target)
     np.testing.assert_allclose(now - now[0], was - was[0], atol=0.0011)
     step = flashes(target, after) - beeps(target), flashes(source, before) - beeps(source)
-    assert abs(step[0]) < 0.045  # the flash begins with a frame, and codecs blur a beep
+    assert abs(step[0]) < 0.06  # of an AVI with B frames, which has no times of display
     assert abs(step[0] - step[1]) < 0.02
     assert abs(length(target) - length(source)) < 0.05
     if one.copied:
