@@ -16,6 +16,8 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from residual_encoder.imaging import fields
+
 ASSUMED_RATE = Fraction(25)  # where a film does not know its own; PAL's
 # File names that are taken for films.
 READABLE = frozenset(
@@ -28,17 +30,14 @@ WRITABLE = frozenset({".mp4", ".mov", ".mkv", ".webm"})
 FALL, LEAP = 0.25, 10.0
 TS_DISCONT, GEN_PTS = 0x200, 1  # AVFMT_ and AVFMT_FLAG_ of libavformat/avformat.h
 FULL = 2  # range of samples: AVCOL_RANGE_JPEG
+PLANAR = ("yuv4", "yuva4", "yuvj4", "gray", "nv12")  # formats whose first plane is luma
 NO_PICTURE = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 WINDOWS, WINDOW = 6, 40  # how many places of a film are looked at for fields, frames of each
 TALLEST_INTERLACED = 1088  # lines, of broadcasts and discs
-# Measured on pans and zooms that were interlaced, telecined and neither: in whole frames the two
-# ways to mix the lines of neighbors differ by at most 0.2 of their sum, of fields by 0.5 or more.
-LOPSIDED = 0.35
 BEFORE = 3.0  # seconds before a start at which decoding begins, for the filters and open groups
 # The weights of red and blue in luma, by number of matrix (ITU-T H.273, table 4).
 MATRICES = {1: (0.2126, 0.0722), 4: (0.3, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114)}
 MATRICES |= {7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
-MOVES = 0.2  # of 255, mean change between frames: stiller ones tell nothing
 UPRIGHT = {90: "transpose=cclock", -90: "transpose=clock", 180: "hflip,vflip", -180: "hflip,vflip"}
 
 
@@ -225,12 +224,11 @@ def inspect(
         rates = (picture.average_rate, picture.base_rate, ASSUMED_RATE)
         rate = next(rate for rate in rates if rate and rate <= 300)
         aspect, base = picture.sample_aspect_ratio or Fraction(1), picture.time_base
-    samples = list(_samples(path, seconds - offsets[-1]))
-    if not samples[0]:
+    first, marked, pairs = _sampled(path, seconds - offsets[-1])
+    if first is None:
         raise _no_film(path)
-    first = samples[0][0]
     turn = UPRIGHT.get(first.rotation, "")
-    filters, notes = _of_fields(samples)
+    filters, notes = fields.filters(marked, pairs)
     if len(offsets) > 1:
         notes += (f"its clock starts anew {len(offsets) - 1} times: the parts are joined",)
     if reading.damaged:
@@ -254,16 +252,33 @@ def inspect(
     )
 
 
-def _samples(path: str | os.PathLike[str], seconds: float) -> Iterator[list[Any]]:
-    """Yields runs of decoded frames from all over the film, the first from its beginning."""
+def _sampled(
+    path: str | os.PathLike[str], seconds: float
+) -> tuple[Any, bool, list[tuple[float, float]]]:
+    """Decodes frames from all over a film.
+
+    Returns:
+      (the first frame, whether any is marked as fields, `fields.mixed` of neighbors that differ).
+    """
+    first, marked, pairs = None, False, []
     for window in range(WINDOWS):
         with opened(path) as container:
             with contextlib.suppress(FFmpegError):  # not all containers can
                 if window:
                     container.seek(round(seconds * window / WINDOWS * 1e6))
-            yield (run := list(itertools.islice(_decoded(Reading(container)), WINDOW)))
-        if len(run) < WINDOW or run[0].height > TALLEST_INTERLACED:
-            return
+            before, count = None, 0
+            for image in itertools.islice(_decoded(Reading(container)), WINDOW):
+                first, count = first or image, count + 1
+                if image.height > TALLEST_INTERLACED:
+                    return first, False, []
+                marked |= image.interlaced_frame
+                gray = plane(image.reformat(format="gray"), 0)
+                if before is not None and (pair := fields.mixed(before, gray)):
+                    pairs.append(pair)
+                before = gray.copy()
+        if count < WINDOW:
+            break
+    return first, marked, pairs
 
 
 def _color(frame: Any) -> tuple[int, int, int, int]:
@@ -272,44 +287,6 @@ def _color(frame: Any) -> tuple[int, int, int, int]:
     full = frame.color_range == FULL or (plain and frame.color_range == 0)
     matrix = frame.colorspace if frame.colorspace in MATRICES else 1 if frame.height > 576 else 6
     return FULL if full else 1, matrix, frame.color_primaries, frame.color_trc
-
-
-def _of_fields(samples: list[list[Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns filters for a film of fields, and notes; see `_mixed`."""
-    pairs = [_mixed(a, b) for run in samples for a, b in zip(run, run[1:], strict=False)]
-    moving = np.array([pair for pair in pairs if pair is not None])
-    if not len(moving):
-        return (), ()
-    # A mean over pairs: one cut would outweigh all motion in a sum.
-    lopsided = float(np.mean((moving[:, 0] - moving[:, 1]) / np.abs(moving).sum(axis=1)))
-    flagged = any(image.interlaced_frame for run in samples for image in run)
-    if abs(lopsided) <= (LOPSIDED if flagged else 1.5 * LOPSIDED):
-        return (), ()
-    order = "tff" if lopsided > 0 else "bff"
-    # Of each five frames of telecined film three are whole; whole ones are next to fields twice.
-    whole = moving.min(axis=1) > moving.max(axis=1) / 2
-    if 0.2 < whole.mean() < 0.7 and (whole[1:] != whole[:-1]).mean() > 0.25:
-        return (f"fieldmatch=order={order}",), ("telecined: each frame got its own fields back",)
-    return (f"bwdif=send_frame:{order}",), ("interlaced: fields were made whole frames (bwdif)",)
-
-
-def _mixed(before: Any, now: Any) -> tuple[float, float] | None:
-    """Measures how much rougher frames become whose lines are taken from two neighbors.
-
-    Lines of one moment fit each other. With the upper field first, an earlier frame's lower lines
-    and the next one's upper lines are neighbors in time, and do not get rougher than a frame is.
-
-    Returns:
-      The roughness added by (upper lines from before, upper lines from now); None without motion.
-    """
-    a, b = (
-        _luma(frame)[: frame.height // 2 * 2] / np.float32(_unit(frame)) for frame in (before, now)
-    )
-    if a.shape != b.shape or len(a) < 4 or np.abs(a - b).mean() < MOVES:
-        return None
-    mixed = [np.stack([x[::2], y[1::2]], axis=1).reshape(a.shape) for x, y in ((a, b), (b, a))]
-    rough = [float(np.abs(x[:-2] - 2 * x[1:-1] + x[2:]).mean()) for x in (a, b, *mixed)]
-    return rough[2] - (rough[0] + rough[1]) / 2, rough[3] - (rough[0] + rough[1]) / 2
 
 
 # --- frames ---------------------------------------------------------------------------------------
@@ -350,8 +327,9 @@ def _whole(reading: Reading, info: VideoInfo) -> Iterator[Frame]:
         time = round(image.pts * image.time_base / info.time_base)
         image.color_range = info.color[0]
         plain = image.reformat(format=info.form, dst_color_range=info.color[0])
-        own = image.format.components[0].bits == info.depth
-        yield Frame(time, plain, _luma(image if own else plain))
+        form = image.format
+        own = form.components[0].bits == info.depth and form.name.startswith(PLANAR)
+        yield Frame(time, plain, plane(plain if not own or form.is_big_endian else image, 0))
 
 
 def _filtered(images: Iterator[Any], filters: tuple[str, ...]) -> Iterator[Any]:
@@ -385,20 +363,8 @@ def _decoded(reading: Reading) -> Iterator[Any]:
                 yield image
 
 
-def _luma(image: Any) -> np.ndarray:
-    """Returns the samples of luma, [H, W] uint8 or uint16; other formats are converted."""
-    if not image.format.name.startswith(("yuv4", "yuva4", "yuvj4", "gray", "nv12")):
-        image = image.reformat(format="yuv420p")
-    return plane(image, 0)
-
-
 def plane(image: Any, number: int) -> np.ndarray:
     """Returns a view of one plane of a planar frame: [h, w] uint8 or uint16."""
     one = image.planes[number]
     kind = np.uint8 if image.format.components[number].bits == 8 else np.uint16
     return np.frombuffer(one, kind).reshape(one.height, -1)[:, : one.width]
-
-
-def _unit(image: Any) -> int:
-    """Returns one step of 255 in a frame's samples of luma."""
-    return 1 << max(0, int(image.format.components[0].bits) - 8)

@@ -176,7 +176,7 @@ def test_a_film_of_this_kind(one, tmp_path):
     step = flashes(target, after) - beeps(target), flashes(source, before) - beeps(source)
     assert abs(step[0]) < 0.06  # of an AVI with B frames, which has no times of display
     assert abs(step[0] - step[1]) < 0.02
-    assert abs(length(target) - length(source)) < 0.05
+    assert abs(length(target) - length(source)) < 0.09  # an AVI has no times of display
     if one.copied:
         assert copied(target, one.copied) == copied(source, one.copied)
     stream = next(s for s in whole_probe(target)["streams"] if s["codec_type"] == "video")
