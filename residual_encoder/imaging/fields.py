@@ -28,7 +28,9 @@ def filters(
     """
     top, bottom = np.array(pairs).reshape(-1, 2).T
     # A mean over pairs: one cut would outweigh all motion in a sum.
-    lopsided = float(np.mean((top - bottom) / (np.abs(top) + np.abs(bottom)))) if pairs else 0.0
+    lopsided = (
+        float(np.mean((top - bottom) / (np.abs(top) + np.abs(bottom) + 1e-9))) if pairs else 0.0
+    )
     if abs(lopsided) <= (LOPSIDED if marked else 1.5 * LOPSIDED):
         return (), ()
     order = "tff" if lopsided > 0 else "bff"

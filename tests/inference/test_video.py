@@ -253,6 +253,20 @@ def test_with_a_network(clip, soft_weights, tmp_path):
     assert summary.scene_cuts == (12, 24)
 
 
+@pytest.mark.slow
+def test_grain_does_not_make_color_swim(tmp_path):
+    colorizer, flicker = Colorizer(size=104), {}
+    for noise in (0.0, 0.05):
+        source, target = tmp_path / f"{noise}.mkv", tmp_path / f"colored {noise}.mkv"
+        frames = b"".join(f.tobytes() for f in film_frames(48, 2, noise=noise, exposure=0))
+        raw = tmp_path / "frames.raw"
+        raw.write_bytes(frames)
+        picture = "-f rawvideo -pix_fmt gray -s 160x120 -r 24".split()
+        run_ffmpeg(*picture, "-i", raw, "-c:v", "ffv1", source)
+        flicker[noise] = colorize_video(colorizer, VideoConfig(str(source), str(target))).flicker
+    assert 0 < flicker[0.05] <= 1.5 * flicker[0.0]
+
+
 # --- resuming after a stop ------------------------------------------------------------------------
 
 
