@@ -16,6 +16,7 @@ from residual_encoder.inference.video import VideoConfig, colorize_video
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no ffmpeg on the PATH to make films with")
 X264 = "-c:v libx264 -preset veryfast -crf 12 -pix_fmt yuv420p".split()
+PATHS = ROOT, ROOT / "tests"
 SRT = "1\n00:00:00,200 --> 00:00:00,700\nGood evening\n\n2\n00:00:00,900 --> 00:00:01,000\nBye\n"
 
 
@@ -290,6 +291,45 @@ def test_stopped_at_ten_moments_the_file_is_the_same(mixed, tmp_path, monkeypatc
         assert made.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
+def test_killed_at_ten_moments_the_file_is_the_same(mixed, tmp_path):
+    code = textwrap.dedent(
+        """
+        import os, signal, sys, time
+        sys.path[:0] = sys.argv[3:]
+        import numpy
+        from helpers.films import FakeColorizer
+        from residual_encoder.inference import video
+        class Slow(FakeColorizer):
+            def merge(self, *inputs):
+                time.sleep(0.05)
+                return super().merge(*inputs)
+        video.SEGMENT = 7
+        def begin(target):  # in a process of its own, which has no threads yet
+            if not (child := os.fork()):
+                config = video.VideoConfig(sys.argv[1], target, compare=True, color_inputs="skip")
+                video.colorize_video(Slow(), config)
+                os._exit(0)
+            return child
+        assert os.waitpid(begin(os.path.join(sys.argv[2], "whole.mp4")), 0)[1] == 0
+        target = os.path.join(sys.argv[2], "b.mp4")
+        for delay in numpy.random.default_rng(1).uniform(0, 2, 10):
+            if not os.path.exists(target):
+                child = begin(target)
+                time.sleep(delay)
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+        if not os.path.exists(target):
+            assert os.waitpid(begin(target), 0)[1] == 0
+        """
+    )
+    command = [sys.executable, "-c", code, str(mixed), str(tmp_path), *map(str, PATHS)]
+    subprocess.run(command, check=True, capture_output=True)
+    for name in ("{}.mp4", "{}_compare.mp4"):
+        made, whole = (tmp_path / name.format(stem) for stem in ("b", "whole"))
+        assert made.read_bytes() == whole.read_bytes()
+
+
 def test_on_a_full_disk_what_was_there_stays(plain, tmp_path):
     target = tmp_path / "b.mp4"
     target.write_bytes(b"mine")
@@ -304,9 +344,16 @@ def test_on_a_full_disk_what_was_there_stays(plain, tmp_path):
         colorize_video(FakeColorizer(), VideoConfig(sys.argv[1], sys.argv[2], overwrite=True))
         """
     )
-    paths = [str(ROOT), str(ROOT / "tests")]
     for limit in (3000, 30000):  # while encoding, while joining
-        command = [sys.executable, "-c", code, str(plain), str(target), str(limit), *paths]
+        command = [
+            sys.executable,
+            "-c",
+            code,
+            str(plain),
+            str(target),
+            str(limit),
+            *map(str, PATHS),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
         assert done.returncode == 1
         assert f"Cannot write {target}" in done.stderr or "Cannot write" in done.stderr

@@ -374,7 +374,7 @@ def test_ten_seconds_killed_and_resumed(soft_weights, tmp_path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL and not target.exists()
     again = subprocess.check_output([*start, str(target)], env=environment)
-    assert again == whole
+    assert again.replace(b"colored.mp4", b"whole.mp4") == whole
     assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     streams, _ = probe(target)
     assert streams["video"]["nb_read_frames"] == "240"
