@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 an input failed, or an error, in one line; 75 stopped by C
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -32,9 +33,9 @@ _OUTPUT = flags.DEFINE_string(
     "standard output, for one picture.",
 )
 _COLORING = shared_flags.Coloring()
-_COMPARE = flags.DEFINE_bool(
-    "compare", False, "Also write NAME_compare: gray next to colored. For pictures."
-)
+_COMPARE = flags.DEFINE_bool("compare", False, "Also write NAME_compare: gray next to colored.")
+_START = flags.DEFINE_string("start", None, "For films: begin here, 95 or 1:35 or 0:01:35.5.")
+_END = flags.DEFINE_string("end", None, "For films: end here, written as --start.")
 _OVERWRITE = shared_flags.overwrite("Replace files that are in --output already. Inputs never are.")
 _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "Pass over inputs whose output is there already."
@@ -85,8 +86,19 @@ def _config(arguments: list[str]) -> BatchConfig:
         overwrite=_OVERWRITE.value,
         skip_existing=_SKIP_EXISTING.value,
         report=_REPORT.value,
+        start=_seconds("start", _START.value) or 0.0,
+        end=_seconds("end", _END.value),
         **_COLORING.settings(),
     )
+
+
+def _seconds(name: str, text: str | None) -> float | None:
+    """Returns the seconds of a time such as 95, 1:35 or 0:01:35.5; None of none."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", text):
+        raise ValueError(f"--{name} takes seconds or H:MM:SS, received {text!r}")
+    return sum(float(part) * 60**n for n, part in enumerate(reversed(text.split(":"))))
 
 
 # --- what is printed in the end -------------------------------------------------------------------

@@ -184,8 +184,8 @@ def color_inputs() -> flags.FlagHolder[str]:
         "color_inputs",
         "skip",
         COLOR_INPUTS,
-        "Pictures that are in color already: leave them as they are, or color them anew from their "
-        "gray. Sepia and yellowed prints are not in color.",
+        "Pictures and shots of films that are in color already: leave them as they are, or color "
+        "them anew from their gray. Sepia and yellowed prints are not in color.",
     )
 
 

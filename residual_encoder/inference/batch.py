@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -116,11 +117,11 @@ def colorize_pages_to_files(
 
 
 def colorize_video_to_file(
-    colorizer: Colorizer, source: Path, target: Path, overwrite: bool = False
+    colorizer: Colorizer, source: Path, target: Path, **settings: Any
 ) -> video.VideoSummary:
-    """Colors a film; see `video.colorize_video`. Folders are made."""
+    """Colors a film; see `video.VideoConfig` for the settings. Folders are made."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    config = video.VideoConfig(str(source), str(target), overwrite=overwrite)
+    config = video.VideoConfig(str(source), str(target), **settings)
     return video.colorize_video(colorizer, config)
 
 
@@ -228,13 +229,20 @@ class _Run:
     def _film(self, job: Job, report: FileReport) -> None:
         if job.target == STANDARD:
             raise ValueError(f"{job.source} is a film; standard output takes pictures only")
-        if not self._claim(job.source, [job.target]):
+        other = output_paths.matroska_name(job.source, job.target)
+        if other.resolve() in self.taken:
+            raise ValueError(output_paths.output_conflict(job.source, other))
+        compared = [comparison_path(job.target)] if self.config.compare else []
+        there = self.config.skip_existing and other.exists()
+        if not self._claim(job.source, [job.target, *compared]) or there:
             report.left_out = THERE
             return
-        overwrite = self.config.overwrite
-        summary = colorize_video_to_file(self.colorizer, job.source, job.target, overwrite)
+        names = "overwrite", "compare", "color_inputs", "start", "end"
+        settings = {name: getattr(self.config, name) for name in names}
+        summary = colorize_video_to_file(self.colorizer, job.source, job.target, **settings)
         report.notes = list(summary.notes)
-        report.output, report.frames = str(job.target), summary.frames
+        report.output, report.frames = summary.output, summary.frames or None
+        self._note_color(PictureSource(job.source), report)
 
     def _picture(self, job: Job, report: FileReport) -> None:
         source = PictureSource(job.source, self.config.max_pixels)

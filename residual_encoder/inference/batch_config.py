@@ -17,11 +17,13 @@ class BatchConfig(ColoringConfig):
       output: Folder for the colored pictures; made if need be. What lies in an input folder keeps
         its place relative to that folder. For one input it may be a file, by its suffix; see
         `output_paths.is_file_name`. "-" is standard output, for one picture.
-      compare: Whether NAME_compare, gray next to colored, is written too; for pictures.
+      compare: Whether NAME_compare, gray next to colored, is written too.
       overwrite: Whether outputs that exist already are replaced. Inputs never are.
       skip_existing: Whether such outputs are skipped without a message. An earlier report is
         continued.
       report: File for one JSON object a line and input, as `FileReport` has it; or none.
+      start: Seconds that are left out at the beginning of films.
+      end: Second at which films end; None is their own end.
     """
 
     inputs: tuple[str, ...]
@@ -30,6 +32,8 @@ class BatchConfig(ColoringConfig):
     overwrite: bool = False
     skip_existing: bool = False
     report: str | None = None
+    start: float = 0.0
+    end: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

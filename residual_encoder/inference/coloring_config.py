@@ -29,8 +29,8 @@ class ColoringConfig:
         for cannot hold is left out, with a note; see `output_fit`.
       max_megapixels: The largest picture that is taken; None is 200. Larger ones are colored in
         rows, in bounded memory.
-      color_inputs: One of `COLOR_INPUTS`: whether pictures that are in color already, by
-        `color_detection.in_color`, are left out or colored anew.
+      color_inputs: One of `COLOR_INPUTS`: whether pictures and shots of films that are in color
+        already, by `color_detection.in_color`, are left as they are or colored anew.
     """
 
     model: str | None = None

@@ -27,7 +27,7 @@ NOT_READ = {
         "camera raw file",
     ),
     **dict.fromkeys((".psd", ".psb"), "Photoshop document"),
-    **dict.fromkeys((".asf", ".divx", ".dv", ".f4v", ".m2v", ".mxf", ".rm", ".rmvb"), "film"),
+    **dict.fromkeys((".rm", ".rmvb"), "film"),
     **dict.fromkeys((".exr", ".hdr"), "HDR picture"),
     **{".jxl": "JPEG XL picture", ".xcf": "GIMP document", ".pdf": "PDF document"},
     **{".svg": "SVG drawing", ".djvu": "DjVu document", ".tga": "Targa picture"},

@@ -61,6 +61,12 @@ def video_output_name(place: str | os.PathLike[str]) -> Path:
     return path if path.suffix.lower() in video_io.WRITABLE else _named(path, path.name, ".mp4")
 
 
+def matroska_name(source: Path, target: Path) -> Path:
+    """Returns the name of a film that `target`, by its suffix, cannot hold."""
+    appended = target.name == f"{source.name}.mp4"
+    return _named(target, source.name if appended else target.name, ".mkv")
+
+
 def is_file_name(output: Path) -> bool:
     """Returns whether an output is a file and no folder: it ends like a picture or film.
 

@@ -7,20 +7,17 @@ import json
 import re
 import zipfile
 from dataclasses import asdict, dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from residual_encoder.imaging import video_io
-from residual_encoder.imaging.video_io import VideoInfo
 from residual_encoder.inference.temporal_smoothing import FrameChange, SmoothingState
 from residual_encoder.utils import files
 
 STATE = "state.npz"
+DOUBTS = 3  # looks without color that end a shot in color where no cut was seen
 WRITTEN = re.compile(r"\.?(state|\d{6})\..+")  # the state, segments, and what a stop left of either
-SETTLED = 1.0  # frame times; a frame that is further off an even rate makes the rate a varying one
 
 
 @dataclass
@@ -29,39 +26,32 @@ class VideoProgress:
 
     frames: int = 0
     segments: int = 0
+    kept: int = 0  # frames that are in color and left as they are
+    in_color: bool = False  # the shot
+    doubts: int = 0  # looks in a row at a shot in color that found none
     pairs: int = 0  # neighboring frames of one scene
     without: float = 0.0  # sum of the flicker of the raw chroma; the name is part of saved progress
     flicker: float = 0.0  # sum of the flicker of the written chroma
-    begins: float = 0.0  # seconds, time of the first frame
-    ends: float = 0.0  # seconds, time of the last frame
-    unevenness: float = 0.0  # seconds, most that a frame was off an even rate
+    begins: int = 0  # ticks, time of the first frame
+    ends: int = 0  # ticks, time of the last frame
     cuts: list[int] = field(default_factory=list)
 
-    def add(self, time: float, info: VideoInfo, change: FrameChange | None) -> None:
+    def judge(self, color: bool | None, cut: bool) -> None:
+        """Decides on a shot after a look at a frame, which may tell nothing (None)."""
+        if color is None:
+            return
+        self.doubts = 0 if color else self.doubts + 1
+        self.in_color = color or (self.in_color and not cut and self.doubts < DOUBTS)
+
+    def add(self, time: int, change: FrameChange | None) -> None:
         """Counts a frame and how it differs from the one before; the first has none."""
-        if not self.frames:
-            self.begins = time
+        self.begins = self.begins if self.frames else time
         self.ends = time
-        even = self.begins + self.frames / float(info.rate)
-        self.unevenness = max(self.unevenness, abs(time - even))
-        if change is not None and change.cut:
-            self.cuts.append(self.frames)
-        elif change is not None:
+        self.frames += 1
+        if change is not None and not change.cut:
             self.pairs += 1
             self.without += change.raw_flicker
             self.flicker += change.flicker
-        self.frames += 1
-
-    def varies(self, info: VideoInfo) -> bool:
-        """Returns whether the frames are not evenly spaced; a film without times counts as even."""
-        return self.ends > self.begins and self.unevenness * info.rate > SETTLED
-
-    def rate(self, info: VideoInfo) -> Fraction:
-        """Returns the header's rate, or the mean of the frames' own times where they are uneven."""
-        if not self.varies(info):
-            return info.rate
-        mean = (self.frames - 1) / (self.ends - self.begins)
-        return Fraction(mean).limit_denominator(video_io.LARGEST_DENOMINATOR)
 
 
 class SegmentStore:
@@ -93,13 +83,9 @@ class SegmentStore:
     def save(self, state: SmoothingState) -> None:
         """Counts one more segment as finished."""
         self.progress.segments += 1
+        ledger = json.dumps(asdict(self.progress))
         with files.replacing(self.folder / STATE) as temporary:
-            np.savez(
-                temporary,
-                signature=self.signature,
-                ledger=json.dumps(asdict(self.progress)),
-                **state._asdict(),
-            )
+            np.savez(temporary, signature=self.signature, ledger=ledger, **state._asdict())
 
     def segment(self, number: int, suffix: str) -> Path:
         """Returns the path of a segment."""

@@ -163,7 +163,8 @@ def test_films_go_to_the_film_maker(
         seen.append(film)
         if "broken" in film.source:
             raise ValueError("is no film")
-        return video.VideoSummary(48, 2.0, 0.1, 0.2, (), False, ("no ffmpeg, no sound",))
+        notes = ("interlaced",)
+        return video.VideoSummary(48, 2.0, 0.1, 0.2, (), False, notes, output=film.target)
 
     monkeypatch.setattr(video, "colorize_video", colorize_video)
     report = tmp_path / "report.jsonl"

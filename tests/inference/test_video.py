@@ -1,8 +1,8 @@
 """Films: sound and tags are kept, color is steady, cuts are found, stopped runs resume."""
 
 import dataclasses
-import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -16,116 +16,28 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
+from helpers.films import (
+    LUMA,
+    PROGRAM,
+    RATE,
+    FakeColorizer,
+    decoded,
+    film_frames,
+    probe,
+    read,
+    run_ffmpeg,
+    times,
+    write_film,
+)
 
-from residual_encoder.data import scenes
-from residual_encoder.imaging import ffmpeg, optical_flow, video_io
+from residual_encoder.imaging import optical_flow, video_io
 from residual_encoder.inference import output_paths, temporal_smoothing, video, video_progress
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.video import VideoConfig, colorize_video
 from residual_encoder.models import vividness
 from residual_encoder.recipes import RECIPES
 
-os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # before the first film, which may be a test's own
-PROGRAM = ffmpeg.find()
-needs_ffmpeg = pytest.mark.skipif(PROGRAM is None, reason="no ffmpeg with libx264 on the PATH")
-RATE = 24
-SIZE = (160, 120)  # width, height
-
-
-def scene_gray(index, size=230):
-    return scenes.render(3, index, size) / 255 @ np.array([0.299, 0.587, 0.114])
-
-
-def film_frames(count, parts=3, size=SIZE, noise=0.02, exposure=0.08):
-    """Gray frames of `parts` scenes, panned one pixel a frame, with grain and exposure flicker."""
-    random = np.random.default_rng(0)
-    width, height = size
-    wholes = [scene_gray(index) for index in range(parts)]
-    for number in range(count):
-        part, step = divmod(number, count // parts)
-        whole = wholes[part]
-        x = min(step, whole.shape[1] - width)
-        frame = whole[40 : 40 + height, x : x + width] * (1 + exposure * random.uniform(-1, 1))
-        frame = frame + random.normal(0, noise, frame.shape)
-        yield np.rint(255 * np.clip(frame, 0, 1)).astype(np.uint8)
-
-
-def write_film(path, frames, rate=RATE):
-    """An MPEG-4 film by OpenCV alone."""
-    writer = None
-    for frame in frames:
-        if writer is None:
-            code, size = cv2.VideoWriter.fourcc(*"mp4v"), frame.shape[1::-1]
-            writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, rate, size)
-        writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR))
-    writer.release()
-    return path
-
-
-def run_ffmpeg(*arguments):
-    subprocess.run([PROGRAM, "-loglevel", "error", "-y", *map(str, arguments)], check=True)
-
-
-def probe(path):
-    """ffprobe's report of a file: its streams by kind, and its tags."""
-    command = ["ffprobe", "-v", "error", "-of", "json", "-count_frames", "-show_streams"]
-    said = json.loads(subprocess.check_output([*command, "-show_format", str(path)]))
-    return {s["codec_type"]: s for s in said["streams"]}, said["format"].get("tags", {})
-
-
-def read(path):
-    return np.stack([frame for _, frame in video_io.frames(path)])
-
-
-class FakeColorizer:
-    """Stands in for a Colorizer: chroma follows gray and jumps from frame to frame.
-
-    `network_input`, `predict` and `merge` as the film job uses them; `merged` keeps the chroma.
-    """
-
-    sha256, saturation, upsampling = "fake", 1.0, "none"
-    recipe = RECIPES["modern"]
-
-    def __init__(self, size=48, dies_at=None):
-        self.size, self.dies_at, self.merged, self.predicted = size, dies_at, [], 0
-
-    def network_input(self, picture):
-        height, width = picture.shape[:2]
-        scale = self.size / min(height, width)
-        size = round(width * scale), round(height * scale)
-        return cv2.resize(picture[..., 0], size, interpolation=cv2.INTER_AREA)[..., None] / (
-            np.float32(255)
-        )
-
-    def predict(self, gray):
-        self.predicted += len(gray)
-        jump = 0.05 * np.sin(1e4 * gray.mean(axis=(1, 2, 3), keepdims=True))
-        return np.concatenate([0.5 + jump + 0 * gray, 0.5 + 0.1 * gray], -1).astype(np.float32)
-
-    def merge(self, picture, chroma, gray):
-        if len(self.merged) == self.dies_at:
-            raise KeyboardInterrupt
-        self.merged.append(chroma)
-        large = cv2.resize(chroma, picture.shape[1::-1]) - 0.5
-        luma = picture[..., 0].astype(np.float32)
-        u, v = 255 * large[..., 0], 255 * large[..., 1]
-        rgb = np.stack([luma + 1.402 * v, luma - 0.344 * u - 0.714 * v, luma + 1.772 * u], -1)
-        return np.rint(np.clip(rgb, 0, 255)).astype(np.uint8)
-
-
-@pytest.fixture
-def without_ffmpeg(monkeypatch):
-    monkeypatch.setattr(ffmpeg, "find", lambda: None)
-
-
-@pytest.fixture(params=["ffmpeg", "OpenCV"])
-def encoder(request, monkeypatch):
-    """Runs a test with both encoders."""
-    if request.param == "OpenCV":
-        monkeypatch.setattr(ffmpeg, "find", lambda: None)
-    elif PROGRAM is None:
-        pytest.skip("no ffmpeg with libx264 on the PATH")
-    return request.param
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no ffmpeg on the PATH to check films with")
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +49,6 @@ def clip(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sounding(clip, tmp_path_factory):
     """The clip with a tone, two tags and a chapter."""
-    if PROGRAM is None:
-        pytest.skip("no ffmpeg with libx264 on the PATH")
     folder = tmp_path_factory.mktemp("sounding")
     tags = folder / "tags.txt"
     tags.write_text(
@@ -222,7 +132,7 @@ def test_flow_needs_a_picture():
 # --- what is kept ---------------------------------------------------------------------------------
 
 
-def test_count_rate_size_and_gray_are_kept(encoder, clip, tmp_path):
+def test_count_rate_size_and_gray_are_kept(clip, tmp_path):
     target = tmp_path / "out" / "colored.mp4"
     target.parent.mkdir()
     summary = colorize_video(FakeColorizer(), VideoConfig(str(clip), str(target)))
@@ -230,20 +140,13 @@ def test_count_rate_size_and_gray_are_kept(encoder, clip, tmp_path):
     assert before.shape == after.shape == (36, 120, 160, 3)
     assert video_io.inspect(target).rate == video_io.inspect(clip).rate == RATE
     assert (summary.frames, summary.seconds, summary.scene_cuts) == (36, 1.5, (12, 24))
-    luma = after @ np.array([0.299, 0.587, 0.114])
-    cost = {"ffmpeg": 3, "OpenCV": 5}[encoder]  # of 255, most of it grain
-    assert np.abs(luma - before @ [0.299, 0.587, 0.114]).mean() < cost
+    gray = [decoded(path, "gray").astype(int) for path in (clip, target)]
+    assert np.abs(gray[0] - gray[1]).mean() < 2  # of 255, most of it grain
+    assert np.abs(after @ LUMA - before @ LUMA).mean() < 2.5  # with the rounding of three channels
     assert np.ptp(after.astype(int), axis=-1).mean() > 10  # in color
     assert [path.name for path in target.parent.iterdir()] == ["colored.mp4"]  # nothing left behind
 
 
-def test_without_ffmpeg_there_is_a_note(without_ffmpeg, clip, tmp_path):
-    summary = colorize_video(FakeColorizer(), VideoConfig(str(clip), str(tmp_path / "colored.mp4")))
-    assert not summary.sound
-    assert "no ffmpeg" in summary.notes[0] and "without sound" in summary.notes[0]
-
-
-@needs_ffmpeg
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
 def test_sound_tags_and_chapters_are_kept(suffix, sounding, tmp_path):
     target = tmp_path / f"colored{suffix}"
@@ -254,25 +157,24 @@ def test_sound_tags_and_chapters_are_kept(suffix, sounding, tmp_path):
     assert streams["video"]["nb_read_frames"] == "36"
     assert Fraction(streams["video"]["avg_frame_rate"]) == RATE
     assert streams["audio"]["codec_name"] == "aac"
-    count = int(
-        probe(sounding)[0]["audio"]["nb_read_frames"]
-    )  # Matroska shows the encoder's run-up
-    assert int(streams["audio"]["nb_read_frames"]) - count in ((0, 1) if suffix == ".mkv" else (0,))
+    count = int(probe(sounding)[0]["audio"]["nb_read_frames"])
+    run_up = suffix == ".mkv"  # which has no edit list to hide the encoder's
+    assert int(streams["audio"]["nb_read_frames"]) - count in ((0, 1) if run_up else (0,))
     assert "A film" in tags.values() or "A film" in {tags.get("title"), tags.get("TITLE")}
     chapters = ["ffprobe", "-v", "error", "-show_chapters", str(target)]
     assert b"title=One" in subprocess.check_output(chapters)
 
 
-@needs_ffmpeg
-def test_sound_that_does_not_fit_is_encoded_anew(sounding, tmp_path):
+def test_sound_that_does_not_fit_makes_it_matroska(sounding, tmp_path):
     source, target = tmp_path / "pcm.mkv", tmp_path / "colored.mp4"
     run_ffmpeg("-i", sounding, "-c:v", "copy", "-c:a", "pcm_s16le", source)
     summary = colorize_video(FakeColorizer(), VideoConfig(str(source), str(target)))
-    assert summary.sound and "AAC" in summary.notes[0]
-    assert probe(target)[0]["audio"]["codec_name"] == "aac"
+    assert summary.sound
+    assert summary.notes == ("written as Matroska, since MP4 holds no pcm_s16le",)
+    assert summary.output == str(tmp_path / "colored.mp4.mkv") and not target.exists()
+    assert probe(summary.output)[0]["audio"]["codec_name"] == "pcm_s16le"
 
 
-@needs_ffmpeg
 def test_a_rotated_film_comes_out_upright(clip, tmp_path):
     source, target = tmp_path / "rotated.mp4", tmp_path / "colored.mp4"
     run_ffmpeg("-i", clip, "-c", "copy", "-metadata:s:v", "rotate=90", source)
@@ -284,11 +186,9 @@ def test_a_rotated_film_comes_out_upright(clip, tmp_path):
     picture = tmp_path / "upright.png"
     run_ffmpeg("-i", source, "-frames:v", 1, picture)
     upright = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE).astype(float)
-    luma = read(target)[0] @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(luma - upright).mean() < 3
+    assert np.abs(decoded(target, "gray")[0] - upright).mean() < 3
 
 
-@needs_ffmpeg
 def test_odd_sides_and_wide_pixels_are_kept(tmp_path):
     source, target = tmp_path / "odd.mkv", tmp_path / "colored.mp4"
     picture = ("-f", "lavfi", "-t", "0.2", "-i", "testsrc=s=121x91:r=30000/1001")
@@ -297,22 +197,21 @@ def test_odd_sides_and_wide_pixels_are_kept(tmp_path):
     stream = probe(target)[0]["video"]
     assert (stream["width"], stream["height"]) == (121, 91)
     assert stream["sample_aspect_ratio"] == "16:15"
-    assert stream["avg_frame_rate"] == "30000/1001"
+    np.testing.assert_allclose(times(target), times(source), atol=1e-5)
 
 
-@needs_ffmpeg
-def test_uneven_frames_are_all_kept_at_their_mean_rate(clip, tmp_path):
-    source, target = tmp_path / "uneven.mkv", tmp_path / "colored.mp4"
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_uneven_times_are_kept(suffix, clip, tmp_path):
+    source, target = tmp_path / "uneven.mkv", tmp_path / f"colored{suffix}"
     slower = "setpts=if(lt(N\\,18)\\,N/24/TB\\,(18/24+(N-18)/12)/TB)"  # 18 at 24, then 18 at 12
     run_ffmpeg("-i", clip, "-vf", slower, "-fps_mode", "vfr", "-enc_time_base", "1/1000", source)
     summary = colorize_video(FakeColorizer(), VideoConfig(str(source), str(target)))
-    assert summary.frames == 36 and "not evenly spaced" in summary.notes[0]
-    mean = 35 / (18 / 24 + 17 / 12)
-    assert float(video_io.inspect(target).rate) == pytest.approx(mean, rel=0.01)
-    assert summary.seconds == pytest.approx(36 / mean, rel=0.01)
+    assert summary.frames == 36 and not summary.notes
+    np.testing.assert_allclose(times(target), times(source), atol=0.0011)
+    assert summary.seconds == pytest.approx(18 / 24 + 17 / 12 + 1 / 16, abs=0.03)
 
 
-def test_names_may_hold_anything(encoder, clip, tmp_path):
+def test_names_may_hold_anything(clip, tmp_path):
     source = tmp_path / "été: a b%03d.mp4"
     source.write_bytes(clip.read_bytes())
     target = tmp_path / "-gefärbt: %d.mp4"
@@ -323,7 +222,7 @@ def test_names_may_hold_anything(encoder, clip, tmp_path):
 # --- steady color ---------------------------------------------------------------------------------
 
 
-def test_flicker_is_halved_and_no_color_crosses_a_cut(without_ffmpeg, clip, tmp_path):
+def test_flicker_is_halved_and_no_color_crosses_a_cut(clip, tmp_path):
     steady, plain = FakeColorizer(), FakeColorizer()
     made = colorize_video(steady, VideoConfig(str(clip), str(tmp_path / "steady.mp4")))
     raw = colorize_video(plain, VideoConfig(str(clip), str(tmp_path / "raw.mp4"), smoothing=False))
@@ -354,10 +253,24 @@ def test_with_a_network(clip, soft_weights, tmp_path):
     assert summary.scene_cuts == (12, 24)
 
 
+@pytest.mark.slow
+def test_grain_does_not_make_color_swim(tmp_path):
+    colorizer, flicker = Colorizer(size=104), {}
+    for noise in (0.0, 0.05):
+        source, target = tmp_path / f"{noise}.mkv", tmp_path / f"colored {noise}.mkv"
+        frames = b"".join(f.tobytes() for f in film_frames(48, 2, noise=noise, exposure=0))
+        raw = tmp_path / "frames.raw"
+        raw.write_bytes(frames)
+        picture = "-f rawvideo -pix_fmt gray -s 160x120 -r 24".split()
+        run_ffmpeg(*picture, "-i", raw, "-c:v", "ffv1", source)
+        flicker[noise] = colorize_video(colorizer, VideoConfig(str(source), str(target))).flicker
+    assert 0 < flicker[0.05] <= 1.5 * flicker[0.0]
+
+
 # --- resuming after a stop ------------------------------------------------------------------------
 
 
-def test_a_stopped_run_resumes_to_the_same_file(encoder, clip, tmp_path, monkeypatch):
+def test_a_stopped_run_resumes_to_the_same_file(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(video, "SEGMENT", 10)
     config = VideoConfig(str(clip), str(tmp_path / "colored.mp4"), batch_size=4)
     whole = VideoConfig(str(clip), str(tmp_path / "whole.mp4"), batch_size=4)
@@ -369,7 +282,8 @@ def test_a_stopped_run_resumes_to_the_same_file(encoder, clip, tmp_path, monkeyp
         colorize_video(FakeColorizer(dies_at=13), config)
     assert not (tmp_path / "colored.mp4").exists()
     colorizer = FakeColorizer()
-    assert colorize_video(colorizer, config) == wanted
+    made = colorize_video(colorizer, config)
+    assert dataclasses.replace(made, output=wanted.output) == wanted
     assert (colorizer.predicted, len(colorizer.merged)) == (
         26,
         26,
@@ -379,9 +293,7 @@ def test_a_stopped_run_resumes_to_the_same_file(encoder, clip, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("changed", ["source", "size", "smoothing", "vividness", "damage"])
-def test_what_is_finished_counts_for_the_same_job_only(
-    changed, without_ffmpeg, clip, tmp_path, monkeypatch
-):
+def test_what_is_finished_counts_for_the_same_job_only(changed, clip, tmp_path, monkeypatch):
     monkeypatch.setattr(video, "SEGMENT", 10)
     source = tmp_path / "clip.mp4"
     source.write_bytes(clip.read_bytes())
@@ -403,18 +315,18 @@ def test_what_is_finished_counts_for_the_same_job_only(
     assert colorizer.predicted == 36
 
 
-def test_memory_does_not_grow_with_length(clip, tmp_path, without_ffmpeg, monkeypatch):
+def test_memory_does_not_grow_with_length(clip, tmp_path, monkeypatch):
     alive = [0, 0]  # now, most
 
     def gone():
         alive[0] -= 1
 
-    def counted(path, first=0):
-        for seconds, frame in frames(path, first):
+    def counted(path, info, first=0):
+        for frame in frames(path, info, first):
             alive[0] += 1
             alive[1] = max(alive)
-            weakref.finalize(frame, gone)
-            yield seconds, frame
+            weakref.finalize(frame.luma, gone)
+            yield frame
             del frame
 
     frames = video_io.frames
@@ -426,18 +338,15 @@ def test_memory_does_not_grow_with_length(clip, tmp_path, without_ffmpeg, monkey
 
 def test_what_is_counted_is_small():
     ledger = video_progress.VideoProgress()
-    info = video_io.VideoInfo(8, 8, Fraction(24), 0, Fraction(1))
     for number in range(1000):
-        ledger.add(
-            number / 24, info, temporal_smoothing.FrameChange(False, 0.2, 0.1) if number else None
-        )
+        change = temporal_smoothing.FrameChange(False, 0.2, 0.1)
+        ledger.add(number, change if number else None)
     assert (ledger.frames, ledger.pairs, ledger.cuts) == (1000, 999, [])
     assert ledger.flicker == pytest.approx(99.9)
-    assert not ledger.varies(info)
+    assert (ledger.begins, ledger.ends) == (0, 999)
 
 
 @pytest.mark.slow
-@needs_ffmpeg
 def test_ten_seconds_killed_and_resumed(soft_weights, tmp_path):
     source = write_film(tmp_path / "film.mp4", film_frames(240))
     sounding = tmp_path / "sounding.mp4"
@@ -458,14 +367,14 @@ def test_ten_seconds_killed_and_resumed(soft_weights, tmp_path):
     whole = subprocess.check_output([*start, str(tmp_path / "whole.mp4")], env=environment)
     target = tmp_path / "colored.mp4"
     process = subprocess.Popen([*start, str(target)], env=environment)
-    finished = tmp_path / ".colored.mp4.parts" / "000002.h264"
+    finished = tmp_path / ".colored.mp4.parts" / "000002.nut"
     deadline = time.monotonic() + 120
     while not finished.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL and not target.exists()
     again = subprocess.check_output([*start, str(target)], env=environment)
-    assert again == whole
+    assert again.replace(b"colored.mp4", b"whole.mp4") == whole
     assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     streams, _ = probe(target)
     assert streams["video"]["nb_read_frames"] == "240"
@@ -501,7 +410,6 @@ def test_a_film_cut_off_before_its_index_is_one_line(clip, tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-@needs_ffmpeg
 def test_of_a_truncated_film_what_can_be_read_is_colored(clip, tmp_path):
     whole, source = tmp_path / "whole.avi", tmp_path / "cut.avi"
     run_ffmpeg("-i", clip, "-c:v", "mjpeg", "-q:v", 2, whole)
@@ -510,11 +418,11 @@ def test_of_a_truncated_film_what_can_be_read_is_colored(clip, tmp_path):
         FakeColorizer(), VideoConfig(str(source), str(tmp_path / "colored.mp4"))
     )
     assert 5 < summary.frames < 30
-    assert summary.notes == (f"damaged or truncated: {summary.frames} of 36 frames were read",)
+    assert len(summary.notes) == 1 and summary.notes[0].startswith("damaged or truncated: ")
     assert len(read(tmp_path / "colored.mp4")) == summary.frames
 
 
-def test_nothing_is_overwritten(clip, tmp_path, without_ffmpeg):
+def test_nothing_is_overwritten(clip, tmp_path):
     target = tmp_path / "colored.mp4"
     target.write_bytes(b"mine")
     with pytest.raises(FileExistsError, match="--overwrite"):
@@ -530,24 +438,17 @@ def test_nothing_is_overwritten(clip, tmp_path, without_ffmpeg):
         VideoConfig(str(clip), str(clip), overwrite=True)
 
 
-@pytest.mark.parametrize("change", [{"target": "film.webm"}, {"batch_size": 0}])
+@pytest.mark.parametrize("change", [{"target": "film.avi"}, {"batch_size": 0}, {"end": 0.0}])
 def test_wrong_settings_are_named(change):
-    with pytest.raises(ValueError, match="webm|batch_size"):
+    with pytest.raises(ValueError, match="avi|batch_size|end"):
         VideoConfig(**{"source": "a.mp4", "target": "b.mp4"} | change)
 
 
 def test_target_names():
     assert str(output_paths.video_output_name("a/b.MP4")) == "a/b.MP4"
-    assert str(output_paths.video_output_name("a/b.webm")) == "a/b.webm.mp4"
+    assert str(output_paths.video_output_name("a/b.webm")) == "a/b.webm"
+    assert str(output_paths.video_output_name("a/b.avi")) == "a/b.avi.mp4"
+    for target, other in (("b.avi.mp4", "b.avi.mkv"), ("c.mp4", "c.mp4.mkv")):
+        made = output_paths.matroska_name(pathlib.Path("b.avi"), pathlib.Path("a", target))
+        assert made == pathlib.Path("a", other)
     assert video_io.WRITABLE <= video_io.READABLE
-
-
-@needs_ffmpeg
-def test_errors_of_ffmpeg_are_passed_on(clip, tmp_path):
-    encoder, info = ffmpeg.H264Encoder(PROGRAM), video_io.inspect(clip)
-    with (
-        pytest.raises(OSError, match="ffmpeg failed.*No such file"),
-        encoder.segment(tmp_path / "no folder" / "film.h264", info) as write,
-    ):
-        for frame in read(clip):
-            write(frame)

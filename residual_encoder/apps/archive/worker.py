@@ -142,11 +142,12 @@ def color(
             raise ValueError(task.error)
         if task.left_out:
             raise _LeftOut(task.left_out)
-        if Path(task.target).exists():
-            beam_runner.count("skipped")
-            return _line(task, output=task.target)
+        for path in (Path(task.target), *_matroska(task)):
+            if path.exists():
+                beam_runner.count("skipped")
+                return _line(task, output=str(path))
         if _is_film(task):
-            facts = _film(colorizer, task)
+            facts = _film(colorizer, task, config)
         else:
             facts = _picture(colorizer, task, record, config)
     except _LeftOut as why:
@@ -156,7 +157,7 @@ def color(
         beam_runner.count("failed")
         return _line(task, error=errors.one_line(error, task.name))
     beam_runner.count("colored")
-    return _line(task, output=task.target, **facts, model=colorizer.sha256)
+    return _line(task, **({"output": task.target} | facts), model=colorizer.sha256)
 
 
 def colorize_records(
@@ -193,13 +194,25 @@ def _line(task: Task, **facts: object) -> str:
     return json.dumps({"file": task.source, **facts})
 
 
+def _matroska(task: Task) -> list[Path]:
+    """Returns the other name that a film may have got."""
+    if not _is_film(task):
+        return []
+    return [output_paths.matroska_name(Path(task.source), Path(task.target))]
+
+
 def _is_film(task: Task) -> bool:
     return not task.shard and output_paths.is_film(Path(task.source))
 
 
-def _film(colorizer: Colorizer, task: Task) -> dict[str, object]:
-    film = batch.colorize_video_to_file(colorizer, Path(task.source), Path(task.target))
-    return {"frames": film.frames}
+def _film(colorizer: Colorizer, task: Task, config: CollectionConfig | None) -> dict[str, object]:
+    choice = "recolor" if config is None else config.color_inputs
+    source, target = Path(task.source), Path(task.target)
+    film = batch.colorize_video_to_file(colorizer, source, target, color_inputs=choice)
+    if film.output is None:
+        raise _LeftOut(IN_COLOR)
+    facts: dict[str, object] = {"output": film.output, "frames": film.frames}
+    return facts | ({"notes": list(film.notes)} if film.notes else {})
 
 
 def _picture(
