@@ -185,9 +185,9 @@ def onnx_file(loaded: Loaded, size: Size = None) -> bytes:
     ops = OnnxOperations(size)
     write_network(ops, loaded, INPUT)
     ops.nodes[-1].output[0] = OUTPUT  # the border comes off last
-    sides = list(size or ("height", "width"))
+    sides: tuple[Any, ...] = size or ("height", "width")
     ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, *sides])
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("batch", channels, *sides))
         for name, channels in ((INPUT, 1), (OUTPUT, 2))
     ]
     graph = helper.make_graph(ops.nodes, "colorizer", ends[:1], ends[1:], ops.constants)

@@ -73,6 +73,8 @@ def with_border(
 def repeated(gray: Tensor, multiple: int) -> Tensor:
     """Repeats the last row and column until both sides are multiples. [B, H, W, C] -> the same."""
     for axis in (1, 2):
+        if gray.shape[axis] and gray.shape[axis] % multiple == 0:
+            continue
         side = tf.shape(gray)[axis]
         places = tf.range(multiple * ((side + multiple - 1) // multiple))
         gray = tf.gather(gray, tf.minimum(places, side - 1), axis=axis)
