@@ -81,9 +81,9 @@ def manual_dir() -> flags.FlagHolder[str | None]:
     )
 
 
-def recipe(text: str) -> flags.FlagHolder[str]:
+def recipe(text: str, default: str | None = "tinyclouds2016") -> flags.FlagHolder[str | None]:
     """Defines --recipe, one of `RECIPES`, by default the article's."""
-    return flags.DEFINE_enum("recipe", "tinyclouds2016", sorted(RECIPES), text)
+    return flags.DEFINE_enum("recipe", default, sorted(RECIPES), text)
 
 
 def vgg16_weights() -> flags.FlagHolder[str]:

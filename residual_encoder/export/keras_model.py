@@ -104,11 +104,17 @@ class KerasOperations:
         return keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
 
     def double(self, x: Tensor, upsampling: str) -> Tensor:
-        """Enlarges by two; Keras's own bilinear upsampling has half-pixel centers."""
-        if upsampling == "half_pixel":
-            return keras.layers.UpSampling2D(2, interpolation="bilinear")(x)
-        x = keras.layers.UpSampling2D(2)(x)  # each place twice; the mean with the next one is
-        return keras.layers.AveragePooling2D(2, 1, "same")(x)  # TensorFlow's bilinear of 2016
+        """Enlarges by two: each place twice, then means of neighbors.
+
+        Keras's bilinear upsampling is not taken: it fails where a graph does not know the size.
+        """
+        x = keras.layers.UpSampling2D(2)(x)
+        if upsampling == "legacy":  # the mean with the next place
+            return keras.layers.AveragePooling2D(2, 1, "same")(x)
+        x = kops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
+        for _ in range(2):  # twice: a quarter, a half and a quarter of three places
+            x = keras.layers.AveragePooling2D(2, 1)(x)
+        return x
 
 
 def _ones(x: Tensor, axis: int) -> Tensor:
