@@ -15,6 +15,18 @@ from residual_encoder.recipes import Recipe
 from residual_encoder.utils import files
 
 
+@keras.saving.register_keras_serializable("residual_encoder")
+class NetworkModel(keras.Model):
+    """A Keras model whose `load_weights` takes weights files of this package as well as Keras's."""
+
+    def load_weights(self, filepath: Any, *arguments: Any, **settings: Any) -> None:
+        """Loads weights by the variables' names from a file of this package, else as Keras does."""
+        if weights_files.is_weights_file(filepath):
+            weights_files.load_weights(self, filepath)
+        else:
+            super().load_weights(filepath, *arguments, **settings)
+
+
 class KerasAccess:
     """Presets and the Keras model of a colorizer.
 
@@ -65,7 +77,8 @@ class KerasAccess:
                 f"{self.source} is a SavedModel, which holds no layers of Keras. Load the weights "
                 "file that it was exported from."
             )
-        return model_loading.keras_network(self.recipe, self.source)
+        model = model_loading.keras_network(self.recipe, self.source)
+        return NetworkModel(model.input, model.output, name=model.name)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Writes the weights that `network` has now, with the recipe, for `Colorizer(path)`.
