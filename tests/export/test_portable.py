@@ -217,6 +217,24 @@ def test_a_stranger_colors_a_photograph(library: str, exports: Path) -> None:
     assert colored.shape == here.shape and np.abs(colored - here).mean() < 3
 
 
+@pytest.mark.parametrize("library", ["onnxruntime", "cv2"])
+def test_the_examples_take_a_distribution(
+    library: str, distribution_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose chroma is ab of Lab."""
+    monkeypatch.chdir(tmp_path)
+    colorizer = Colorizer(distribution_weights, precision="float32", upsampling="bilinear")
+    onnx_model.export_onnx(str(distribution_weights), "colorizer.onnx")
+    picture = dict(sample_images.photographs())["chelsea"]
+    Image.fromarray(picture).save("portrait.jpg", quality=95)
+    constants = f'SIZE, SPACE = {colorizer.size}, "lab_luma"'
+    code = re.sub(r"^SIZE, SPACE = .*$", constants, documented(library), flags=re.MULTILINE)
+    exec(code, {})
+    colored = np.asarray(Image.open("colored.png")).astype(int)
+    here = colorizer.colorize(np.asarray(Image.open("portrait.jpg"))).astype(int)
+    assert np.ptp(here, axis=-1).mean() > 3 and np.abs(colored - here).mean() < 3
+
+
 def test_the_examples_are_short() -> None:
     for library in ("onnxruntime", "cv2"):
         code = documented(library)
