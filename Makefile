@@ -20,7 +20,7 @@ help:  ## print this list
 	touch $@
 
 .venv/optional: .venv/ready
-	$(INSTALL) --editable ".[dev,web,heic,beam,litert,serving]"
+	$(INSTALL) --editable ".[dev,web,heic,beam,litert,onnx,serving]"
 	touch $@
 
 quickstart: .venv/ready  ## train, evaluate, export and color on this machine, in minutes

@@ -1,7 +1,8 @@
-"""Exports a trained model for other programs: --model=PATH --output=PATH.
+"""Exports a model for other programs: --output=PATH, and --format for which.
 
-A SavedModel (with --version=N as TensorFlow Serving takes it), a LiteRT file, or weights alone.
---vividness, --temperature and --prior_correction are fixed in what is written.
+--model is the shipped weights unless another is named. --vividness, --temperature and
+--prior_correction are fixed in what is written. Nothing is kept that does not compute what the
+network does.
 """
 
 from __future__ import annotations
@@ -11,16 +12,25 @@ from absl import flags
 from residual_encoder.apps import cli, shared_flags
 from residual_encoder.models.vividness import ColorChoice
 
-_MODEL = flags.DEFINE_string("model", None, "Training workdir or weights file.", required=True)
+# Formats, and a line of --help for each.
+FORMATS = {
+    "savedmodel": "a folder for TensorFlow and, with --version, TensorFlow Serving",
+    "litert": "a .tflite file for phones and small computers",
+    "keras": "a .keras file of Keras's own layers, which loads with Keras alone",
+    "onnx": "an .onnx file for onnxruntime, OpenCV's dnn and others",
+    "weights": "a .weights.h5 file of float16 for this package, and its SHA-256",
+}
+_MODEL = flags.DEFINE_string(
+    "model", None, "Training workdir or weights file; default: shipped weights."
+)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder or file to make; it must not exist yet.", required=True
 )
 _FORMAT = flags.DEFINE_enum(
     "format",
     "savedmodel",
-    ["savedmodel", "litert", "weights"],
-    "A SavedModel needs TensorFlow only; litert is one .tflite for phones; weights are one float16 "
-    ".weights.h5 and its SHA-256.",
+    list(FORMATS),
+    "What to write:\n" + "\n".join(f"{name}: {text}" for name, text in FORMATS.items()),
 )
 _AVERAGE_WITH = flags.DEFINE_string(
     "average_with",
@@ -42,7 +52,10 @@ _PRECISION = flags.DEFINE_enum(
     "precision", "float16", ["float16", "int8"], "For litert; int8 takes its ranges from --data."
 )
 _SIZE = flags.DEFINE_string(
-    "size", "any", "For litert: HEIGHTxWIDTH of its pictures, such as 224x224; any leaves it free."
+    "size",
+    "any",
+    "For litert and onnx: HEIGHTxWIDTH of the pictures, such as 224x224; any leaves it free, which "
+    "OpenCV 4 cannot read.",
 )
 _DATA = shared_flags.data(
     "For litert: color photographs that set int8's ranges and verify the file; of the training "
@@ -70,13 +83,32 @@ def _colors() -> ColorChoice:
     return ColorChoice(_VIVIDNESS.value, _TEMPERATURE.value, _PRIOR_CORRECTION.value)
 
 
-def _export_litert() -> None:
+def _model() -> str:
+    from residual_encoder.inference.model_loading import shipped_weights
+
+    return cli.expanded(_MODEL.value) or str(shipped_weights())
+
+
+def _savedmodel() -> str:
+    from residual_encoder.export import saved_model
+
+    folder = saved_model.export_saved_model(
+        _model(),
+        _OUTPUT.value,
+        version=_VERSION.value,
+        max_pixels=round(1e6 * _MAX_MEGAPIXELS.value),
+        colors=_colors(),
+    )
+    return f"savedmodel in {folder}; equal to the network within {saved_model.TOLERANCE:.0e}"
+
+
+def _litert() -> str:
     from residual_encoder.data.configs import DataConfig
     from residual_encoder.export import litert
 
     report = litert.export_litert(
         litert.LitertConfig(
-            model=_MODEL.value,
+            model=_model(),
             output=_OUTPUT.value,
             precision=_PRECISION.value,
             size=_size(),
@@ -85,33 +117,51 @@ def _export_litert() -> None:
             colors=_colors(),
         )
     )
-    print(f"litert, {_PRECISION.value}, in {_OUTPUT.value}: {report}")
+    return f"litert, {_PRECISION.value}, in {_OUTPUT.value}: {report}"
+
+
+def _keras() -> str:
+    from residual_encoder.export import keras_model
+
+    return f"keras in {keras_model.export_keras(_model(), _OUTPUT.value, _colors())}"
+
+
+def _onnx() -> str:
+    from residual_encoder.export import onnx_model
+
+    saved = onnx_model.export_onnx(_model(), _OUTPUT.value, _size(), _colors())
+    return f"onnx in {saved}; opset {onnx_model.OPSET}"
+
+
+def _weights() -> str:
+    from residual_encoder.export import float16_weights
+
+    difference = float16_weights.release(_model(), _OUTPUT.value, _AVERAGE_WITH.value, _colors())
+    return f"weights in {_OUTPUT.value}; chroma within {difference:.1e} of the network"
+
+
+_EXPORTERS = {
+    "savedmodel": _savedmodel,
+    "litert": _litert,
+    "keras": _keras,
+    "onnx": _onnx,
+    "weights": _weights,
+}
+
+
+def _check_flags() -> None:
+    """Refuses flags that the format would ignore."""
+    if _AVERAGE_WITH.value and _FORMAT.value != "weights":
+        raise ValueError("--average_with goes with --format=weights; export its file then")
+    if _size() and _FORMAT.value not in ("litert", "onnx"):
+        raise ValueError(f"--size goes with --format=litert or onnx, not {_FORMAT.value}")
 
 
 def main(_: list[str]) -> None:
     """Writes the model, verified against the network, or nothing."""
-    if _AVERAGE_WITH.value and _FORMAT.value != "weights":
-        raise ValueError("--average_with goes with --format=weights; export its file then")
+    _check_flags()
     cli.quiet_tensorflow()
-    from residual_encoder.export import float16_weights, saved_model
-
-    if _FORMAT.value == "weights":
-        difference = float16_weights.release(
-            _MODEL.value, _OUTPUT.value, _AVERAGE_WITH.value, _colors()
-        )
-        print(f"weights in {_OUTPUT.value}; chroma within {difference:.1e} of the network")
-        return
-    if _FORMAT.value == "litert":
-        _export_litert()
-        return
-    folder = saved_model.export_saved_model(
-        _MODEL.value,
-        _OUTPUT.value,
-        version=_VERSION.value,
-        max_pixels=round(1e6 * _MAX_MEGAPIXELS.value),
-        colors=_colors(),
-    )
-    print(f"{_FORMAT.value} in {folder}; equal to the network within {saved_model.TOLERANCE:.0e}")
+    print(_EXPORTERS[_FORMAT.value]())
 
 
 def run() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from residual_encoder.data.configs import KINDS
+from residual_encoder.data.configs import KINDS, is_kind
 from residual_encoder.recipes import PRECISIONS, RECIPES
 from residual_encoder.utils.devices import JITS
 
@@ -30,17 +30,37 @@ def model() -> flags.FlagHolder[str | None]:
     )
 
 
+class _DataParser(flags.ArgumentParser):
+    """Takes the kinds of data."""
+
+    def parse(self, argument: str) -> str:
+        """Returns the argument; a ValueError where it is no kind."""
+        if not is_kind(argument):
+            raise ValueError(f"value should be one of <{DATA_KINDS}>")
+        return argument
+
+
+DATA_KINDS = "|".join((*KINDS, "tfds:NAME[:SPLIT]"))
+
+
 def data(
-    text: str = "Kind of data.", default: str | None = None, required: bool = False
+    text: str = "Kind of data.",
+    default: str | None = None,
+    required: bool = False,
+    name: str = "data",
 ) -> flags.FlagHolder[str | None]:
-    """Defines --data: one of `KINDS`.
+    """Defines --data: one of `KINDS`, or tfds:NAME[:SPLIT].
 
     Args:
       text: For --help.
       default: The kind where none is given.
       required: Whether one must be given.
+      name: Of the flag.
     """
-    return flags.DEFINE_enum("data", default, KINDS, text, required=required)
+    text = f"<{DATA_KINDS}>: {text}"
+    return flags.DEFINE(
+        _DataParser(), name, default, text, serializer=flags.ArgumentSerializer(), required=required
+    )
 
 
 def data_dir() -> flags.FlagHolder[str | None]:
@@ -48,7 +68,8 @@ def data_dir() -> flags.FlagHolder[str | None]:
     return flags.DEFINE_string(
         "data_dir",
         None,
-        "Folder of the data: shards, pictures, or TFDS's prepared data sets; synthetic needs none.",
+        "Folder of the data: shards, pictures, or TFDS's prepared data sets, which are in "
+        "~/tensorflow_datasets by default; synthetic needs none.",
     )
 
 
@@ -57,13 +78,14 @@ def manual_dir() -> flags.FlagHolder[str | None]:
     return flags.DEFINE_string(
         "manual_dir",
         None,
-        "For --data=imagenet: where the ILSVRC2012 tar files are, if not prepared yet.",
+        "For --data=imagenet and tfds: where the archives are that one downloads by hand, if not "
+        "prepared yet.",
     )
 
 
-def recipe(text: str) -> flags.FlagHolder[str]:
+def recipe(text: str, default: str | None = "tinyclouds2016") -> flags.FlagHolder[str | None]:
     """Defines --recipe, one of `RECIPES`, by default the article's."""
-    return flags.DEFINE_enum("recipe", "tinyclouds2016", sorted(RECIPES), text)
+    return flags.DEFINE_enum("recipe", default, sorted(RECIPES), text)
 
 
 def vgg16_weights() -> flags.FlagHolder[str]:

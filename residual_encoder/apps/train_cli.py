@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from residual_encoder.apps import cli, shared_flags
-from residual_encoder.data.configs import KINDS
+from residual_encoder.data.configs import TFDS, tfds_name_and_split
 from residual_encoder.recipes import LOSSES, OPTIMIZERS, RECIPES, SCHEDULES, Recipe
 from residual_encoder.utils import devices
 
@@ -33,9 +34,13 @@ flags.DEFINE_float("max_bad_records", 0.001, "Share of broken records that is to
 flags.DEFINE_integer("synthetic_size", 2000, "Number of distinct synthetic scenes.")
 # What to train, and where to.
 flags.DEFINE_string("workdir", None, "Folder of the run; a used one is resumed.", required=True)
-shared_flags.recipe("What to train.")
+shared_flags.recipe(
+    "What to train; default: what --init_from was trained with, or tinyclouds2016.", default=None
+)
 shared_flags.vgg16_weights()
-flags.DEFINE_string("init_from", None, "Weights file or workdir to start from.")
+flags.DEFINE_string(
+    "init_from", None, "Weights file or workdir to start from; shipped: the package's own weights."
+)
 flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
 # Fields of the recipe; None leaves the recipe's own.
 flags.DEFINE_integer("steps", None, "Training steps.")
@@ -70,7 +75,7 @@ flags.DEFINE_enum(
     "workers of TF_CONFIG, each with all its GPUs; auto: as many GPUs here as divide the "
     "batch. Neither the batch size nor the learning rate is scaled.",
 )
-flags.DEFINE_enum("eval_data", None, KINDS, "Kind of evaluation data; --data's without it.")
+shared_flags.data("Kind of evaluation data; --data's without it.", name="eval_data")
 flags.DEFINE_string("eval_dir", None, "Folder of the evaluation data; --data_dir without it.")
 flags.DEFINE_integer("eval_every", 5000, "Steps between evaluations; 0 is never.")
 flags.DEFINE_integer("eval_limit", 200, "Photographs an evaluation looks at.")
@@ -89,7 +94,24 @@ def _recipe() -> Recipe:
     changes: dict[str, Any] = {
         name: FLAGS[name].value for name in names & set(FLAGS) if FLAGS[name].value is not None
     }
-    return dataclasses.replace(RECIPES[FLAGS.recipe], **changes)
+    return dataclasses.replace(_unchanged_recipe(), **changes)
+
+
+def _unchanged_recipe() -> Recipe:
+    """Returns the recipe before other flags are applied."""
+    if FLAGS.recipe or not FLAGS.init_from:
+        return RECIPES[FLAGS.recipe or "tinyclouds2016"]
+    from residual_encoder.models import weights
+
+    return Recipe.from_json(weights.read_recipe(weights.find_weights(_init_from() or "")))
+
+
+def _init_from() -> str | None:
+    if FLAGS.init_from != "shipped":
+        return _path("init_from")
+    from residual_encoder.inference.model_loading import shipped_weights
+
+    return str(shipped_weights())
 
 
 def _data(kind: str, data_dir: str | None) -> DataConfig:
@@ -105,16 +127,27 @@ def _data(kind: str, data_dir: str | None) -> DataConfig:
     )
 
 
+def _check_splits() -> None:
+    """Refuses to evaluate on the pictures that are trained on."""
+    name, split = tfds_name_and_split(FLAGS.data)
+    if FLAGS.data.startswith(TFDS) and split and not FLAGS.eval_data:
+        raise ValueError(
+            f"--data={FLAGS.data} names the split to train on; name the one to evaluate on too, as "
+            f"--eval_data={TFDS}{name}:test, or leave the split out of --data"
+        )
+
+
 def _config() -> TrainConfig:
     from residual_encoder.training.trainer import TrainConfig
 
+    _check_splits()
     evaluated = FLAGS.eval_data or FLAGS.data, _path("eval_dir") or _path("data_dir")
     return TrainConfig(
         recipe=_recipe(),
         data=_data(FLAGS.data, _path("data_dir")),
         workdir=os.path.expanduser(FLAGS.workdir),
         vgg16_weights=os.path.expanduser(FLAGS.vgg16_weights),
-        init_from=_path("init_from"),
+        init_from=_init_from(),
         eval_data=_data(*evaluated),
         eval_every=FLAGS.eval_every,
         eval_limit=FLAGS.eval_limit,
@@ -136,7 +169,32 @@ def main(_: list[str]) -> int:
         print(f"Stopped and saved at step {outcome.step}. Run again to resume.", file=sys.stderr)
         return cli.INTERRUPTED
     print(f"Trained to step {outcome.step}: {FLAGS.workdir}")
+    _print_figures(outcome.evaluation)
+    _print_next_commands()
     return 0
+
+
+def _print_figures(evaluation: dict[str, Any] | None) -> None:
+    """Prints the last evaluation's gains over gray, where there was one."""
+    if evaluation is None:
+        return
+    from residual_encoder.evaluation.tables import interval
+
+    psnr = interval(evaluation["psnr_pooled_gain"], 1, 2)
+    auc = interval(evaluation["auc_gain"], 100, 2)
+    print(
+        f"On {evaluation['n']} photographs, over gray and with 95 % intervals: pooled PSNR {psnr} "
+        f"dB, AuC {auc} points"
+    )
+
+
+def _print_next_commands() -> None:
+    """Prints how to color with what was trained, and how to measure it."""
+    data = {"data": FLAGS.eval_data or FLAGS.data, "data_dir": FLAGS.eval_dir or FLAGS.data_dir}
+    given = [f"--{name}={shlex.quote(value)}" for name, value in data.items() if value]
+    model = f"--model={shlex.quote(FLAGS.workdir)}"
+    print(f"Next: colorize PHOTOGRAPH {model}")
+    print(f"or:   residual-encoder-evaluate {model} {' '.join(given)} --output=report.json")
 
 
 def run() -> None:

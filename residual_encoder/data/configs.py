@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 KINDS = ("imagenet", "tfrecord", "folder", "synthetic")
+TFDS = "tfds:"  # begins a kind that names a data set of TensorFlow Datasets
 SPLITS = ("train", "val")
+
+
+def is_kind(text: str) -> bool:
+    """Returns whether a text is one of `KINDS`, or tfds:NAME[:SPLIT]."""
+    return text in KINDS or (text.startswith(TFDS) and bool(tfds_name_and_split(text)[0]))
+
+
+def tfds_name_and_split(kind: str) -> tuple[str, str | None]:
+    """Splits tfds:NAME[/CONFIG][:VERSION][:SPLIT].
+
+    Returns:
+      NAME, with what TFDS takes behind it, and SPLIT in TFDS's own syntax, such as "train[:80%]";
+      None where there is none.
+    """
+    name, _, rest = kind.removeprefix(TFDS).partition(":")
+    version, _, behind = rest.partition(":")
+    if re.fullmatch(r"[\d*]+(\.[\d*]+)*", version):
+        name, rest = f"{name}:{version}", behind
+    return name, rest or None
 
 
 @dataclass(frozen=True)
@@ -13,9 +34,11 @@ class DataConfig:
     """Settings of the pictures to read.
 
     Attributes:
-      kind: "imagenet", "tfrecord", "folder" or "synthetic".
-      data_dir: The folder with the data; synthetic needs none.
-      manual_dir: For imagenet, where ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar lie.
+      kind: "imagenet", "tfrecord", "folder", "synthetic", or "tfds:NAME[:SPLIT]" for any image data
+        set of TensorFlow Datasets.
+      data_dir: The folder with the data; synthetic needs none, and tfds has one of its own.
+      manual_dir: For imagenet, where ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar lie; for
+        tfds, where what one has to download by hand lies.
       skip_gray: Leave out pictures without color; they are counted.
       max_bad_records: Share of broken records in an epoch above which reading ends in an error.
       synthetic_size: How many synthetic scenes a training epoch has.
@@ -31,8 +54,10 @@ class DataConfig:
     train_limit: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"data is {self.kind!r}; choose from {', '.join(KINDS)}")
+        if not is_kind(self.kind):
+            raise ValueError(
+                f"data is {self.kind!r}; choose from {', '.join(KINDS)}, or tfds:NAME[:SPLIT]"
+            )
         if not 0 <= self.max_bad_records <= 1:
             raise ValueError(f"max_bad_records is {self.max_bad_records}; it is a share, 0 to 1")
         if self.synthetic_size < 1:

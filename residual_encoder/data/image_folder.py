@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from residual_encoder.data.configs import SPLITS
 from residual_encoder.data.preprocessing import Window, decode
 from residual_encoder.data.records import Record, Source, existing_folder, listed_records
 from residual_encoder.utils import files
@@ -34,7 +35,9 @@ def pictures_below(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def image_folder_source(data_dir: str | None, split: str) -> Source:
-    """Returns any tree of pictures; a hash of the relative path puts 5 % of them into validation.
+    """Returns any tree of pictures, of which 5 % are for validation by a hash of their paths.
+
+    Where the folder holds two folders `train` and `val`, these are the splits instead.
 
     Args:
       data_dir: The folder.
@@ -47,11 +50,17 @@ def image_folder_source(data_dir: str | None, split: str) -> Source:
     every = pictures_below(root)
     if not every:
         raise ValueError(f"{root} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
-    names = [name for name in every if in_validation(name) == (split == "val")]
+    named = all((root / name).is_dir() for name in SPLITS)
+    names = [
+        name
+        for name in every
+        if (name.startswith(f"{split}/") if named else in_validation(name) == (split == "val"))
+    ]
     if not names:
         raise ValueError(
             f"none of the {len(every)} pictures in {root} belongs to {split}: a hash of the path"
-            f" gives {VALIDATION_SHARE:.0%} to val; use more pictures or another folder for it"
+            f" gives {VALIDATION_SHARE:.0%} to val; use more pictures, or put them into two folders"
+            " train and val in it"
         )
     start = len(str(root / "x")) - 1
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.configs import TFDS, DataConfig
 from residual_encoder.data.image_folder import image_folder_source
 from residual_encoder.data.imagenet import imagenet_source
 from residual_encoder.data.records import Source, first
 from residual_encoder.data.synthetic import VALIDATION_SCENES, synthetic_source
+from residual_encoder.data.tfds import tfds_source
 from residual_encoder.data.tfrecord import tfrecord_source
 
 
@@ -37,7 +38,10 @@ def make_source(config: DataConfig, split: str, size: int) -> Source:
     Raises:
       ValueError: there is no data where it should be.
     """
-    source = SOURCES[config.kind](config, split, size)
+    if config.kind.startswith(TFDS):
+        source = tfds_source(config, split)
+    else:
+        source = SOURCES[config.kind](config, split, size)
     if split == "train" and config.train_limit is not None:
         return first(source, config.train_limit)
     return source

@@ -117,7 +117,8 @@ def evaluate_model(config: EvaluateConfig, colorizer: MeasuredColorizer) -> dict
 
 
 def _batches(config: EvaluateConfig, stats: RecordStats) -> Iterator[EvalBatch]:
-    with stats.reraising(), tqdm(unit="photo", file=sys.stderr, disable=None) as progress:
+    bar = tqdm(total=config.limit, desc="evaluating", unit="photo", file=sys.stderr, disable=None)
+    with stats.reraising(), bar as progress:
         for batch in input_pipeline.eval_batches(
             config.data,
             batch_size=config.batch_size,

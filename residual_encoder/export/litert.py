@@ -24,8 +24,9 @@ import tensorflow as tf
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import metrics
+from residual_encoder.export.model_file import load_for_export
 from residual_encoder.imaging.colorspace import GRAYS
-from residual_encoder.inference.model_loading import Loaded, load_network
+from residual_encoder.inference.model_loading import Loaded
 from residual_encoder.models import layers
 from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
 from residual_encoder.recipes import Recipe
@@ -134,9 +135,7 @@ def export_litert(config: LitertConfig) -> Report:
     """
     _check_installed()
     files.check_free(config.output)
-    loaded = load_network(config.model, config.colors)
-    if not isinstance(loaded.network, keras.Model):
-        raise ValueError(f"{config.model} is a SavedModel already; pass weights or a workdir.")
+    loaded = load_for_export(config.model, config.colors)
     size = _checked_size(config.size, loaded.recipe)
     photographs = _photographs(config.data, config.photographs, size)
     content = _converted(loaded.network, config.size)

@@ -11,23 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from residual_encoder.export import image_decoding, tf_serving
+from residual_encoder.export.model_file import TOLERANCE, load_for_export
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.inference.model_loading import (
     CARD,
     NETWORK_SIGNATURE,
     Loaded,
-    load_network,
 )
 from residual_encoder.models import any_size
 from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
 from residual_encoder.utils.typing import Tensor
 
-TOLERANCE = 1e-5  # a fortieth of half an 8-bit step; float32 in another order stays below
 # Largest picture that `colorize_bytes` takes, by default: as large as cameras make.
 MAX_PIXELS = 50_000_000
 LEAST_PIXELS = tf_serving.SCENE_SIZE**2  # as in the requests that warm a server up
@@ -151,9 +149,7 @@ def export_saved_model(
     target = Path(output) if version is None else Path(output) / str(version)
     if target.exists():
         raise FileExistsError(f"{target} exists; an export never replaces anything: choose another")
-    loaded = load_network(model_path, colors)
-    if not isinstance(loaded.network, keras.Model):
-        raise ValueError(f"{model_path} is a SavedModel already; pass weights or a workdir.")
+    loaded = load_for_export(model_path, colors)
     with _folder_becoming(target) as folder:
         if version is not None:
             tf_serving.write_warmup(folder, Path(output).name, loaded.recipe.inference_size)

@@ -14,16 +14,19 @@ from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.coloring_config import ColoringConfig
+from residual_encoder.inference.keras_access import KerasAccess
 from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
-from residual_encoder.inference.picture_argument import as_picture
+from residual_encoder.inference.picture_argument import PictureLike, as_picture
 from residual_encoder.models import any_size, factory
 from residual_encoder.models.vividness import ColorChoice, settings
 from residual_encoder.recipes import PRECISIONS
 from residual_encoder.utils import devices, files
 from residual_encoder.utils.typing import Tensor
 
+GRAYS = tf.TensorSpec([None, None, None, 1], tf.float32)  # one trace for all sizes
 
-class Colorizer:
+
+class Colorizer(KerasAccess):
     """Colors pictures of any size and keeps their gray.
 
     Attributes:
@@ -63,17 +66,14 @@ class Colorizer:
           saturation: 0 gives gray, 1 the network's own colors, more is more vivid.
           upsampling: How chroma is enlarged to the picture's size: "guided" follows the edges of
             its gray, "bilinear" ignores it.
-          precision: "float32", "bfloat16", or "auto": bfloat16 where the device is fast at it.
-            Only residual encoders and networks of classes have a bfloat16 form; other networks,
-            and SavedModels, stay float32.
+          precision: "float32", "bfloat16", or "auto": bfloat16 where the device is fast at it. Only
+            residual encoders and networks of classes have it; SavedModels stay float32.
           vividness: From 0, safe, to 1, vivid, of a model that predicts a distribution over colors;
             None leaves the recipe's own choice. See `models.vividness`.
-          temperature: Of the annealed mean, above 0; takes the place of the recipe's or of the one
-            that goes with `vividness`.
+          temperature: Of the annealed mean, above 0; overrides this part of `vividness`.
           prior_correction: Multiple of the log prior that is taken off the logits, from 0 to 1;
-            takes the place of the recipe's or of the one that goes with `vividness`.
-          levels: Whether `colorize` stretches a faded picture's tones to the full range, for the
-            network and in the output; see `imaging.levels`.
+            overrides this part of `vividness`.
+          levels: Whether `colorize` stretches a faded picture's tones; see `imaging.levels`.
 
         Raises:
           FileNotFoundError: there is no such model.
@@ -113,10 +113,9 @@ class Colorizer:
         def chroma(gray: Tensor) -> Tensor:
             return any_size.chroma_at(network, gray, self.size, multiple)
 
-        grays = [tf.TensorSpec([None, None, None, 1], tf.float32)]  # one trace for all sizes
         # Nothing here needs AutoGraph, which would take a second of the first picture's time.
-        self._network = tf.function(network, grays, autograph=False)
-        self._chroma = tf.function(chroma, grays, autograph=False)
+        self._network = tf.function(network, [GRAYS], autograph=False)
+        self._chroma = tf.function(chroma, [GRAYS], autograph=False)
 
     def _set_steps(self, steps: factory.TwoSteps) -> None:
         """Compiles the two steps of a network of classes, the margin around its input in both."""
@@ -131,8 +130,7 @@ class Colorizer:
 
         maps = tf.TensorSpec([None, None, None, None], tf.float32)
         number = tf.TensorSpec([], tf.float32)
-        grays = [tf.TensorSpec([None, None, None, 1], tf.float32)]
-        self._logits = tf.function(logits, grays, autograph=False)
+        self._logits = tf.function(logits, [GRAYS], autograph=False)
         self._colors = tf.function(colors, [maps, number, number], autograph=False)
 
     def chroma(self, gray: Tensor) -> Tensor:
@@ -148,7 +146,7 @@ class Colorizer:
 
     def colorize(
         self,
-        picture: np.ndarray | Picture | str | os.PathLike[str],
+        picture: PictureLike,
         *,
         saturation: float | None = None,
         vividness: float | None = None,
@@ -158,8 +156,8 @@ class Colorizer:
         The network does not see uniform borders, and they stay gray; see `imaging.borders`.
 
         Args:
-          picture: [H, W], [H, W, 1], [H, W, 3] RGB or [H, W, 4] RGBA, uint8 or uint16; a `Picture`;
-            or a path. Of a color picture only its gray, as the recipe makes it, is read.
+          picture: A path; a file's bytes; an image of Pillow; [H, W], [H, W, 1], [H, W, 3] or
+            [H, W, 4], uint8 or uint16; or a `Picture`. Of a color one only its gray is read.
           saturation: Takes the place of the colorizer's own.
           vividness: Takes the place of the colorizer's own choice of colors.
 
@@ -239,7 +237,7 @@ class Colorizer:
 
     # --- the steps of colorize, for callers that work on chroma in between ---
 
-    def network_input(self, picture: np.ndarray | Picture | str | os.PathLike[str]) -> np.ndarray:
+    def network_input(self, picture: PictureLike) -> np.ndarray:
         """Makes the network's input of a picture: its gray at the network's size.
 
         Args:
@@ -258,14 +256,17 @@ class Colorizer:
         """Runs the network.
 
         Args:
-          gray: [B, h, w, 1] float32 in [0, 1], as `network_input` gives it.
+          gray: [B, h, w, 1] float32 in [0, 1], as `network_input` gives it; of other sizes the last
+            row and column are repeated for the network.
 
         Returns:
           [B, h, w, 2] float32 in [0, 1], chroma in the recipe's color space, before saturation.
         """
+        height, width = np.shape(gray)[1:3]
+        gray = any_size.repeated(tf.cast(gray, tf.float32), self.recipe.multiple)
         if self.has_distribution:
-            return self.choose_colors(self.predict_logits(gray))
-        return self._network(tf.cast(gray, tf.float32)).numpy()
+            return self.choose_colors(self.predict_logits(gray))[:, :height, :width]
+        return self._network(gray).numpy()[:, :height, :width]
 
     def predict_logits(self, gray: Tensor) -> np.ndarray:
         """Runs a network of classes up to its logits, from which `choose_colors` takes colors.
@@ -310,7 +311,7 @@ class Colorizer:
 
     def merge(
         self,
-        picture: np.ndarray | Picture | str | os.PathLike[str],
+        picture: PictureLike,
         chroma: np.ndarray,
         gray: np.ndarray | None = None,
         *,

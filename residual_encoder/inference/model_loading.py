@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
 from residual_encoder.models import factory
@@ -17,6 +18,7 @@ from residual_encoder.recipes import Recipe
 from residual_encoder.utils import files
 from residual_encoder.utils.typing import Tensor
 
+SUFFIX = ".weights.h5"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 # Names inside an exported SavedModel, which `export` writes and `load_network` reads.
 CARD = Path("assets") / "recipe.json"  # {"recipe": ..., "weights_sha256": ...}
@@ -51,9 +53,14 @@ def load_network(model_path: str | os.PathLike[str], colors: ColorChoice = AS_TR
         return _load_saved_model(path)
     weights = weights_files.find_weights(path)
     recipe = with_colors(Recipe.from_json(weights_files.read_recipe(weights)), colors)
+    return Loaded(keras_network(recipe, weights), recipe, files.sha256(weights), str(weights))
+
+
+def keras_network(recipe: Recipe, weights: str | os.PathLike[str]) -> keras.Model:
+    """Builds the network of a recipe with the weights of a file; errors as of `load_network`."""
     network = factory.build(recipe.network, vgg16_weights="later")
     weights_files.load_weights(network, weights)
-    return Loaded(network, recipe, files.sha256(weights), str(weights))
+    return network
 
 
 def with_colors(recipe: Recipe, colors: ColorChoice) -> Recipe:
@@ -90,26 +97,39 @@ def _load_saved_model(path: Path) -> Loaded:
     return Loaded(network, recipe, sha256, str(path))
 
 
-def shipped_weights() -> Path:
-    """Returns the weights file that comes with the package, checked against its SHA-256.
+def presets() -> dict[str, Path]:
+    """Returns the weights files that come with the package, by name."""
+    hashes = {path.with_suffix("") for path in PRETRAINED.glob(f"*{SUFFIX}.sha256")}
+    found = sorted({*PRETRAINED.glob(f"*{SUFFIX}"), *hashes})
+    return {path.name.removesuffix(SUFFIX): path for path in found}
+
+
+def shipped_weights(name: str | None = None) -> Path:
+    """Returns a weights file that comes with the package, checked against its SHA-256.
+
+    Args:
+      name: One of `presets`; None is the only one.
 
     Raises:
       FileNotFoundError: this version ships none, or one of the two files is missing.
-      ValueError: there are several, so one has to be named; or the file is not what was shipped.
+      ValueError: there is none of that name; or several, so one has to be named; or the file is
+        not what was shipped.
     """
-    hashes = {path.with_suffix("") for path in PRETRAINED.glob("*.weights.h5.sha256")}
-    found = sorted({*PRETRAINED.glob("*.weights.h5"), *hashes})
+    found = presets()
     if not found:
         raise FileNotFoundError(
             "This version ships no weights yet. Pass a model (--model=PATH on the command line): "
             "a training workdir, a weights file or an exported SavedModel; "
             "tools/train.py makes the first two."
         )
-    if len(found) > 1:
-        names = ", ".join(str(path) for path in found)
+    if name is not None and name not in found:
+        raise ValueError(f"There is no preset {name!r}; this version ships {', '.join(found)}.")
+    if name is None and len(found) > 1:
+        names = ", ".join(str(path) for path in found.values())
         raise ValueError(f"There are several shipped weights; pass one of them: {names}.")
-    _check_shipped(found[0])
-    return found[0]
+    weights = found[name or next(iter(found))]
+    _check_shipped(weights)
+    return weights
 
 
 def _check_shipped(weights: Path) -> None:

@@ -51,6 +51,36 @@ def with_margin(network: Callable[[Tensor], Tensor], margin: int) -> Callable[[T
     return inside if margin else network
 
 
+def with_border(
+    network: Callable[[Tensor], Tensor], margin: int, multiple: int
+) -> Callable[[Tensor], Tensor]:
+    """Wraps a network so that it takes any height and width, at its own scale.
+
+    Args:
+      network: gray [B, h, w, 1] -> chroma [B, h, w, 2], for h and w that are multiples.
+      margin: As of `with_margin`, which is applied to what `repeated` makes.
+      multiple: The number that h and w must be multiples of.
+    """
+    inside = with_margin(network, margin)
+
+    def any_sides(gray: Tensor) -> Tensor:
+        height, width = tf.shape(gray)[1], tf.shape(gray)[2]
+        return inside(repeated(gray, multiple))[:, :height, :width]
+
+    return any_sides
+
+
+def repeated(gray: Tensor, multiple: int) -> Tensor:
+    """Repeats the last row and column until both sides are multiples. [B, H, W, C] -> the same."""
+    for axis in (1, 2):
+        if gray.shape[axis] and gray.shape[axis] % multiple == 0:
+            continue
+        side = tf.shape(gray)[axis]
+        places = tf.range(multiple * ((side + multiple - 1) // multiple))
+        gray = tf.gather(gray, tf.minimum(places, side - 1), axis=axis)
+    return gray
+
+
 def mirrored(gray: Tensor, margin: int) -> Tensor:
     """Adds a picture's border mirrored around it. [B, h, w, C] -> [B, h + 2m, w + 2m, C]."""
     return tf.pad(gray, [[0, 0], [margin, margin], [margin, margin], [0, 0]], "SYMMETRIC")

@@ -75,21 +75,29 @@ class FoldedTrunk:
         taps = []
         for block in range(1, self.taps + 1):
             x = tf.nn.max_pool2d(x, 2, 2, "VALID") if block > 1 else x
-            for name in self._convolutions(block):
-                x = self._convolution(x, name)
+            for _, kernels in self.kernels(block):
+                for kernel in kernels:
+                    x = convolved(x, kernel)
+                x = tf.nn.relu(x)
             taps.append(x)
         return taps
 
-    def _convolutions(self, block: int) -> list[str]:
-        """Returns the names of a block's convolutions, in order; a split one has one name."""
-        names = (name.removesuffix("/bias") for name in self.weights if name.endswith("/bias"))
-        return sorted(name for name in names if name.startswith(f"block{block}_"))
+    def kernels(self, block: int) -> list[tuple[str, list[Kernel]]]:
+        """Returns the convolutions of a block, 1 to 5, in order: name and kernels.
 
-    def _convolution(self, x: Tensor, name: str) -> Tensor:
+        A split one has two kernels, the first without bias. ReLU comes behind the last.
+        """
+        names = (name.removesuffix("/bias") for name in self.weights if name.endswith("/bias"))
+        return [
+            (name, self._kernels(name))
+            for name in sorted(names)
+            if name.startswith(f"block{block}_")
+        ]
+
+    def _kernels(self, name: str) -> list[Kernel]:
         basis = self.weights.get(f"{name}{vgg16.BASIS}/kernel")
-        if basis is not None:
-            x = convolved(x, Kernel(basis, None))
-        return tf.nn.relu(convolved(x, self._kernel(name)))
+        first = [] if basis is None else [Kernel(basis, None)]
+        return [*first, self._kernel(name)]
 
     def _kernel(self, name: str) -> Kernel:
         kernel, bias = self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"]

@@ -19,6 +19,7 @@ import numpy as np
 from residual_encoder.utils import files
 
 BEST = "best.weights.h5"
+ABOUT = "about"  # the attribute with the description
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -35,7 +36,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Arrays, about: dict[str, 
     # The newer layout has checksums over its structure. Text of variable length lies in a
     # heap that has none: where that was damaged, HDF5 looped for ever.
     with files.replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
-        file.attrs["about"] = np.bytes_(json.dumps(about))
+        file.attrs[ABOUT] = np.bytes_(json.dumps(about))
         for name, value in arrays.items():
             file.create_dataset(name, data=value, **_checked(np.asarray(value)))
 
@@ -63,14 +64,31 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
 
     try:
         with h5py.File(path, "r") as file:
-            about = json.loads(file.attrs["about"])
-            file.visititems(visit)
+            if of_keras := ABOUT not in file.attrs and "layers" in file:
+                about: dict[str, Any] = {}
+            else:
+                about = json.loads(file.attrs[ABOUT])
+                file.visititems(visit)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # h5py's own
         raise ValueError(
             f"{path} is damaged or no weights file of this project ({error}). "
             "Wanted: a .weights.h5 written by tools/train.py."
         ) from error
+    if of_keras:
+        raise ValueError(
+            f"{path} was written by Keras, without a recipe. Load it by "
+            "Colorizer(...).network.load_weights, and write it by Colorizer.save_weights."
+        )
     return arrays, about
+
+
+def is_weights_file(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a file was written by `write_arrays`, whatever its name is."""
+    try:
+        with h5py.File(path, "r") as file:
+            return ABOUT in file.attrs
+    except OSError:
+        return False
 
 
 def _numbers(name: str, node: h5py.Dataset, room: int) -> np.ndarray:

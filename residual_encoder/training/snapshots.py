@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from residual_encoder import models
 from residual_encoder.data import input_pipeline
@@ -56,6 +60,14 @@ def write_snapshot(run: TrainingRun) -> None:
         _log_activity(run)
 
 
+def describe(run: TrainingRun) -> None:
+    """Shows the recipe and the layers of the network in TensorBoard."""
+    lines: list[str] = []
+    run.model.summary(line_length=100, print_fn=lines.append)
+    recipe = json.dumps(run.recipe.to_json(), indent=2)
+    run.workdir.describe(run.step, {"recipe": recipe, "network": "\n".join(lines)})
+
+
 def has_snapshot(run: TrainingRun) -> bool:
     """Returns whether the newest checkpoint's snapshot was written before the process ended."""
     rows = read_metrics(run.workdir.path)
@@ -67,7 +79,7 @@ def evaluate(run: TrainingRun) -> None:
     with learner.averaged(run.learner):
         result = metrics.evaluate(
             run.predict,
-            _eval_batches(run.config, run.config.eval_limit),
+            _counted(_eval_batches(run.config, run.config.eval_limit)),
             space=run.recipe.space,
             gray=run.recipe.gray,
         )
@@ -100,6 +112,15 @@ def _eval_batches(config: TrainConfig, limit: int) -> Iterator[EvalBatch]:
         yield from _eval_dataset(config, limit, stats)
 
 
+def _counted(batches: Iterator[EvalBatch]) -> Iterator[EvalBatch]:
+    """Shows how many photographs were evaluated, on a terminal."""
+    settings: dict[str, Any] = {"unit": "photo", "leave": False, "file": sys.stderr}
+    with tqdm(desc="evaluating", disable=None, **settings) as progress:
+        for batch in batches:
+            yield batch
+            progress.update(len(batch.name))
+
+
 def _write_strips(run: TrainingRun) -> None:
     """Writes samples/<step>.jpg: gray | output | truth, named by the step as in the article."""
     space, strips = run.recipe.space, []
@@ -108,7 +129,9 @@ def _write_strips(run: TrainingRun) -> None:
         output = space.merge(truth.gray, run.predict(truth.gray))
         for panels in zip(truth.gray, output, truth.rgb, strict=True):
             strips.append(image_grids.strip(*(np.asarray(panel) for panel in panels)))
-    image_io.write(run.workdir.samples / f"{run.step}.jpg", image_grids.contact_sheet(strips))
+    sheet = image_grids.contact_sheet(strips)
+    image_io.write(run.workdir.samples / f"{run.step}.jpg", sheet)
+    run.workdir.show(run.step, "gray, output, truth", sheet)
 
 
 # --- activity -------------------------------------------------------------------------------------

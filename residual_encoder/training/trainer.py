@@ -76,6 +76,8 @@ def _train(config: TrainConfig, workers: WorkerGroup) -> TrainResult:
         started = bool(checkpoints.steps(run.workdir.checkpoints))
         run.workdir.claim(_about(run, precision, jit), FIXED if started else (), _up_to_date)
     _restore(run)
+    if workers.chief:
+        snapshots.describe(run)
     with _until_signal() as stopped:
         if workers.chief and run.saved and not snapshots.has_snapshot(run):
             snapshots.write_snapshot(run)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import filelock
+import numpy as np
 import tensorflow as tf
 
 from residual_encoder.utils import files
@@ -104,10 +105,27 @@ class Workdir:
         path = self.path / METRICS
         with files.writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        self._writer = self._writer or tf.summary.create_file_writer(str(self.path / "logs"))
-        with self._writer.as_default(step=row["step"]):
+        with self._tensorboard(row["step"]):
             for name, value in _numbers(row):
                 tf.summary.scalar(name, value)
+
+    def show(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Shows a picture, uint8 [H, W, 3], in TensorBoard."""
+        with self._tensorboard(step):
+            tf.summary.image(name, picture[None])
+
+    def describe(self, step: int, texts: dict[str, str]) -> None:
+        """Shows texts by name in TensorBoard, as they are spaced."""
+        with self._tensorboard(step):
+            for name, text in texts.items():
+                tf.summary.text(name, "    " + text.replace("\n", "\n    "))  # Markdown's code
+
+    @contextlib.contextmanager
+    def _tensorboard(self, step: int) -> Iterator[None]:
+        """Collects summaries of a step, and writes them out."""
+        self._writer = self._writer or tf.summary.create_file_writer(str(self.path / "logs"))
+        with self._writer.as_default(step=step):
+            yield
         self._writer.flush()
 
 

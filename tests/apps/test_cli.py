@@ -96,7 +96,8 @@ def test_a_wrong_value_is_one_line() -> None:
     done = run("train", "--data=films", "--workdir=a")
     assert done.returncode == 1 and done.stdout == ""
     (line,) = done.stderr.splitlines()
-    assert "--data=films" in line and "<imagenet|tfrecord|folder|synthetic>" in line
+    known = "<imagenet|tfrecord|folder|synthetic|tfds:NAME[:SPLIT]>"
+    assert "--data=films" in line and known in line
 
 
 def test_a_missing_flag_is_one_line() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -103,27 +104,57 @@ def test_other_files_are_no_pictures(decode: Any) -> None:
         assert rgb.shape == (0, 0, 3) and error == image_decoding.NO_PICTURE
 
 
+def oriented(orientation: int, endian: str = "<") -> bytes:
+    exif = Image.Exif()
+    exif.endian = endian
+    exif[0x010F] = "maker"  # a tag before it
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
 @pytest.mark.parametrize("endian", ["<", ">"])
-def test_orientations_are_pillows(decode: Any, endian: str) -> None:
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_orientations_are_pillows(decode: Any, form: str, endian: str) -> None:
+    settings = {} if form == "PNG" else {"quality": 95, "lossless": True}
     for orientation in range(1, 9):
-        exif = Image.Exif()
-        exif.endian = endian
-        exif[0x010F] = "maker"  # a tag before it
-        exif[0x0112] = orientation
-        data = encoded("JPEG", quality=95, exif=exif.tobytes())
+        data = encoded(form, exif=oriented(orientation, endian), **settings)
         upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
         np.testing.assert_array_equal(decode(data)[0], upright)
 
 
-def test_senseless_exif_data_is_not_looked_at(decode: Any) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    whole = exif.tobytes()
+def test_exif_data_of_other_programs(decode: Any) -> None:
+    """With the mark of JPEG in a WebP; behind the pixels of a PNG."""
+    exif, turned = oriented(6), np.rot90(PIXELS, -1)
+    webp = encoded("WEBP", lossless=True, exif=oriented(6))
+    at = webp.index(b"EXIF")
+    length = struct.unpack("<I", webp[at + 4 : at + 8])[0]
+    body = webp[at + 8 : at + 8 + length].removeprefix(b"Exif\x00\x00")
+    chunk = b"EXIF" + struct.pack("<I", 6 + len(body)) + b"Exif\x00\x00" + body
+    chunks = webp[8:at] + chunk + bytes(len(body) % 2)
+    np.testing.assert_array_equal(
+        decode(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)[0], turned
+    )
+    png, body = encoded("PNG"), b"eXIf" + exif.removeprefix(b"Exif\x00\x00")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    end = png.index(b"IEND") - 4
+    np.testing.assert_array_equal(decode(png[:end] + chunk + png[end:])[0], turned)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_senseless_exif_data_is_not_looked_at(decode: Any, form: str) -> None:
+    whole = oriented(6)
     start = b"Exif\x00\x00"
     for body in (start, whole[:20], start + b"II*\x00" + b"\xff" * 40, whole[:-8] + b"\xff" * 8):
-        data = encoded("JPEG", exif=body)
+        data = encoded(form, exif=body)
         rgb, error = decode(data)
         assert error == "" and rgb.shape[2] == 3 and rgb.size == PIXELS.size
+
+
+def test_lengths_of_chunks_that_lie(decode: Any) -> None:
+    """The pixels of the first picture decode; its chunks run past the end, or below zero."""
+    for length in (0x7FFFFFFF, 0xFFFFFFFF, 10_000):
+        png = encoded("PNG") + struct.pack(">I", length) + b"junk" + bytes(20)
+        assert decode(png)[0].shape == PIXELS.shape
 
 
 def test_gray_stays_at_its_level(decode: Any) -> None:

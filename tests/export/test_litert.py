@@ -42,11 +42,11 @@ def loaded(soft_weights: Path) -> Iterator[Loaded]:
     """Loaded once for all, as that takes a second."""
     loaded = model_loading.load_network(soft_weights)
     with pytest.MonkeyPatch.context() as patch:
-        real = litert.load_network
+        real = litert.load_for_export
         ours = str(soft_weights)
         patch.setattr(
             litert,
-            "load_network",
+            "load_for_export",
             lambda path, *colors: loaded if path == ours else real(path, *colors),
         )
         yield loaded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -181,6 +182,33 @@ def test_a_process_with_only_tensorflow(exported: Path, served: Any, tmp_path: P
     assert done.returncode == 0, done.stderr
     here = served["serving_default"](grayscale=np.load(gray))["inferred_rgb"]
     np.testing.assert_allclose(np.load(answer), here, atol=1e-5)
+
+
+QUIET = """
+import os, sys
+
+import tensorflow as tf
+
+colorize = tf.saved_model.load(sys.argv[1]).signatures["colorize_bytes"]
+answer = colorize(image_bytes=tf.constant([open(name, "rb").read() for name in sys.argv[2:]]))
+print("---", file=sys.stderr, flush=True)
+answer = colorize(image_bytes=tf.constant([open(name, "rb").read() for name in sys.argv[2:]]))
+assert not any(answer["error"].numpy()), answer["error"]
+"""
+
+
+def test_success_is_not_logged(exported: Path, tmp_path: Path) -> None:
+    """TensorFlow logs each operation that fails, at the level that processes have by default."""
+    names = []
+    for form in ("JPEG", "PNG", "BMP", "WEBP"):  # without EXIF data
+        names.append(str(tmp_path / form))
+        Path(names[-1]).write_bytes(saved(np.zeros((20, 30, 3), np.uint8), form))
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", QUIET, str(exported), *names]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "INVALID_ARGUMENT" not in done.stderr and "OP_REQUIRES" not in done.stderr
+    assert done.stderr.partition("---")[2].strip() == ""
 
 
 def test_the_colorizer_takes_it_as_its_model(exported: Path, weights: Path) -> None:

@@ -58,7 +58,7 @@ def test_damaged_files_are_refused(tmp_path, content):
 
 def test_a_keras_file_is_refused_by_name(tmp_path):
     small().save_weights(tmp_path / "keras.weights.h5")
-    with pytest.raises(ValueError, match="no weights file of this project"):
+    with pytest.raises(ValueError, match="was written by Keras, without a recipe. Load it by"):
         weights.load_weights(small(), tmp_path / "keras.weights.h5")
 
 

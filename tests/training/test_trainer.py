@@ -197,7 +197,12 @@ def test_what_a_run_leaves(trained):
     assert rows[-1]["eval"]["n"] == 3 and "gray" in rows[-1]["eval"]["baselines"]
     assert {path.name for path in (workdir / "samples").iterdir()} == {"2.jpg", "4.jpg"}
     assert checkpoints.steps(workdir / "checkpoints") == [2, 4]
-    assert list((workdir / "logs").glob("events*"))
+    (events,) = (workdir / "logs").glob("events*")
+    values = [v for e in tf.compat.v1.train.summary_iterator(str(events)) for v in e.summary.value]
+    shown = {value.tag: value.metadata.plugin_data.plugin_name for value in values}
+    assert shown["loss"] == "scalars" and shown["gray, output, truth"] == "images"
+    texts = {v.tag: v.tensor.string_val[0].decode() for v in values if shown[v.tag] == "text"}
+    assert '"steps": 4' in texts["recipe"] and "color4_bn" in texts["network"]
     assert (outcome.step, outcome.interrupted) == (4, False)
 
 

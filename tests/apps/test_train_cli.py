@@ -1,0 +1,84 @@
+"""The train command: its recipe, its data, and what it prints at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from absl import flags
+
+from residual_encoder.apps import train_cli
+from residual_encoder.inference.model_loading import shipped_weights
+from residual_encoder.models import weights
+from residual_encoder.recipes import RECIPES, Recipe
+
+
+@pytest.fixture
+def given() -> Any:
+    """Parses flags, and forgets them again."""
+    values = flags.FLAGS
+
+    def parse(*arguments: str) -> None:
+        values.unparse_flags()
+        values(["train", "--workdir=runs/a b", *arguments])
+
+    before = values.is_parsed()
+    with flags_saved():
+        yield parse
+    if before:
+        values.mark_as_parsed()
+
+
+class flags_saved:
+    """Gives every flag the value back that it had."""
+
+    def __enter__(self) -> None:
+        self.values = {name: flags.FLAGS[name].value for name in flags.FLAGS}
+        self.present = {name: flags.FLAGS[name].present for name in flags.FLAGS}
+
+    def __exit__(self, *_: Any) -> None:
+        for name, value in self.values.items():
+            flags.FLAGS[name].value, flags.FLAGS[name].present = value, self.present[name]
+
+
+def test_the_recipe_is_that_of_the_weights(given: Any, soft_weights: Path) -> None:
+    shipped = Recipe.from_json(weights.read_recipe(shipped_weights()))
+    given("--data=synthetic", "--init_from=shipped", "--steps=7")
+    recipe = train_cli._recipe()
+    assert recipe.name == shipped.name and recipe.network == shipped.network
+    assert recipe.steps == 7 and recipe.margin == shipped.margin
+    assert train_cli._init_from() == str(shipped_weights())
+    given("--data=synthetic", "--init_from=shipped", "--recipe=modern_classes")
+    assert train_cli._recipe() == RECIPES["modern_classes"]
+    given("--data=synthetic", f"--init_from={soft_weights}")
+    assert train_cli._recipe().name == "tinyclouds2016" and train_cli._recipe().image_size == 32
+    given("--data=synthetic")
+    assert train_cli._recipe() == RECIPES["tinyclouds2016"]
+
+
+def test_data_sets_of_tfds_are_kinds(given: Any) -> None:
+    given("--data=tfds:cifar10")
+    assert train_cli._config().eval_data.kind == "tfds:cifar10"
+    given("--data=tfds:cifar10:train[:80%]", "--eval_data=tfds:cifar10:test")
+    assert train_cli._config().data.kind == "tfds:cifar10:train[:80%]"
+    given("--data=tfds:cifar10:train")
+    with pytest.raises(ValueError, match="--eval_data=tfds:cifar10:test, or leave the split out"):
+        train_cli._config()
+    with pytest.raises(flags.IllegalFlagValueError, match="should be one of <imagenet.*tfds:NAME"):
+        given("--data=photos")
+
+
+def test_the_end_has_figures_and_the_next_command(given: Any, capsys: Any) -> None:
+    given("--data=folder", "--data_dir=my photos")
+    gain = {"mean": 0.01, "ci95": [0.005, 0.015]}
+    train_cli._print_figures({"n": 30, "auc_gain": gain, "psnr_pooled_gain": gain})
+    train_cli._print_figures(None)
+    train_cli._print_next_commands()
+    assert capsys.readouterr().out.splitlines() == [
+        "On 30 photographs, over gray and with 95 % intervals: pooled PSNR 0.01 [0.01, 0.01] dB, "
+        "AuC 1.00 [0.50, 1.50] points",
+        "Next: colorize PHOTOGRAPH --model='runs/a b'",
+        "or:   residual-encoder-evaluate --model='runs/a b' --data=folder --data_dir='my photos' "
+        "--output=report.json",
+    ]

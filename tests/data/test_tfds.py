@@ -1,0 +1,139 @@
+"""Image data sets of TensorFlow Datasets: made offline, read in order, resumed, trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from helpers.training_runs import TINY, config
+
+from residual_encoder.data import tfds as source
+from residual_encoder.data.configs import DataConfig, is_kind, tfds_name_and_split
+from residual_encoder.data.input_pipeline import Cursor, eval_batches, train_batches
+from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
+from residual_encoder.imaging.augment_config import Augment
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.training.trainer import train
+
+
+def builder_of(name: str, counts: dict[str, int], features: dict[str, Any]) -> Any:
+    """A data set of noise that TFDS prepares as its own."""
+
+    def info(self: Any) -> Any:
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def examples(_: Any, split: str) -> Iterator[Any]:
+        random = np.random.default_rng(len(split))
+        for number in range(counts[split]):
+            photo = random.integers(0, 256, (random.integers(20, 40), 33, 3), np.uint8)
+            yield number, {key: photo if key != "label" else number for key in features}
+
+    def generators(self: Any, _: Any) -> dict[str, Any]:
+        return {split: examples(self, split) for split in counts}
+
+    methods = {"_info": info, "_split_generators": generators, "_generate_examples": examples}
+    return type(name, (tfds.core.GeneratorBasedBuilder,), {"VERSION": "1.0.0", **methods})
+
+
+PHOTO = {"photo": tfds.features.Image(), "label": tfds.features.Scalar(np.int64)}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = str(tmp_path_factory.mktemp("tfds"))
+    for name, counts, features in (
+        ("TwoSplits", {"train": 12, "test": 5}, PHOTO),
+        ("OneSplit", {"train": 40}, PHOTO),
+        ("NoPhotographs", {"train": 2}, {"label": PHOTO["label"]}),
+    ):
+        builder_of(name, counts, features)(data_dir=folder).download_and_prepare()
+    return folder
+
+
+def names(data: DataConfig, split: str = "val") -> list[bytes]:
+    batches = eval_batches(data, batch_size=4, image_size=16, split=split)
+    return [name for batch in batches for name in batch.name.numpy()]
+
+
+def test_kinds_and_their_parts() -> None:
+    assert tfds_name_and_split("tfds:cifar10") == ("cifar10", None)
+    assert tfds_name_and_split("tfds:cifar10:test") == ("cifar10", "test")
+    assert tfds_name_and_split("tfds:cifar10:train[:80%]") == ("cifar10", "train[:80%]")
+    assert tfds_name_and_split("tfds:imagenette/320px-v2:1.0.0:train[5%:]+validation") == (
+        "imagenette/320px-v2:1.0.0",
+        "train[5%:]+validation",
+    )
+    assert tfds_name_and_split("tfds:mnist:3.*.*") == ("mnist:3.*.*", None)
+    assert is_kind("tfds:a") and is_kind("folder") and not is_kind("tfds:") and not is_kind("tfds")
+    with pytest.raises(ValueError, match=r"choose from imagenet, .*, or tfds:NAME\[:SPLIT\]"):
+        DataConfig("cifar10")
+
+
+def test_splits(prepared: str) -> None:
+    two, one = (DataConfig(f"tfds:{name}", prepared) for name in ("two_splits", "one_split"))
+    assert len(names(two, "train")) == 12 and len(names(two)) == 5
+    training, validation = names(one, "train"), names(one)
+    assert len(training) == 38 and len(validation) == 2  # of 40
+    assert not set(training) & set(validation)
+    half = DataConfig("tfds:one_split:train[:50%]", prepared)
+    assert names(half) == names(half, "train") == training[:20]
+    assert all(b"one_split-train.tfrecord" in name for name in training)
+
+
+def test_the_same_batches_after_a_break(prepared: str) -> None:
+    data = DataConfig("tfds:two_splits", prepared)
+    settings: Any = {"batch_size": 4, "image_size": 16, "augment": Augment(flip=True), "seed": 3}
+    whole = [batch.rgb.numpy() for batch in train_batches(data, **settings).take(6)]
+    rest = train_batches(data, start=Cursor(0, 8), **settings).take(4)
+    np.testing.assert_array_equal(whole[2:], [batch.rgb.numpy() for batch in rest])
+    epochs = [np.sort(np.concatenate(part).mean((1, 2, 3))) for part in (whole[:3], whole[3:])]
+    np.testing.assert_allclose(*epochs, atol=1)  # the same photographs, some of them mirrored
+    assert not np.array_equal(whole[:3], whole[3:])  # in another order
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("tfds:two_splits:other", "Unknown split 'other'.*its splits are train, test"),
+        ("tfds:no_photographs", r"holds no pictures of 8 bits; its features are \['label'\]"),
+        ("tfds:no_such_data", "cannot prepare 'no_such_data': .*not found"),
+    ],
+)
+def test_what_is_not_there(prepared: str, kind: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        names(DataConfig(kind, prepared))
+
+
+def test_data_that_cannot_be_prepared(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("Manual directory does not exist.\nLong text")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", refuse)
+    with pytest.raises(ValueError, match="cannot prepare 'cifar10': Manual directory does not"):
+        source.tfds_source(DataConfig("tfds:cifar10", prepared), "train")
+
+
+@pytest.mark.parametrize(
+    ("trained", "evaluated"),
+    [
+        ("cifar10:train", "oxford_flowers102:test"),
+        pytest.param("oxford_flowers102:train", "cifar10:test", marks=pytest.mark.slow),
+    ],
+)
+def test_two_steps_and_an_evaluation(tmp_path: Path, trained: str, evaluated: str) -> None:
+    """On data sets of TFDS's own, which its tools for tests fill with noise."""
+    data, others = (DataConfig(f"tfds:{kind}", str(tmp_path)) for kind in (trained, evaluated))
+    recipe = dataclasses.replace(TINY, steps=2)
+    settings = config(tmp_path / "run", recipe, eval_every=2, eval_limit=3, samples=2)
+    with tfds.testing.mock_data(num_examples=6):
+        outcome = train(dataclasses.replace(settings, data=data, eval_data=others))
+        assert outcome.step == 2 and outcome.evaluation and outcome.evaluation["n"] == 3
+        report = evaluate_model(
+            EvaluateConfig(others, image_size=32, limit=4), Colorizer(tmp_path / "run")
+        )
+    assert report["n"] == 4 and report["data"]["kind"] == f"tfds:{evaluated}"
