@@ -57,6 +57,12 @@ _REPORT = flags.DEFINE_string(
 )
 _LEVELS = shared_flags.levels()
 _COLOR_INPUTS = shared_flags.color_inputs()
+_HINTS = flags.DEFINE_string(
+    "hints",
+    None,
+    "What colors places of a picture have, as the page saves it: a file for one input, or a folder "
+    "in which NAME.hints.json belongs to the picture NAME.",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -111,6 +117,7 @@ def _config(arguments: list[str]) -> BatchConfig:
         prior_correction=_PRIOR_CORRECTION.value,
         levels=_LEVELS.value,
         color_inputs=_COLOR_INPUTS.value,
+        hints=_HINTS.value,
     )
 
 

@@ -38,6 +38,7 @@ class BatchConfig:
       levels: See `Colorizer`; for pictures.
       color_inputs: One of `COLOR_INPUTS`: whether pictures that are in color already, by
         `color_detection.in_color`, are left out or colored anew.
+      hints: File of hints for one picture, or folder with NAME.hints.json for each; see `hints`.
     """
 
     inputs: tuple[str, ...]
@@ -57,6 +58,7 @@ class BatchConfig:
     prior_correction: float | None = None
     levels: bool = False
     color_inputs: str = "recolor"
+    hints: str | None = None
 
     def __post_init__(self) -> None:
         if self.overwrite and self.skip_existing:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.imaging import borders, image_io, image_metadata, levels
+from residual_encoder.imaging import borders, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.imaging.image_rows import Rows
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
+from residual_encoder.inference.hint_application import apply
+from residual_encoder.inference.hints import Hints, check_one_picture, parse
 from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
 from residual_encoder.inference.picture_argument import as_picture
 from residual_encoder.models import any_size, factory
@@ -153,6 +154,7 @@ class Colorizer:
         *,
         saturation: float | None = None,
         vividness: float | None = None,
+        hints: Hints = (),
     ) -> np.ndarray:
         """Colors one picture: `network_input`, `predict` and `merge` of what its borders surround.
 
@@ -163,33 +165,28 @@ class Colorizer:
             or a path. Of a color picture only its gray, as the recipe makes it, is read.
           saturation: Takes the place of the colorizer's own.
           vividness: Takes the place of the colorizer's own choice of colors.
+          hints: What colors places have: `{"x": 10, "y": 20, "rgb": [200, 30, 40]}`; see `hints`.
 
         Returns:
           [H, W, 3] RGB, or [H, W, 4] RGBA where the picture has alpha, of the picture's own type.
 
         Raises:
           ValueError: no picture, or of another shape or type; a vividness out of range, or of a
-            model that takes none.
+            model that takes none; a wrong hint.
           OSError: the file cannot be read.
         """
-        picture = as_picture(picture)
+        places, picture = parse(hints), as_picture(picture)
         area = borders.print_area(picture)
-        picture = self._with_levels(picture, area)
+        if self.levels:
+            picture = chroma_upsampling.with_levels(picture, area, self.recipe.gray)
         inside = borders.cropped(picture, area)
         gray = self.network_input(inside)
         if vividness is None:
             chroma = self.predict(gray[None])
         else:
             chroma = self.choose_colors(self.predict_logits(gray[None]), vividness)
-        return self.merge_area(picture, area, chroma[0], gray, saturation=saturation)
-
-    def _with_levels(self, picture: Picture, area: borders.Box) -> Picture:
-        """Returns the picture, or its gray with stretched tones where that is asked."""
-        if not self.levels:
-            return picture
-        if isinstance(picture.pixels, Rows):
-            raise ValueError("is too large for levels: picture editors stretch its tones")
-        return levels.stretched(chroma_upsampling.as_gray(picture, self.recipe.gray), area)
+        hinted = apply(chroma[0], gray, places, area, picture.pixels.shape, self.recipe.space)
+        return self.merge_area(picture, area, hinted, gray, saturation=saturation)
 
     def colorize_file(
         self,
@@ -200,6 +197,7 @@ class Colorizer:
         saturation: float | None = None,
         vividness: float | None = None,
         max_pixels: int | None = None,
+        hints: Hints = (),
     ) -> None:
         """Colors a picture file into another, in the format of the target's suffix.
 
@@ -214,6 +212,7 @@ class Colorizer:
           saturation: Takes the place of the colorizer's own.
           vividness: Takes the place of the colorizer's own choice of colors.
           max_pixels: Takes the place of `image_io.MAX_PIXELS`.
+          hints: As of `colorize`; not for files of several pictures.
 
         Raises:
           FileExistsError: `target` exists and `overwrite` is false.
@@ -224,16 +223,18 @@ class Colorizer:
             raise ValueError(f"{source} would be written onto itself; choose another output")
         files.check_free(target, overwrite)
 
+        from residual_encoder.inference import pages  # which import this module
+
+        look = pages.Look(saturation, vividness)
+
         def color_one(picture: Picture, part: Path, _: list[Path]) -> tuple[str, ...]:
-            colored = self.colorize(picture, saturation=saturation, vividness=vividness)
+            colored = self.colorize(picture, **look._asdict(), hints=hints)
             image_io.write(part, colored, image_metadata.marked(picture.metadata))
             return ()
 
-        from residual_encoder.inference import pages  # which import this module
-
         source, target = Path(source), Path(target)
         if several := pages.inspect(source, max_pixels):
-            look = pages.Look(saturation, vividness)
+            check_one_picture(source, hints)
             done = pages.colorize_pages(self, several, target, [target], color_one, look)
             for note in done.notes:
                 warnings.warn(f"{source}: {note}", stacklevel=2)
