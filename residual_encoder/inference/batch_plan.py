@@ -33,8 +33,8 @@ def plan(config: BatchConfig) -> Plan:
     Raises:
       FileNotFoundError: an input or the model does not exist.
       FileExistsError: the report exists, or the output is an input file.
-      ValueError: no picture was found; wrong hints; the output is an input folder, or one file for several
-        inputs; or the report would replace an input.
+      ValueError: no picture was found; the hints are wrong; the output is an input folder, or one
+        file for several inputs; or the report would replace an input.
     """
     output = Path(config.output)
     if config.model is not None and not Path(config.model).exists():

@@ -40,14 +40,14 @@ def apply(
     if not hints:
         return chroma
     marks = [
-        _mark(hint, f"hint {number}", chroma.shape, area, shape, space)
+        mark(hint, f"hint {number}", chroma.shape, area, shape, space)
         for number, hint in enumerate(hints, start=1)
     ]
     planar = hint_propagation.propagate(gray, to_plane(chroma, space), marks)
     return from_plane(planar, space)
 
 
-def _mark(
+def mark(
     hint: Hint,
     name: str,
     small: tuple[int, ...],
@@ -55,7 +55,19 @@ def _mark(
     shape: tuple[int, ...],
     space: ColorSpace,
 ) -> Mark:
-    """Returns a hint at its pixel of the small picture."""
+    """Returns a hint at its pixel of the small picture.
+
+    Args:
+      hint: In pixels of the whole picture.
+      name: For errors.
+      small: Height and width of the small picture.
+      area: As of `apply`.
+      shape: As of `apply`.
+      space: As of `apply`.
+
+    Raises:
+      ValueError: it lies outside the picture, or on its border.
+    """
     height, width = shape[:2]
     if not (0 <= hint.x < width and 0 <= hint.y < height):
         raise ValueError(
