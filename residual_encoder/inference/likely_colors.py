@@ -11,6 +11,7 @@ from residual_encoder.imaging.colorspace import ColorSpace
 COUNT = 6
 APART = 22.0  # in ab: colors that are nearer look alike
 NEAR = 25.0  # in ab: how far from the truth an answer without a distribution may well be
+DARKEST, LIGHTEST = 45.0, 80.0  # L: beyond it colors can hardly be told apart
 SHOWN = 6.0  # in ab: the farthest that a color may move when it is shown at a lightness
 _PRIOR_POWER = 0.5  # of the colors' frequency, where there is no distribution
 _PLACES = 1  # places of the distribution on each side of the one asked for
@@ -46,6 +47,9 @@ def around(ab: np.ndarray) -> np.ndarray:
 def peaks(likely: np.ndarray, gray: float, count: int = COUNT) -> np.ndarray:
     """Returns the likeliest colors that differ and can be shown at a gray.
 
+    Near black and white they are shown lighter and darker than the place: its shadows and lights
+    have the same ab.
+
     Args:
       likely: [Q], of the classes of `ab_quantization`.
       gray: Of the place, in [0, 1].
@@ -56,6 +60,7 @@ def peaks(likely: np.ndarray, gray: float, count: int = COUNT) -> np.ndarray:
     """
     ab = ab_quantization.classes().ab
     level = float(colorspace.lightness(np.array([[gray]], np.float32))[0, 0])
+    level = min(max(level, DARKEST), LIGHTEST)
     lab = np.concatenate([np.full((len(ab), 1), level, np.float32), ab], axis=-1)
     rgb = np.rint(colorspace.lab_to_rgb(lab).numpy() * 255)
     moved = np.hypot(*(colorspace.rgb_to_lab(rgb / np.float32(255)).numpy()[:, 1:] - ab).T)

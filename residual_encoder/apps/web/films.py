@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,6 @@ class Films:
         entry.facts |= {
             "frames": summary.frames,
             "url": f"files/{self.store.add_result(entry, written)}",
-            "name": written.name,
             "notes": list(summary.notes),
         }
         entry.facts["state"] = "done"
@@ -87,4 +85,4 @@ class Films:
 def progress(entry: Entry) -> dict[str, Any]:
     """Returns what the page shows of a film."""
     facts = {key: entry.facts.get(key) for key in ("state", "frames", "total", "error", "url")}
-    return json.loads(json.dumps(facts | {"name": entry.facts.get("name"), "id": entry.id}))
+    return facts | {"id": entry.id, "notes": entry.facts.get("notes", [])}

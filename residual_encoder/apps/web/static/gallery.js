@@ -58,7 +58,7 @@ export class Gallery {
       item.parts.frame.replaceChildren(image);
     }
     image.src = item.colorUrl;
-    this.note(item, item.hints.length ? `${item.hints.length} hints` : "Colored");
+    this.note(item, item.hints.length ? `Colored, hints: ${item.hints.length}` : "Colored");
   }
 
   current(item) {

@@ -25,6 +25,7 @@ function complain(error) {
 }
 $("alert").querySelector("button").onclick = () => { $("alert").hidden = true; };
 const say = (text) => { $("status").textContent = text; };
+const describe = () => say(current?.width ? `${current.name}, ${current.width} × ${current.height} pixels` : "");
 
 // --- files come in ---
 
@@ -127,7 +128,7 @@ function show(item) {
   stage.show(item);
   $("saturation").value = item.saturation;
   if (item.vividness !== null) $("vividness").value = item.vividness;
-  say(`${item.name}, ${item.width} × ${item.height} pixels`);
+  describe();
   refresh();
 }
 
@@ -232,7 +233,8 @@ const palette = new Palette({
   },
   pick(on) {
     picking = on;
-    say(on ? "Click the color in the picture." : `${current?.name ?? ""}`);
+    if (on) say("Click the color in the picture.");
+    else describe();
   },
   close: () => closePalette(true),
   drop: () => dropMark(chosen),
@@ -339,7 +341,7 @@ $("zip").onclick = () => busyButton($("zip"), async (tell) => {
 async function watch(item) {
   try {
     while (gallery.items.includes(item)) {
-      Object.assign(item, await api.read(`api/films/${item.id}`), { name: item.name, made: item.made });
+      Object.assign(item, await api.read(`api/films/${item.id}`));
       gallery.note(item, filmText(item), item.state === "failed");
       if (item === current) showFilm();
       if (item.state === "done" || item.state === "failed") break;

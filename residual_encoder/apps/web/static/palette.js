@@ -47,7 +47,8 @@ export class Palette {
   }
 
   offer(colors, gray) {
-    this.level = rgbToLab([255 * gray, 255 * gray, 255 * gray])[0];
+    // As on the server: near black and white colors cannot be told apart.
+    this.level = Math.min(80, Math.max(45, rgbToLab([255 * gray, 255 * gray, 255 * gray])[0]));
     $("likely").replaceChildren(...colors.map((rgb, index) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -100,7 +101,7 @@ export class Palette {
         const x = (column + 0.5 - half) / half;
         const y = (half - row - 0.5) / half;
         if (Math.hypot(x, y) > 1) continue;
-        image.data.set([...labToRgb(Math.max(this.level, 25), MOST * x, MOST * y), 255],
+        image.data.set([...labToRgb(this.level, MOST * x, MOST * y), 255],
           4 * (row * wheel.width + column));
       }
     }
