@@ -10,7 +10,7 @@ from typing import Any
 from absl import logging
 
 from residual_encoder.apps.web import preview
-from residual_encoder.apps.web.limits import FILMS_WAITING, Line
+from residual_encoder.apps.web.limits import FILMS_WAITING, Busy, Line
 from residual_encoder.apps.web.store import Entry, Store
 from residual_encoder.imaging import video_io
 from residual_encoder.inference import video
@@ -31,11 +31,7 @@ class Films:
         self.ending = False
 
     async def color(self, entry: Entry, saturation: float) -> None:
-        """Colors a film; what becomes of it is in `entry.facts`.
-
-        Raises:
-          Busy: too many wait.
-        """
+        """Colors a film; what becomes of it is in `entry.facts`."""
         entry.facts |= {"state": "waiting", "frames": 0}
         try:
             await self.line.run(self._color, entry, saturation)
@@ -45,9 +41,10 @@ class Films:
     def _reason(self, error: Exception, entry: Entry) -> str:
         if isinstance(error, ValueError | OSError | MemoryError):
             return " ".join(str(error).replace(f"{entry.path.parent}/", "").split())
-        if not isinstance(error, Stopped):
+        if not isinstance(error, Stopped | Busy):
             logging.exception("A film failed; the page stays up.")
-        return str(error) or "That went wrong; the server's log has the error."
+            return "That went wrong, and not because of the film; the server's log has the error."
+        return str(error)
 
     def _color(self, entry: Entry, saturation: float) -> None:
         entry.facts |= {"state": "working", "total": video_io.inspect(entry.path).declared}
