@@ -61,6 +61,7 @@ async function open(item) {
     if (!current || current.failed) show(item);
   } catch (error) {
     item.failed = true;
+    item.parts.frame.textContent = "!";
     gallery.note(item, error.message, true);
     say("");
     complain(error);

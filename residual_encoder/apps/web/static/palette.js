@@ -29,6 +29,8 @@ export class Palette {
   show(left, top, withFocus) {
     $("likely").replaceChildren();
     $("palette").hidden = false;
+    document.body.classList.add("choosing");
+    this.#bringIntoView(top);
     const stage = $("stage").getBoundingClientRect();
     const box = $("palette").getBoundingClientRect();
     const x = left * stage.width;
@@ -43,7 +45,17 @@ export class Palette {
 
   hide() {
     $("palette").hidden = true;
+    document.body.classList.remove("choosing");
     this.picking(false);
+  }
+
+  // On a phone the palette covers the lower half of the window.
+  #bringIntoView(top) {
+    if (!matchMedia("(max-width: 36rem)").matches) return;
+    const stage = $("stage").getBoundingClientRect();
+    const above = innerHeight - $("palette").getBoundingClientRect().height;
+    const place = stage.top + top * stage.height;
+    if (place > 0.8 * above || place < 0) scrollBy(0, place - above / 2);
   }
 
   offer(colors, gray) {
