@@ -43,6 +43,12 @@ _SKIP_EXISTING = flags.DEFINE_bool(
 _REPORT = flags.DEFINE_string(
     "json", None, "File for a report: one JSON object a line and input, with errors and times."
 )
+_HINTS = flags.DEFINE_string(
+    "hints",
+    None,
+    "What colors places of a picture have, as the page saves it: a file for one input, or a folder "
+    "in which NAME.hints.json belongs to the picture NAME.",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -89,6 +95,7 @@ def _config(arguments: list[str]) -> BatchConfig:
         start=_seconds("start", _START.value) or 0.0,
         end=_seconds("end", _END.value),
         **_COLORING.settings(),
+        hints=_HINTS.value,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from absl import flags
 
 from residual_encoder.apps import cli, shared_flags
@@ -22,10 +24,14 @@ _PRIOR_CORRECTION = shared_flags.prior_correction()
 _MAX_MEGABYTES = flags.DEFINE_integer(
     "max_megabytes", 50, "Largest picture file that is taken, in megabytes.", lower_bound=1
 )
+_MAX_FILM_MEGABYTES = flags.DEFINE_integer(
+    "max_film_megabytes", 500, "Largest film that is taken, in megabytes.", lower_bound=1
+)
 
 
 def main(_: list[str]) -> None:
     """Serves until it is interrupted."""
+    print("Loading the network ...", file=sys.stderr, flush=True)
     cli.quiet_tensorflow()
     from residual_encoder.apps.web import server
 
@@ -35,6 +41,7 @@ def main(_: list[str]) -> None:
             host=_HOST.value,
             port=_PORT.value,
             max_megabytes=_MAX_MEGABYTES.value,
+            max_film_megabytes=_MAX_FILM_MEGABYTES.value,
             vividness=_VIVIDNESS.value,
             temperature=_TEMPERATURE.value,
             prior_correction=_PRIOR_CORRECTION.value,

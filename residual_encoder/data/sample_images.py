@@ -58,6 +58,20 @@ def gallery_photographs() -> Iterator[tuple[str, np.ndarray]]:
     yield "camera", data.camera()
 
 
+def page_photographs() -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the names and photographs of the page, uint8 [H, W, 3] or [H, W].
+
+    They come with packages that every installation has, scikit-image and matplotlib.
+    """
+    from matplotlib import cbook
+    from skimage import data
+
+    path = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    yield "grace_hopper", image_io.read(path).pixels
+    yield from photographs()
+    yield "camera", data.camera()
+
+
 def luma_u8(rgb_u8: np.ndarray) -> np.ndarray:
     """Returns a photograph's luma: uint8 [H, W, 3], or [H, W] as it is -> uint8 [H, W]."""
     if rgb_u8.ndim == 2:

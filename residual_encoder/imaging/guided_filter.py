@@ -44,3 +44,20 @@ def coefficients(
     variance = np.maximum(_mean(gray * gray, radius) - gray_mean * gray_mean, 0)  # rounding
     slope = _mean(covariance / (variance + epsilon), radius)
     return np.concatenate([slope, chroma - slope * gray], axis=-1)
+
+
+def self_slope(gray: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
+    """Fits gray over itself, as the filter of 2010 does: slope * gray + offset has less texture.
+
+    Args:
+      gray: [h, w, 1] float32 in [0, 1].
+      radius: Windows are 2 * radius + 1 pixels wide.
+      epsilon: Windows whose variance is well below it are averaged.
+
+    Returns:
+      [h, w, 2] float32: slope and offset.
+    """
+    mean = _mean(gray, radius)
+    variance = np.maximum(_mean(gray * gray, radius) - mean * mean, 0)  # rounding
+    slope = variance / (variance + epsilon)
+    return np.concatenate([_mean(slope, radius), _mean((1 - slope) * mean, radius)], axis=-1)

@@ -24,6 +24,7 @@ from residual_encoder.inference import (
     batch_plan,
     batch_report,
     file_discovery,
+    hints,
     output_fit,
     output_paths,
     pages,
@@ -40,6 +41,7 @@ from residual_encoder.inference.batch_report import (
 )
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.inference.file_discovery import STANDARD, Job
+from residual_encoder.inference.hints import Hint, Hints
 from residual_encoder.inference.output_paths import comparison_path
 from residual_encoder.inference.pages import PagesSummary, Several
 from residual_encoder.inference.picture_source import PictureSource
@@ -59,6 +61,7 @@ def colorize_to_files(
     target: Path,
     wanted: list[Path],
     fit: bool = False,
+    places: Hints = (),
 ) -> list[str]:
     """Colors a picture into those of `target` and `comparison_path(target)` that are wanted.
 
@@ -70,6 +73,7 @@ def colorize_to_files(
       target: The colored file.
       wanted: Which of the two to write.
       fit: Whether what the format of `target` cannot hold is left out.
+      places: Hints; see `Colorizer.colorize`.
 
     Returns:
       What was left out, a note each.
@@ -78,7 +82,7 @@ def colorize_to_files(
       ValueError: the format of `target` cannot hold the picture.
       OSError: a file cannot be written.
     """
-    colored, notes = colorizer.colorize(picture), list[str]()
+    colored, notes = colorizer.colorize(picture, hints=places), list[str]()
     target.parent.mkdir(parents=True, exist_ok=True)
     if target in wanted:
         whole, notes = output_fit.fitted(colored, target) if fit else (colored, [])
@@ -166,6 +170,7 @@ class _Run:
         self.failed: dict[Path, str] = {}
         self.left_out = dict(plan.found.left_out)
         self.reports: list[FileReport] = []
+        self.places: list[Hint] = []  # hints of the picture at work
 
     def summary(self) -> BatchSummary:
         """Returns the counts so far."""
@@ -237,6 +242,7 @@ class _Run:
         if not self._claim(job.source, [job.target, *compared]) or there:
             report.left_out = THERE
             return
+        hints.check_one_picture(job.source, self._places(job.source))
         names = "overwrite", "compare", "color_inputs", "start", "end"
         settings = {name: getattr(self.config, name) for name in names}
         summary = colorize_video_to_file(self.colorizer, job.source, job.target, **settings)
@@ -250,18 +256,25 @@ class _Run:
         if write is None:
             report.left_out = THERE
             return
+        self.places = self._places(source.path)
         with source.as_file() as path:
             if several := pages.inspect(path, source.max_pixels):
+                hints.check_one_picture(source.path, self.places)
                 report.output = write(several)
                 self._note_color(source, report)
                 return
         picture = source.picture()
         report.height, report.width = picture.pixels.shape[:2]
-        report.output = None if self._is_kept(picture) else write(picture)
+        kept = not self.places and self._is_kept(picture)
+        report.output = None if kept else write(picture)
         self._note_color(source, report)
         if report.output and job.source.suffix.lower() in heif.SUFFIXES:
             written = image_io.format_name(Path(report.output).suffix or self._suffix(source))
             report.notes.append(f"HEIC is read only: written as {written}")
+
+    def _places(self, source: Path) -> list[Hint]:
+        """Reads the hints of a picture or film; none where none are given for it."""
+        return hints.for_picture(Path(self.config.hints), source) if self.config.hints else []
 
     def _is_kept(self, picture: Picture) -> bool:
         """Returns whether a picture is in color and therefore left as it is."""
@@ -294,7 +307,9 @@ class _Run:
         def to_files(picture: Picture | Several) -> str | None:
             fit = self._asked_for(target)
             if isinstance(picture, Picture):
-                report.notes = colorize_to_files(self.colorizer, picture, target, wanted, fit)
+                report.notes = colorize_to_files(
+                    self.colorizer, picture, target, wanted, fit, self.places
+                )
                 return str(target)
             done = colorize_pages_to_files(
                 self.colorizer, picture, target, wanted, fit, self._is_kept
@@ -319,7 +334,7 @@ class _Run:
     ) -> str | None:
         fit, stream = self.config.format != "keep", sys.stdout.buffer
         if isinstance(picture, Picture):
-            colored = np.asarray(self.colorizer.colorize(picture))
+            colored = np.asarray(self.colorizer.colorize(picture, hints=self.places))
             if fit:
                 colored, report.notes = output_fit.fitted(colored, Path(f"a{suffix}"))
             metadata = image_metadata.marked(picture.metadata)

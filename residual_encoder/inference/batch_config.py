@@ -24,6 +24,7 @@ class BatchConfig(ColoringConfig):
       report: File for one JSON object a line and input, as `FileReport` has it; or none.
       start: Seconds that are left out at the beginning of films.
       end: Second at which films end; None is their own end.
+      hints: File of hints for one picture, or folder with NAME.hints.json for each; see `hints`.
     """
 
     inputs: tuple[str, ...]
@@ -34,6 +35,7 @@ class BatchConfig(ColoringConfig):
     report: str | None = None
     start: float = 0.0
     end: float | None = None
+    hints: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

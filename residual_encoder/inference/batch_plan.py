@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from residual_encoder.inference import batch_report, file_discovery, output_paths
+from residual_encoder.inference import batch_report, file_discovery, hints, output_paths
 from residual_encoder.inference.batch_config import BatchConfig
 from residual_encoder.inference.file_discovery import STANDARD, Found
 from residual_encoder.utils import files
@@ -33,8 +33,8 @@ def plan(config: BatchConfig) -> Plan:
     Raises:
       FileNotFoundError: an input or the model does not exist.
       FileExistsError: the report exists, or the output is an input file.
-      ValueError: no picture was found; the output is an input folder, or one file for several
-        inputs; or the report would replace an input.
+      ValueError: no picture was found; the hints are wrong; the output is an input folder, or one
+        file for several inputs; or the report would replace an input.
     """
     output = Path(config.output)
     if config.model is not None and not Path(config.model).exists():
@@ -45,6 +45,7 @@ def plan(config: BatchConfig) -> Plan:
     found = file_discovery.find(config.inputs, output, config.format)
     _check_jobs(config, found)
     _check_place(config, found)
+    _check_hints(config, found)
     taken = {job.source.resolve() for job in found.jobs if job.source != STANDARD}
     earlier = _checked_report(config, taken) if config.report else []
     return Plan(found, taken, earlier)
@@ -81,6 +82,24 @@ def _check_place(config: BatchConfig, found: Found) -> None:
             f"The output {output} is the input folder, and pictures are not written onto "
             f"themselves; choose another --output, such as --output={output / 'colored'}"
         )
+
+
+def _check_hints(config: BatchConfig, found: Found) -> None:
+    """Reads a file of hints, which is for one picture, so that a wrong one is answered at once."""
+    if config.hints is None:
+        return
+    place = Path(config.hints)
+    if not place.exists():
+        raise FileNotFoundError(
+            f"There is no {place}. Wanted a file of hints, or a folder of them."
+        )
+    if not place.is_dir():
+        if len(found.jobs) > 1:
+            raise ValueError(
+                f"{place} holds the hints of one picture, received {len(found.jobs)} inputs; give "
+                "a folder in which NAME.hints.json belongs to the picture NAME."
+            )
+        hints.read(place)
 
 
 def _same(given: str, output: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.imaging import guided_filter, resizing
+from residual_encoder.imaging import borders, guided_filter, levels, resizing
 from residual_encoder.imaging.colorspace import GRAYS, ColorSpace
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.imaging.rows import Rows
@@ -123,6 +123,17 @@ def as_gray(picture: Picture, gray_kind: str) -> Picture:
     if isinstance(picture.pixels, Rows):
         return replace(picture, pixels=Rows((height, width), picture.pixels.dtype, gray))
     return replace(picture, pixels=gray(slice(0, height)))
+
+
+def with_levels(picture: Picture, area: borders.Box, gray_kind: str) -> Picture:
+    """Returns a picture's gray with its tones stretched to black and white; see `levels`.
+
+    Raises:
+      ValueError: the picture is too large for memory.
+    """
+    if isinstance(picture.pixels, Rows):
+        raise ValueError("is too large for levels: picture editors stretch its tones")
+    return levels.stretched(as_gray(picture, gray_kind), area)
 
 
 def shrunk_gray(picture: Picture, target: tuple[int, int], gray_kind: str) -> np.ndarray:

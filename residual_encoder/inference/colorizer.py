@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.imaging import borders, image_io, image_metadata, levels
+from residual_encoder.imaging import borders, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.coloring_config import ColoringConfig
+from residual_encoder.inference.hint_application import apply
+from residual_encoder.inference.hints import Hints, check_one_picture, parse
 from residual_encoder.inference.keras_access import KerasAccess
 from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
 from residual_encoder.inference.picture_argument import PictureLike, as_picture
@@ -150,6 +152,7 @@ class Colorizer(KerasAccess):
         *,
         saturation: float | None = None,
         vividness: float | None = None,
+        hints: Hints = (),
     ) -> np.ndarray:
         """Colors one picture: `network_input`, `predict` and `merge` of what its borders surround.
 
@@ -160,31 +163,28 @@ class Colorizer(KerasAccess):
             [H, W, 4], uint8 or uint16; or a `Picture`. Of a color one only its gray is read.
           saturation: Takes the place of the colorizer's own.
           vividness: Takes the place of the colorizer's own choice of colors.
+          hints: What colors places have: `{"x": 10, "y": 20, "rgb": [200, 30, 40]}`; see `hints`.
 
         Returns:
           [H, W, 3] RGB, or [H, W, 4] RGBA where the picture has alpha, of the picture's own type.
 
         Raises:
           ValueError: no picture, or of another shape or type; a vividness out of range, or of a
-            model that takes none.
+            model that takes none; a wrong hint.
           OSError: the file cannot be read.
         """
-        picture = as_picture(picture)
+        places, picture = parse(hints), as_picture(picture)
         area = borders.print_area(picture)
-        picture = self._with_levels(picture, area)
+        if self.levels:
+            picture = chroma_upsampling.with_levels(picture, area, self.recipe.gray)
         inside = borders.cropped(picture, area)
         gray = self.network_input(inside)
         if vividness is None:
             chroma = self.predict(gray[None])
         else:
             chroma = self.choose_colors(self.predict_logits(gray[None]), vividness)
-        return self.merge_area(picture, area, chroma[0], gray, saturation=saturation)
-
-    def _with_levels(self, picture: Picture, area: borders.Box) -> Picture:
-        """Returns the picture, or its gray with stretched tones where that is asked."""
-        if not self.levels:
-            return picture
-        return levels.stretched(chroma_upsampling.as_gray(picture, self.recipe.gray), area)
+        hinted = apply(chroma[0], gray, places, area, picture.pixels.shape, self.recipe.space)
+        return self.merge_area(picture, area, hinted, gray, saturation=saturation)
 
     def colorize_file(
         self,
@@ -195,6 +195,7 @@ class Colorizer(KerasAccess):
         saturation: float | None = None,
         vividness: float | None = None,
         max_pixels: int | None = None,
+        hints: Hints = (),
     ) -> None:
         """Colors a picture file into another, in the format of the target's suffix.
 
@@ -209,6 +210,7 @@ class Colorizer(KerasAccess):
           saturation: Takes the place of the colorizer's own.
           vividness: Takes the place of the colorizer's own choice of colors.
           max_pixels: Takes the place of `image_io.MAX_PIXELS`.
+          hints: As of `colorize`; not for files of several pictures.
 
         Raises:
           FileExistsError: `target` exists and `overwrite` is false.
@@ -219,16 +221,18 @@ class Colorizer(KerasAccess):
             raise ValueError(f"{source} would be written onto itself; choose another output")
         files.check_free(target, overwrite)
 
+        from residual_encoder.inference import pages  # which import this module
+
+        look = pages.Look(saturation, vividness)
+
         def color_one(picture: Picture, part: Path, _: list[Path]) -> tuple[str, ...]:
-            colored = self.colorize(picture, saturation=saturation, vividness=vividness)
+            colored = self.colorize(picture, **look._asdict(), hints=hints)
             image_io.write(part, colored, image_metadata.marked(picture.metadata))
             return ()
 
-        from residual_encoder.inference import pages  # which import this module
-
         source, target = Path(source), Path(target)
         if several := pages.inspect(source, max_pixels):
-            look = pages.Look(saturation, vividness)
+            check_one_picture(source, hints)
             done = pages.colorize_pages(self, several, target, [target], color_one, look)
             for note in done.notes:
                 warnings.warn(f"{source}: {note}", stacklevel=2)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import os
-import secrets
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder.apps.web import interface
+from residual_encoder.apps.web import limits, store
 from residual_encoder.apps.web import server as server_module
 from residual_encoder.imaging import image_io
 
-pytestmark = pytest.mark.slow
-httpx = pytest.importorskip("httpx", reason="httpx comes with Gradio, which is not installed")
-pytest.importorskip("gradio", reason="Gradio is not installed")
+pytest.importorskip("starlette", reason="Starlette is not installed")
 
 AT_ONCE = 32
 GROWTH = 48  # MiB over rounds of `AT_ONCE`, a preview is kept a tab, and all tabs are few
@@ -32,17 +33,25 @@ GROWTH = 48  # MiB over rounds of `AT_ONCE`, a preview is kept a tab, and all ta
 class Server(NamedTuple):
     address: str
     pid: int
+    folder: Path
 
 
 @pytest.fixture(scope="module")
-def server(soft_weights: Path) -> Iterator[Server]:
+def server(soft_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("limits")
     command = ["tools/demo.py", f"--model={soft_weights}", "--port=0", "--max_megabytes=1"]
+    environment = os.environ | {"TMPDIR": str(folder)}
     with subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, *command, "--max_film_megabytes=1"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout
-            yield Server(process.stdout.readline().split()[1].rstrip("/"), process.pid)
+            address = process.stdout.readline().split()[1].rstrip("/").removeprefix("http://")
+            yield Server(address, process.pid, folder)
         finally:
             process.terminate()
             process.wait(timeout=60)
@@ -54,6 +63,26 @@ def picture() -> bytes:
     return image_io.encode(np.rint(128 + 60 * np.sin(x / 9 + y / 7)).astype(np.uint8), ".jpg")
 
 
+def ask(
+    server: Server, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    """Sends one request. -> status and body of the answer."""
+    line = http.client.HTTPConnection(server.address, timeout=120)
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    line.request(method, path, data, headers or {})
+    answer = line.getresponse()
+    try:
+        return answer.status, answer.read()
+    finally:
+        line.close()
+
+
+def upload(server: Server, data: bytes, name: str = "a.jpg", kind: str = "pictures") -> Any:
+    status, body = ask(server, "POST", f"/api/{kind}?name={quote(name)}", data)
+    return status, json.loads(body)
+
+
+@pytest.mark.slow
 def test_it_listens_at_this_computer_alone(server: Server) -> None:
     assert server_module.PageConfig().host == "127.0.0.1"
     port = int(server.address.rpartition(":")[2])
@@ -63,81 +92,125 @@ def test_it_listens_at_this_computer_alone(server: Server) -> None:
             socket.create_connection((host, port), timeout=2).close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
-        "/gradio_api/file=/etc/passwd",
-        "/gradio_api/file=../../../../etc/passwd",
-        "/gradio_api/file=%2e%2e%2f%2e%2e%2fetc%2fpasswd",
-        "/gradio_api/file=file:///etc/passwd",
-        "/gradio_api/proxy=http://127.0.0.1:1/",
-        "/../../../../etc/passwd",
+        "/etc/passwd",
         "/static/../../../../../etc/passwd",
-        "/assets/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
-        f"/gradio_api/file={ROOT}/README.md",
-        f"/gradio_api/file={ROOT}",
-        "/gradio_api/file=/tmp",
-        "/gradio_api/file=",
+        "/static/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "/static/..%2fserver.py",
+        "/static/",
+        "/samples/../visitors",
+        "/samples/%2e%2e%2fvisitors",
+        "/samples/etc",
+        "/files/../../../../etc/passwd",
+        "/files/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/files/",
+        "/api/pictures/../../etc/passwd/gray",
+        "/api/pictures/none/gray",
+        "/api/films/none",
         "/docs",
+        "/openapi.json",
     ],
 )
 def test_no_path_leads_to_files_or_folders(path: str, server: Server) -> None:
-    with socket.create_connection(server.address.removeprefix("http://").split(":")) as line:
-        line.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    host = server.address
+    with socket.create_connection(host.split(":")) as line:
+        line.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: line.recv(65536), b""))
     status = int(answer.split()[1])
-    assert b"root:" not in answer and b"Residual encoder: automatic" not in answer
-    assert b"pyproject.toml" not in answer and b"Index of" not in answer
+    assert b"root:" not in answer and b"import" not in answer
+    assert b"Index of" not in answer
     assert 400 <= status < 500, (status, answer[:300])
 
 
-def upload(server: Server, data: bytes, name: str = "a.jpg") -> Any:
-    sent = {"files": (name, data, "image/jpeg")}
-    return httpx.post(f"{server.address}/gradio_api/upload", files=sent, timeout=120)
-
-
-def test_too_long_a_file_is_refused(server: Server) -> None:
-    assert upload(server, bytes(2**20 + 1)).status_code == 413
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["../../../../tmp/traversed.jpg", "/tmp/traversed.jpg", "a\0b.jpg"]
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:80"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+    ],
+)
+def test_other_sites_are_refused(headers: dict[str, str], server: Server, picture: bytes) -> None:
+    assert ask(server, "POST", "/api/pictures?name=a.jpg", picture, headers)[0] == 403
+    assert ask(server, "GET", "/api/about", None, headers)[0] == 403
+
+
+@pytest.mark.slow
+def test_nothing_is_loaded_from_elsewhere(server: Server) -> None:
+    line = http.client.HTTPConnection(server.address, timeout=60)
+    line.request("GET", "/")
+    answer = line.getresponse()
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "http" not in policy and "unsafe" not in policy
+    assert b"http://" not in answer.read().replace(b"http://www.w3.org", b"")
+
+
+@pytest.mark.slow
+def test_too_long_a_file_is_refused(server: Server) -> None:
+    for kind in ("pictures", "films"):
+        assert upload(server, bytes(2**20 + 1), kind=kind)[0] == 413
+        line = http.client.HTTPConnection(server.address, timeout=60)
+        chunks = (bytes(2**16) for _ in range(40))
+        line.request("POST", f"/api/{kind}?name=a.jpg", chunks, encode_chunked=True)
+        assert line.getresponse().status == 413  # also without a declared length
+    assert ask(server, "POST", "/api/zip", bytes(2**20 + 1))[0] == 413
+    assert not list(server.folder.rglob("a.jpg"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["../../../../tmp/traversed.jpg", "/tmp/traversed.jpg", "a\0b.jpg", "..", "", "C:\\x\\t.jpg"],
 )
 def test_a_name_cannot_choose_its_folder(name: str, server: Server, picture: bytes) -> None:
-    answer = upload(server, picture, name)
-    if answer.status_code == 200:
-        (path,) = answer.json()
-        assert "residual-encoder-page-" in path and ".." not in path
+    status, answer = upload(server, picture, name)
+    assert status == 200 and "/" not in answer["name"] and ".." not in answer["name"]
     assert not Path("/tmp/traversed.jpg").exists()
+    assert ask(server, "DELETE", f"/api/pictures/{answer['id']}")[0] == 204
+    assert ask(server, "GET", f"/api/pictures/{answer['id']}/gray")[0] == 410
 
 
-def taker(server: Server) -> int:
-    """The number of what an upload starts."""
-    config = httpx.get(f"{server.address}/config", timeout=60).json()
-    (found,) = [
-        one["id"]
-        for one in config["dependencies"]
-        if len(one["inputs"]) == 2 and len(one["outputs"]) == 4
-    ]
-    return found
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"no json", 400, "JSON object"),
+        (b"[" * 10_000, 400, "JSON object"),
+        ({"saturation": "much"}, 422, "saturation must be a number"),
+        ({"saturation": -1}, 422, "saturation must be 0 or more"),
+        ({"hints": 7}, 422, "hints are a list"),
+        ({"hints": [{"x": 999, "y": 0, "gray": True}]}, 422, "outside the picture"),
+        ({"hints": [{"x": 9, "y": 0, "gray": True}] * 1001}, 422, "at most 1000"),
+    ],
+)
+def test_wrong_requests(body: Any, status: int, words: str, server: Server, picture) -> None:
+    key = upload(server, picture)[1]["id"]
+    for what in ("color", "file"):
+        got, answer = ask(server, "POST", f"/api/pictures/{key}/{what}", body)
+        assert got == status and words in json.loads(answer)["error"]
+    wrong = [{"files": 7}, {"files": []}, {"files": ["a"] * 201}, {"files": ["a"], "hints": 3}]
+    assert {ask(server, "POST", "/api/zip", one)[0] for one in wrong} == {422}
+    assert ask(server, "POST", "/api/zip", {"files": ["no such file"]})[0] == 410
 
 
-def visit(server: Server, number: int, picture: bytes) -> str:
-    """What one tab does, from upload to answer: "colored" or "refused"."""
-    (path,) = upload(server, picture).json()
-    tab = secrets.token_hex(6)
-    file = {"path": path, "orig_name": "a.jpg", "meta": {"_type": "gradio.FileData"}}
-    call = {"data": [file, 1.0], "fn_index": number, "session_hash": tab, "event_data": None}
-    joined = httpx.post(f"{server.address}/gradio_api/queue/join", json=call, timeout=120)
-    if joined.status_code != 200:
+def visit(server: Server, picture: bytes) -> str:
+    """What one tab does, from upload to a hint: "colored" or "refused"."""
+    status, answer = upload(server, picture)
+    if status == 503:
         return "refused"
-    address = f"{server.address}/gradio_api/queue/data?session_hash={tab}"
-    with httpx.stream("GET", address, timeout=120) as answer:
-        for line in answer.iter_lines():
-            message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
-            if message.get("msg") == "process_completed":
-                return "colored" if message["success"] and "160 × 120" in str(message) else "failed"
-    return "cut off"
+    if status != 200:
+        return f"{status} {answer}"
+    hint = {"hints": [{"x": 60, "y": 50, "rgb": [200, 30, 40]}]}
+    status, data = ask(server, "POST", f"/api/pictures/{answer['id']}/color", hint)
+    if status == 503:
+        return "refused"
+    return "colored" if status == 200 and data[:2] == b"\xff\xd8" else f"{status} {data[:99]!r}"
 
 
 def resident(pid: int) -> float:
@@ -145,15 +218,95 @@ def resident(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+@pytest.mark.slow
 def test_32_at_once_are_served_or_refused_and_memory_stays(server: Server, picture: bytes) -> None:
-    number, seen, ends = taker(server), [], []
+    seen, ends = [], []
     for _ in range(4):
         with ThreadPoolExecutor(AT_ONCE) as crowd:
-            jobs = [crowd.submit(visit, server, number, picture) for _ in range(AT_ONCE)]
+            jobs = [crowd.submit(visit, server, picture) for _ in range(AT_ONCE)]
             ends += [job.result() for job in jobs]
         seen.append(round(resident(server.pid), 1))
     counts = {end: ends.count(end) for end in set(ends)}
     print(f"page: {counts}, MiB after each {AT_ONCE}: {seen}")
-    assert set(counts) <= {"colored", "refused"} and counts["colored"] >= 4 * interface.WAITING // 2
+    assert set(counts) <= {"colored", "refused"} and counts["colored"] >= 4 * limits.WAITING // 2
     assert seen[-1] - seen[0] < GROWTH
-    assert visit(server, number, picture) == "colored"  # and it still serves
+    assert visit(server, picture) == "colored"  # and it still serves
+
+
+# --- the same limits, without a server ------------------------------------------------------------
+
+
+def test_the_line_is_bounded_and_one_at_a_time() -> None:
+    async def crowd() -> list[Any]:
+        line, inside, most = limits.Line(2), [], []
+        lock = threading.Lock()
+
+        def work() -> str:
+            with lock:
+                inside.append(1)
+                most.append(len(inside))
+            threading.Event().wait(0.02)
+            with lock:
+                inside.pop()
+            return "done"
+
+        answers = await asyncio.gather(*[line.run(work) for _ in range(8)], return_exceptions=True)
+        assert max(most) == 1
+        assert await line.run(work) == "done"
+        return answers
+
+    answers = asyncio.run(crowd())
+    assert answers.count("done") == 3
+    assert sum(isinstance(one, limits.Busy) for one in answers) == 5
+
+
+def test_files_are_kept_for_an_hour_after_their_last_use(tmp_path: Path) -> None:
+    now = [0.0]
+    kept = store.Store(tmp_path, lambda: now[0])
+    old, used, film = (kept.add(name) for name in ("old.jpg", "used.jpg", "film.mp4"))
+    for entry in (old, used, film):
+        entry.path.write_bytes(b"1")
+    film.facts["state"] = "working"
+    token = kept.add_result(used, used.path)
+    now[0] = limits.KEPT - 1
+    assert kept.result(token) == used.path
+    now[0] = limits.KEPT + 1
+    kept.sweep()
+    assert not old.path.exists() and used.path.exists() and film.path.exists()
+    with pytest.raises(FileNotFoundError, match="kept for 60 minutes and is gone"):
+        kept.get(old.id)
+    with pytest.raises(FileNotFoundError, match="make it again"):
+        kept.result("guess")
+
+
+def test_disk_previews_and_entries_are_bounded(tmp_path: Path, monkeypatch) -> None:
+    kept = store.Store(tmp_path, megabytes=1)
+    first = kept.add("a.jpg")
+    first.path.write_bytes(bytes(2**20))
+    with pytest.raises(limits.Busy, match="space for visitors"):
+        kept.add("b.jpg")
+    kept.remove(first.id)
+    monkeypatch.setattr(store, "ENTRIES", 3)
+    entries = [kept.add("c.jpg") for _ in range(3)]
+    with pytest.raises(limits.Busy):
+        kept.add("d.jpg")
+    monkeypatch.setattr(store, "PREVIEWS", 2)
+    for entry in entries:
+        kept.preview(entry, lambda: "made")
+    assert list(kept._previews) == [entry.id for entry in entries[1:]]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("a/b/c.jpg", "c.jpg"),
+        ("..\\..\\c.jpg", "c.jpg"),
+        ("..", "picture"),
+        (".hidden.png", "hidden.png"),
+        ("a\0\n.png", "a.png"),
+        ("", "picture"),
+    ],
+)
+def test_safe_names(name: str, wanted: str) -> None:
+    assert store.safe_name(name) == wanted
+    assert len(os.fsencode(store.safe_name("ü" * 300 + ".jpg"))) <= 255

@@ -14,12 +14,12 @@ import pytest
 from conftest import ROOT
 
 # Fixtures among them are used by name; `address` below takes the place of that module's.
-from test_web import browser, colored, give, photos, visit  # noqa: F401
+from test_web import browser, changed, colored, give, photos, pixels, visit  # noqa: F401
 
-from residual_encoder.apps.web import handlers as handlers_module
-from residual_encoder.apps.web import interface, preview
+from residual_encoder.apps.web import preview
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.hints import parse
 from residual_encoder.models import vividness
 
 VIVID = 0.85
@@ -30,9 +30,18 @@ def colorizer(distribution_weights: Path) -> Colorizer:
     return Colorizer(distribution_weights)
 
 
-@pytest.fixture
-def handlers(colorizer: Colorizer, tmp_path: Path) -> handlers_module.Handlers:
-    return handlers_module.Handlers(colorizer, tmp_path)
+def site(model: Colorizer, folder: Path):
+    """The answers of a page, with the picture that they are about."""
+    pytest.importorskip("starlette", reason="Starlette is not installed")
+    from residual_encoder.apps.web import routes, store
+
+    return routes.Site(model, store.Store(folder), {}, 1, 1)
+
+
+def entry_of(page, path: Path):
+    entry = page.store.add(path.name)
+    entry.path.write_bytes(path.read_bytes())
+    return entry
 
 
 @pytest.fixture(scope="module")
@@ -45,24 +54,7 @@ def command_line(photos, distribution_weights: Path, tmp_path_factory) -> Path:
     return output
 
 
-def elements(model: Colorizer, folder: Path) -> list[str]:
-    """The names of the page's parts, top to bottom."""
-    pytest.importorskip("gradio", reason="Gradio is not installed")
-    blocks = interface.build(model, folder)
-    return [block.elem_id for block in blocks.blocks.values() if block.elem_id]
-
-
 # --- without a browser ----------------------------------------------------------------------------
-
-
-def test_vividness_comes_first_where_there_is_a_distribution(colorizer, tmp_path) -> None:
-    names = elements(colorizer, tmp_path)
-    assert names.index("vividness") == names.index("saturation") - 1
-
-
-def test_others_have_saturation_only(soft_weights, tmp_path) -> None:
-    names = elements(Colorizer(soft_weights), tmp_path)
-    assert "saturation" in names and "vividness" not in names
 
 
 def test_moving_it_runs_no_network(colorizer, photos, monkeypatch) -> None:
@@ -86,44 +78,59 @@ def test_preview_is_the_picture_within_half_precision(colorizer, photos) -> None
 
 
 def test_an_unmoved_control_leaves_the_models_own_numbers(
-    distribution_weights,
-    photos,
-    tmp_path,
-    monkeypatch,
+    distribution_weights, photos, tmp_path
 ) -> None:
     """They may lie off the curve: its nearest place is shown, and nothing else is computed."""
     own = Colorizer(distribution_weights, temperature=0.9)
-    handlers = handlers_module.Handlers(own, tmp_path)
-    assert handlers.start == vividness.nearest(0.9, 0.0)
-    _, kept, (_, first) = handlers.open_picture(photos.jpeg, 1.0, handlers.start)
-    shown = preview.render_preview(own, kept[0], 1.0)
-    image_io.write(tmp_path / "wanted.jpg", shown)
-    assert first.read_bytes() == (tmp_path / "wanted.jpg").read_bytes()
-    _, (_, moved) = handlers.change_colors(kept, 1.0, handlers.start + 0.05)
-    assert moved.read_bytes() != first.read_bytes()
+    page = site(own, tmp_path)
+    assert page.start == vividness.nearest(0.9, 0.0)
+    entry = entry_of(page, photos.jpeg)
+    unmoved = page._look({"vividness": page.start})
+    assert unmoved == (1.0, None, [])
+    shown = preview.render_preview(own, preview.make_preview(own, photos.jpeg), 1.0)
+    first = page._drawn(entry, *unmoved).body
+    assert first == image_io.encode(shown, ".jpg")
+    assert page._drawn(entry, *page._look({"vividness": page.start + 0.05})).body != first
 
 
-def test_control_starts_where_the_model_was_set(distribution_weights, soft_weights) -> None:
+def test_control_starts_where_the_model_was_set(
+    distribution_weights, soft_weights, tmp_path
+) -> None:
     vivid = Colorizer(distribution_weights, vividness=VIVID)
-    assert handlers_module.start_vividness(vivid) == VIVID
-    assert handlers_module.start_vividness(Colorizer(soft_weights)) is None
+    assert site(vivid, tmp_path).start == VIVID
+    assert site(Colorizer(soft_weights), tmp_path).start is None
 
 
 def test_download_is_what_the_command_line_writes(
-    handlers,
-    photos,
-    command_line,
+    colorizer, photos, command_line, tmp_path
 ) -> None:
-    _, kept, _ = handlers.open_picture(photos.jpeg, 1.0, 0)
-    _, path = handlers.make_download(kept, 1.0, VIVID)
+    page = site(colorizer, tmp_path)
+    made = page._made(entry_of(page, photos.jpeg), *page._look({"vividness": VIVID}))
+    path = page.store.result(made["url"].removeprefix("files/"))
+    assert made["name"] == path.name == "old photo_colored.jpg"
     assert path.read_bytes() == (command_line / photos.jpeg.name).read_bytes()
 
 
-def test_a_number_out_of_range_is_a_message(handlers, photos) -> None:
-    pytest.importorskip("gradio", reason="Gradio is not installed")
-    _, kept, _ = handlers.open_picture(photos.jpeg, 1.0, 0)
-    status, _ = handlers_module.guarded(handlers.change_colors, 2)(kept, 1.0, 3.0)
-    assert "vividness must be 0 to 1. Received 3.0." in status and 'class="error"' in status
+def test_a_number_out_of_range_is_a_message(colorizer, photos) -> None:
+    shown = preview.make_preview(colorizer, photos.jpeg)
+    with pytest.raises(ValueError, match=r"vividness must be 0 to 1. Received 3.0."):
+        preview.render_preview(colorizer, shown, 1.0, 3.0)
+
+
+def test_likely_colors_are_those_of_the_distribution(colorizer, photos) -> None:
+    shown = preview.make_preview(colorizer, photos.jpeg)
+    rgb, gray = preview.likely_at(colorizer, shown, 70, 45)
+    assert rgb.shape == (6, 3) and 0 < gray < 1
+    with pytest.raises(ValueError, match="outside the picture"):
+        preview.likely_at(colorizer, shown, 140, 0)
+
+
+def test_hints_and_vividness_together(colorizer, photos) -> None:
+    hints = [{"x": 70, "y": 45, "rgb": [180, 60, 50]}]
+    shown = preview.make_preview(colorizer, photos.jpeg)
+    vivid = preview.render_preview(colorizer, shown, 1.0, VIVID, parse(hints))
+    whole = colorizer.colorize(photos.jpeg, vividness=VIVID, hints=hints)
+    assert np.abs(vivid.astype(int) - whole).max() <= 1
 
 
 # --- in the browser -------------------------------------------------------------------------------
@@ -132,7 +139,7 @@ def test_a_number_out_of_range_is_a_message(handlers, photos) -> None:
 @pytest.fixture(scope="module")
 def address(distribution_weights: Path) -> Iterator[str]:
     """The tool as a user runs it, with a model that has a distribution."""
-    pytest.importorskip("gradio", reason="Gradio is not installed")
+    pytest.importorskip("starlette", reason="Starlette is not installed")
     command = [sys.executable, "tools/demo.py", f"--model={distribution_weights}", "--port=0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -147,20 +154,11 @@ def test_vivid_and_download(visit, photos, command_line) -> None:
     give(visit, photos.jpeg)
     visit.wait_for_selector("#status:has-text('140 × 90 pixels')")
     plain = colored(visit)
-    tops = [visit.locator(f"#{name}").bounding_box()["y"] for name in ("vividness", "saturation")]
-    assert tops[0] < tops[1]
-
-    visit.fill("#vividness input[type=number]", str(VIVID))
-    visit.keyboard.press("Enter")
-    visit.wait_for_function(
-        "old => [...document.querySelectorAll('#comparison img')].pop().src != old", arg=plain
-    )
-    pictures = [
-        image_io.decode(visit.request.get(url).body()).rgb for url in (plain, colored(visit))
-    ]
-    own, vivid = (np.ptp(rgb, axis=-1).mean() for rgb in pictures)
-    assert vivid > 1.1 * own
-
+    own = np.ptp(pixels(visit, plain), axis=-1).mean()
+    boxes = [visit.locator(f"#{name}").bounding_box() for name in ("vividness", "saturation")]
+    assert (boxes[0]["y"], boxes[0]["x"]) < (boxes[1]["y"], boxes[1]["x"])
+    visit.locator("#vividness").fill(str(VIVID))
+    assert np.ptp(pixels(visit, changed(visit, plain)), axis=-1).mean() > 1.1 * own
     with visit.expect_download() as download:
         visit.click("#save")
     wanted = (command_line / photos.jpeg.name).read_bytes()

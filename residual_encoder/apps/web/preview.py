@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +12,11 @@ import numpy as np
 
 from residual_encoder.imaging import borders, image_io
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.inference import output_paths
+from residual_encoder.inference import likely_colors, output_paths
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.hint_application import apply, mark
+from residual_encoder.inference.hints import Hint
+from residual_encoder.utils import files
 
 SIDE = 1600  # pixels of a preview's longer side: sharp on a wide screen, merged in 0.1 s
 
@@ -23,6 +27,7 @@ class Preview(NamedTuple):
     source: Path  # the picture's file
     picture: Picture  # 8 bits, no side longer than `SIDE`
     area: borders.Box  # of it, what its borders surround
+    full_area: borders.Box  # the same, of the picture at full size
     gray: np.ndarray  # [h, w, 1] float32 in [0, 1], the network's input, of the area at full size
     chroma: np.ndarray  # [h, w, 2] float32 in [0, 1], what it predicts
     logits: np.ndarray | None  # [h', w', Q] float16 of a model with a distribution, else None
@@ -47,7 +52,7 @@ def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Previe
     chroma, logits = _predicted(colorizer, gray)
     small = _reduced(picture)
     part = borders.scaled(area, (height, width), small.pixels.shape[:2])
-    return Preview(source, small, part, gray, chroma, logits, height, width)
+    return Preview(source, small, part, area, gray, chroma, logits, height, width)
 
 
 def _predicted(colorizer: Colorizer, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -60,7 +65,11 @@ def _predicted(colorizer: Colorizer, gray: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def render_preview(
-    colorizer: Colorizer, shown: Preview, saturation: float, vividness: float | None = None
+    colorizer: Colorizer,
+    shown: Preview,
+    saturation: float,
+    vividness: float | None = None,
+    hints: Sequence[Hint] = (),
 ) -> np.ndarray:
     """Colors the small copy; the network does not run.
 
@@ -69,13 +78,22 @@ def render_preview(
       shown: The picture.
       saturation: As in `Colorizer`.
       vividness: As in `Colorizer`; None leaves the colorizer's own choice of colors.
+      hints: In pixels of the picture at full size.
 
     Returns:
       uint8 [h, w, 3], on white where clear.
+
+    Raises:
+      ValueError: a hint lies outside the picture or on its border; or `vividness` is out of range.
     """
-    chroma = shown.chroma
-    if vividness is not None and shown.logits is not None:
-        chroma = colorizer.choose_colors(shown.logits[None], vividness)[0]
+    chroma = apply(
+        _chroma(colorizer, shown, vividness),
+        shown.gray,
+        hints,
+        shown.full_area,
+        (shown.height, shown.width),
+        colorizer.recipe.space,
+    )
     pixels = colorizer.merge_area(
         shown.picture, shown.area, chroma, shown.gray, saturation=saturation
     )
@@ -85,12 +103,54 @@ def render_preview(
     return np.rint(255 + opacity * (pixels[..., :3] - np.float32(255))).astype(np.uint8)
 
 
+def _chroma(colorizer: Colorizer, shown: Preview, vividness: float | None) -> np.ndarray:
+    """Returns the network's chroma, [h, w, 2], at a vividness where there is a distribution."""
+    if vividness is None or shown.logits is None:
+        return shown.chroma
+    return colorizer.choose_colors(shown.logits[None], vividness)[0]
+
+
+def likely_at(
+    colorizer: Colorizer, shown: Preview, x: float, y: float, vividness: float | None = None
+) -> tuple[np.ndarray, float]:
+    """Finds colors that a place is likely to have.
+
+    Args:
+      colorizer: The colorizer to use.
+      shown: The picture.
+      x: The place, in pixels of the picture at full size.
+      y: As `x`.
+      vividness: As in `Colorizer`.
+
+    Returns:
+      uint8 [n, 3], the likeliest first; and the gray there, in [0, 1].
+
+    Raises:
+      ValueError: the place lies outside the picture or on its border.
+    """
+    shape, space = (shown.height, shown.width), colorizer.recipe.space
+    row, column, _ = mark(
+        Hint(x, y, None), "the place", shown.gray.shape, shown.full_area, shape, space
+    )
+    gray = float(shown.gray[row, column, 0])
+    if shown.logits is None:
+        ab = likely_colors.ab_of(gray, _chroma(colorizer, shown, vividness)[row, column], space)
+        likely = likely_colors.around(ab)
+    else:
+        margin = colorizer.recipe.margin
+        height, width = shown.gray.shape[0] + 2 * margin, shown.gray.shape[1] + 2 * margin
+        across, down = (column + 0.5 + margin) / width, (row + 0.5 + margin) / height
+        likely = likely_colors.of_distribution(shown.logits, down, across)
+    return likely_colors.peaks(likely, gray), gray
+
+
 def render_full_size(
     colorizer: Colorizer,
     shown: Preview,
     saturation: float,
     folder: Path,
     vividness: float | None = None,
+    hints: Sequence[Hint] = (),
 ) -> Path:
     """Writes the picture in full size, byte for byte as colorize would.
 
@@ -100,17 +160,26 @@ def render_full_size(
       saturation: As in `Colorizer`.
       folder: A new folder is made in it for the file.
       vividness: As in `Colorizer`; None leaves the colorizer's own choice of colors.
+      hints: As in `Colorizer.colorize`.
 
     Returns:
-      The file, by the name that the tool would give it.
+      The file: NAME_colored, with the suffix that the tool would give it.
 
     Raises:
       ValueError: the format cannot hold the picture.
       OSError: the picture is gone, or the folder cannot be written.
     """
-    target = Path(tempfile.mkdtemp(dir=folder)) / output_paths.output_name(Path(shown.source.name))
-    colorizer.colorize_file(shown.source, target, saturation=saturation, vividness=vividness)
+    target = Path(tempfile.mkdtemp(dir=folder)) / colored_name(shown.source.name)
+    colorizer.colorize_file(
+        shown.source, target, saturation=saturation, vividness=vividness, hints=hints
+    )
     return target
+
+
+def colored_name(name: str) -> str:
+    """Returns the name of a file's colored copy: NAME_colored."""
+    written = output_paths.output_name(Path(name))
+    return files.fitting_name(written.stem, f"_colored{written.suffix}")
 
 
 def _reduced(picture: Picture) -> Picture:

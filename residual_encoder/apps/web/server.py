@@ -1,12 +1,11 @@
-"""Serves a web page: a picture in, before and after with a divider, the colored file out.
+"""Serves a web page: pictures and films in, colors that a click corrects, colored files out.
 
-Gradio makes the page. Nothing is loaded from elsewhere, and nothing is reported to anybody.
+Nothing is loaded from elsewhere, and nothing is reported to anybody.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import tempfile
@@ -14,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from residual_encoder.apps.web import interface
-from residual_encoder.apps.web.interface import MAX_MEGABYTES
+from residual_encoder.apps.web import preview
+from residual_encoder.apps.web.limits import MAX_FILM_MEGABYTES, MAX_MEGABYTES
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.hints import Hint
 
 HOST = "127.0.0.1"
-FIRST_PORT, PORTS = 7860, 100  # where Gradio looks, too
-SESSIONS = 32  # browser tabs that are remembered; a preview takes up to 15 MB
+FIRST_PORT, PORTS = 7860, 100
+LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+AT_ONCE = 256  # connections
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class PageConfig:
       model: See `Colorizer`.
       host: Address to listen at; the default is this computer alone.
       port: None is the first free one from `FIRST_PORT` on, 0 any free one.
-      max_megabytes: Largest file that is taken, in units of 2^20 bytes.
+      max_megabytes: Largest picture file that is taken, in units of 2^20 bytes.
       vividness: See `Colorizer`; where the page's control stands at first.
       temperature: See `Colorizer`.
       prior_correction: See `Colorizer`.
+      max_film_megabytes: As `max_megabytes`, of a film.
     """
 
     model: str | None = None
@@ -44,13 +46,15 @@ class PageConfig:
     vividness: float | None = None
     temperature: float | None = None
     prior_correction: float | None = None
+    max_film_megabytes: int = MAX_FILM_MEGABYTES
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
         if self.port is not None and not 0 <= self.port <= 65535:
             raise ValueError(f"port must be from 0 to 65535. Received {self.port}.")
-        if self.max_megabytes < 1:
-            raise ValueError(f"max_megabytes must be 1 or more. Received {self.max_megabytes}.")
+        for name in ("max_megabytes", "max_film_megabytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more. Received {getattr(self, name)}.")
 
 
 def serve(config: PageConfig) -> None:
@@ -59,10 +63,10 @@ def serve(config: PageConfig) -> None:
     Raises:
       FileNotFoundError: there is no such model.
       ValueError: a damaged model, or one that takes no vividness where it is given.
-      OSError: the port is taken; Gradio is not installed.
+      OSError: the port is taken; a package of the page is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="residual-encoder-page-") as folder:
-        _prepare(folder)
+        _check_packages()
         with _listen(config.host, config.port) as listener:
             colorizer = Colorizer(
                 config.model,
@@ -70,27 +74,23 @@ def serve(config: PageConfig) -> None:
                 temperature=config.temperature,
                 prior_correction=config.prior_correction,
             )
-            app = application(colorizer, Path(folder), config.max_megabytes)
+            app = application(colorizer, Path(folder), config)
             _run(app, listener)
 
 
-def _prepare(folder: str) -> None:
-    """Sets Gradio up before it is imported: a private folder, no telemetry.
+def _check_packages() -> None:
+    """Looks for the packages that only the page needs.
 
     Raises:
-      OSError: Gradio is not installed.
+      OSError: one is not installed.
     """
-    os.environ |= {
-        "GRADIO_TEMP_DIR": folder,
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-    }
     try:
-        import gradio  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise OSError(
-            f"The page needs Gradio, which is not installed ({error}). "
-            'Install it, in the project\'s folder: pip install ".[web]"'
+            f"The page needs Starlette and uvicorn, which are not installed ({error}). "
+            'Install them, in the project\'s folder: pip install ".[web]"'
         ) from error
 
 
@@ -123,37 +123,50 @@ def _run(app: Any, listener: socket.socket) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     host, port = listener.getsockname()[:2]
     print(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends)", flush=True)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+    settings = uvicorn.Config(
+        app,
+        log_level="error",
+        timeout_graceful_shutdown=2,
+        limit_concurrency=AT_ONCE,
+        server_header=False,
+    )
+    server = uvicorn.Server(settings)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
 
 
-def application(colorizer: Colorizer, folder: Path, max_megabytes: int = MAX_MEGABYTES) -> Any:
-    """Returns the page as an ASGI application, here of FastAPI.
+def application(colorizer: Colorizer, folder: Path, config: PageConfig) -> Any:
+    """Returns the page as an ASGI application, after one picture has gone all its ways.
 
     Args:
       colorizer: The colorizer to use.
       folder: For visitors' files and the samples; private, and deleted by the caller.
-      max_megabytes: As in `PageConfig`.
+      config: The limits, and the address that it will listen at.
     """
-    import fastapi
-    import gradio as gr
+    from residual_encoder.apps.web import routes, samples
+    from residual_encoder.apps.web.store import Store
 
-    blocks = interface.build(colorizer, folder, max_megabytes)
-    blocks.state_session_capacity = SESSIONS
-    return gr.mount_gradio_app(
-        fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
-        blocks,
-        path="/",
-        footer_links=[],
-        run_history=False,
-        show_error=False,
-        max_file_size=max_megabytes * 2**20,
-        ssr_mode=False,
-        enable_monitoring=False,
-        pwa=False,
-        mcp_server=False,
-        theme=interface.theme(),
-        css=interface.CSS,
-        js=interface.SCRIPT,
-    )
+    pictures = samples.write(folder / "samples")
+    visitors = folder / "visitors"
+    visitors.mkdir(mode=0o700)
+    warm(colorizer, next(iter(pictures.values())), folder)
+    store = Store(visitors)
+    limits = config.max_megabytes, config.max_film_megabytes
+    site = routes.Site(colorizer, store, pictures, *limits)
+    return routes.application(site, LOCAL if config.host in LOCAL else frozenset())
+
+
+def warm(colorizer: Colorizer, picture: Path, folder: Path) -> None:
+    """Colors a picture in all the ways of the page, so that the first visitor need not wait.
+
+    Args:
+      colorizer: The colorizer to warm.
+      picture: A picture file.
+      folder: A folder is made in it, and deleted.
+    """
+    shown = preview.make_preview(colorizer, picture)
+    place = Hint(shown.width // 2, shown.height // 2, (150, 60, 50))
+    preview.render_preview(colorizer, shown, 1.0, None, [place])
+    preview.likely_at(colorizer, shown, place.x, place.y)
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        preview.render_full_size(colorizer, shown, 1.0, Path(made), None, [place])

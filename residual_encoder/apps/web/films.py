@@ -1,0 +1,85 @@
+"""Colors visitors' films one after the other, in a thread of their own, and tells how far it is."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from residual_encoder.apps.web import preview
+from residual_encoder.apps.web.limits import FILMS_WAITING, Busy, Line
+from residual_encoder.apps.web.store import Entry, Store
+from residual_encoder.imaging import video_io
+from residual_encoder.inference import video
+from residual_encoder.inference.colorizer import Colorizer
+
+
+class Stopped(Exception):
+    """Ends the coloring of a film whose visitor removed it, or whose server ends."""
+
+
+class Films:
+    """The films of all visitors; one is colored at a time."""
+
+    def __init__(self, colorizer: Colorizer, store: Store) -> None:
+        """Uses a colorizer and the store that has the films."""
+        self.colorizer, self.store = colorizer, store
+        self.line = Line(FILMS_WAITING)
+        self.ending = False
+
+    async def color(self, entry: Entry, saturation: float) -> None:
+        """Colors a film; what becomes of it is in `entry.facts`."""
+        entry.facts |= {"state": "waiting", "frames": 0}
+        try:
+            await self.line.run(self._color, entry, saturation)
+        except Exception as error:
+            entry.facts |= {"state": "failed", "error": self._reason(error, entry)}
+
+    def _reason(self, error: Exception, entry: Entry) -> str:
+        if isinstance(error, ValueError | OSError | MemoryError):
+            return " ".join(str(error).replace(f"{entry.path.parent}/", "").split())
+        if not isinstance(error, Stopped | Busy):
+            logging.exception("A film failed; the page stays up.")
+            return "That went wrong, and not because of the film; the server's log has the error."
+        return str(error)
+
+    def _color(self, entry: Entry, saturation: float) -> None:
+        entry.facts |= {"state": "working", "total": video_io.inspect(entry.path).declared}
+        target = Path(tempfile.mkdtemp(dir=entry.path.parent)) / preview.colored_name(
+            entry.path.name
+        )
+        config = video.VideoConfig(str(entry.path), str(target))
+        summary = video.colorize_video(self._counting(entry, saturation), config)
+        written = Path(getattr(summary, "output", None) or target)
+        if not written.exists():
+            raise ValueError(f"{entry.path.name} is in color already, so it was left as it is")
+        entry.facts |= {
+            "frames": summary.frames,
+            "url": f"files/{self.store.add_result(entry, written)}",
+            "notes": list(summary.notes),
+        }
+        entry.facts["state"] = "done"
+
+    def _counting(self, entry: Entry, saturation: float) -> Colorizer:
+        """Returns the colorizer, with a count of the frames that it was asked for."""
+        counting: Any = copy.copy(self.colorizer)
+        counting.saturation = saturation
+        own = self.colorizer.network_input
+
+        def network_input(picture: Any) -> Any:
+            if self.ending or entry.facts.get("removed"):
+                raise Stopped("The film was removed.")
+            entry.facts["frames"] += 1
+            return own(picture)
+
+        counting.network_input = network_input
+        return counting
+
+
+def progress(entry: Entry) -> dict[str, Any]:
+    """Returns what the page shows of a film."""
+    facts = {key: entry.facts.get(key) for key in ("state", "frames", "total", "error", "url")}
+    return facts | {"id": entry.id, "notes": entry.facts.get("notes", [])}

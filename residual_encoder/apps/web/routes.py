@@ -1,0 +1,372 @@
+"""Answers the requests of the web page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from residual_encoder.apps.web import films, limits, preview, security
+from residual_encoder.apps.web.limits import Busy, Line
+from residual_encoder.apps.web.store import Entry, Store
+from residual_encoder.imaging import image_io
+from residual_encoder.inference import hints, output_paths
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.models import vividness as curve
+
+STATIC = Path(__file__).parent / "static"
+MOST_JSON = hints.MAX_BYTES  # bytes of a request that is no file
+
+
+class Refused(Exception):
+    """A request that is answered by a status and one sentence."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        """Takes the HTTP status and the sentence."""
+        super().__init__(reason)
+        self.status = status
+
+
+def answering(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+    """Makes a handler answer its errors in one sentence, as JSON."""
+
+    async def answer(site: Site, request: Request) -> Response:
+        try:
+            return await handler(site, request)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:
+            status, reason = _explained(error)
+            return JSONResponse({"error": reason}, status)
+
+    return answer
+
+
+def _explained(error: Exception) -> tuple[int, str]:
+    if isinstance(error, Refused):
+        return error.status, str(error)
+    if isinstance(error, Busy):
+        return 503, str(error)
+    if isinstance(error, FileNotFoundError):
+        return 410, str(error)
+    if isinstance(error, ValueError | OSError):
+        return 422, " ".join(str(error).split())
+    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+        return 422, "The picture is too large for the memory of this computer."
+    logging.exception("A handler of the page failed; the page stays up.")
+    return 500, "That went wrong, and not because of the picture; the server's log has the error."
+
+
+class Site:
+    """The page of one colorizer."""
+
+    def __init__(
+        self,
+        colorizer: Colorizer,
+        store: Store,
+        samples: dict[str, Path],
+        megabytes: int,
+        film_megabytes: int,
+    ) -> None:
+        """Uses a colorizer, the store of visitors' files, and pictures to try."""
+        self.colorizer, self.store, self.samples = colorizer, store, samples
+        self.most, self.most_film = megabytes * 2**20, film_megabytes * 2**20
+        self.line, self.films = Line(), films.Films(colorizer, store)
+        numbers = curve.settings(colorizer.recipe.network)
+        self.start = curve.nearest(**numbers) if colorizer.has_distribution else None
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    # --- what the page is made of ---
+
+    @answering
+    async def page(self, request: Request) -> Response:
+        """Sends the page."""
+        return FileResponse(STATIC / "page.html")
+
+    @answering
+    async def about(self, request: Request) -> Response:
+        """Tells what the page has to know of the server."""
+        return JSONResponse(
+            {
+                "megabytes": self.most / 2**20,
+                "film_megabytes": self.most_film / 2**20,
+                "minutes": limits.KEPT // 60,
+                "vividness": self.start,
+                "samples": list(self.samples),
+                "films": sorted(output_paths.video_io.READABLE),
+            }
+        )
+
+    @answering
+    async def sample(self, request: Request) -> Response:
+        """Sends a picture to try."""
+        return FileResponse(self._sample(request))
+
+    def _sample(self, request: Request) -> Path:
+        name = request.path_params["name"]
+        if name not in self.samples:
+            raise Refused(404, "There is no such sample.")
+        return self.samples[name]
+
+    # --- pictures ---
+
+    @answering
+    async def open_picture(self, request: Request) -> Response:
+        """Takes a picture and runs the network on it."""
+        entry = await self._received(request, self.most)
+        return JSONResponse(await self._opened(entry))
+
+    @answering
+    async def open_sample(self, request: Request) -> Response:
+        """Runs the network on a picture to try."""
+        path = self._sample(request)
+        entry = self.store.add(path.name)
+        entry.path.write_bytes(path.read_bytes())
+        return JSONResponse(await self._opened(entry))
+
+    async def _opened(self, entry: Entry) -> dict[str, Any]:
+        try:
+            shown = await self.line.run(self._preview, entry)
+        except BaseException:
+            self.store.remove(entry.id)
+            raise
+        size = {"width": shown.width, "height": shown.height}
+        return {"id": entry.id, "name": entry.path.name, **size}
+
+    def _preview(self, entry: Entry) -> preview.Preview:
+        return self.store.preview(entry, lambda: preview.make_preview(self.colorizer, entry.path))
+
+    @answering
+    async def gray(self, request: Request) -> Response:
+        """Sends a picture without color, small."""
+        entry = self.store.get(request.path_params["id"])
+        return await self.line.run(self._drawn, entry, 0.0, None, [])
+
+    @answering
+    async def color(self, request: Request) -> Response:
+        """Sends a picture in color, small."""
+        entry = self.store.get(request.path_params["id"])
+        return await self.line.run(self._drawn, entry, *self._look(await _body(request)))
+
+    def _drawn(
+        self, entry: Entry, saturation: float, vividness: float | None, places: list[hints.Hint]
+    ) -> Response:
+        shown = self._preview(entry)
+        pixels = preview.render_preview(self.colorizer, shown, saturation, vividness, places)
+        return Response(image_io.encode(pixels, ".jpg"), media_type="image/jpeg")
+
+    def _look(self, body: dict[str, Any]) -> tuple[float, float | None, list[hints.Hint]]:
+        """Reads saturation, vividness and hints of a request."""
+        vividness = _number(body, "vividness", None)
+        # A control that was not moved: the model's own numbers may lie off the curve.
+        vividness = None if vividness == self.start else vividness
+        return (
+            _number(body, "saturation", 1.0) or 0.0,
+            vividness,
+            hints.parse(body.get("hints", [])),
+        )
+
+    @answering
+    async def likely(self, request: Request) -> Response:
+        """Tells which colors a place is likely to have."""
+        entry, body = self.store.get(request.path_params["id"]), await _body(request)
+        place = _number(body, "x", 0.0), _number(body, "y", 0.0)
+        vividness = self._look(body)[1]
+
+        def found() -> dict[str, Any]:
+            shown = self._preview(entry)
+            colors, gray = preview.likely_at(self.colorizer, shown, *place, vividness)
+            return {"colors": colors.tolist(), "gray": gray}
+
+        return JSONResponse(await self.line.run(found))
+
+    @answering
+    async def make_file(self, request: Request) -> Response:
+        """Writes a picture at full size, and its hints."""
+        entry = self.store.get(request.path_params["id"])
+        return JSONResponse(
+            await self.line.run(self._made, entry, *self._look(await _body(request)))
+        )
+
+    def _made(
+        self, entry: Entry, saturation: float, vividness: float | None, places: list[hints.Hint]
+    ) -> dict[str, Any]:
+        path = preview.render_full_size(
+            self.colorizer, self._preview(entry), saturation, entry.path.parent, vividness, places
+        )
+        return {"url": f"files/{self.store.add_result(entry, path)}", "name": path.name}
+
+    @answering
+    async def make_zip(self, request: Request) -> Response:
+        """Packs files that were made, with the hints of their pictures."""
+        body = await _body(request)
+        wanted, notes = body.get("files"), body.get("hints", {})
+        if not isinstance(wanted, list):
+            wanted = []
+        fits = 0 < len(wanted) <= limits.MOST_IN_ZIP
+        if not fits or not isinstance(notes, dict) or len(notes) > limits.MOST_IN_ZIP:
+            raise Refused(422, f"A ZIP takes from 1 to {limits.MOST_IN_ZIP} files.")
+        paths = [self.store.result(str(token).rpartition("/")[2]) for token in wanted]
+        texts = {str(name): hints.as_json(hints.parse(one)) for name, one in notes.items()}
+        entry = self.store.add("colored.zip")
+        await self.line.run(_pack, entry.path, paths, texts)
+        url = f"files/{self.store.add_result(entry, entry.path)}"
+        return JSONResponse({"url": url, "name": entry.path.name})
+
+    @answering
+    async def result(self, request: Request) -> Response:
+        """Sends a file that was made."""
+        path = self.store.result(request.path_params["token"])
+        return FileResponse(path, filename=path.name)
+
+    @answering
+    async def remove(self, request: Request) -> Response:
+        """Deletes a visitor's picture or film now."""
+        self.store.remove(request.path_params["id"])
+        return Response(status_code=204)
+
+    # --- films ---
+
+    @answering
+    async def open_film(self, request: Request) -> Response:
+        """Takes a film and has it colored."""
+        saturation = _number(dict(request.query_params), "saturation", 1.0)
+        entry = await self._received(request, self.most_film)
+        task = asyncio.create_task(self.films.color(entry, saturation or 0.0))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        await asyncio.sleep(0)
+        return JSONResponse(films.progress(entry))
+
+    @answering
+    async def film(self, request: Request) -> Response:
+        """Tells how far a film is."""
+        return JSONResponse(films.progress(self.store.get(request.path_params["id"])))
+
+    # --- what visitors send ---
+
+    async def _received(self, request: Request, most: int) -> Entry:
+        """Writes a request's body into a new file; too long a one is refused."""
+        too_long = Refused(413, f"The file is larger than {most // 2**20} MB.")
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > most:
+            raise too_long
+        entry, size = self.store.add(request.query_params.get("name", "")), 0
+        try:
+            with entry.path.open("xb") as file:
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > most:
+                        raise too_long
+                    file.write(chunk)
+        except BaseException:
+            self.store.remove(entry.id)
+            raise
+        return entry
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """Reads a request's JSON object, of limited length."""
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MOST_JSON:
+            raise Refused(413, "The request is too long.")
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise Refused(400, "The request must be a JSON object.")
+    return body
+
+
+def _number(body: dict[str, Any], name: str, default: Any) -> Any:
+    """Returns a number of a request."""
+    value = body.get(name)
+    if value is None:
+        return default
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a number. Received {str(value)[:40]!r}.") from error
+
+
+def _pack(target: Path, paths: list[Path], texts: dict[str, Any]) -> None:
+    """Writes a ZIP of files, which are compressed already, and of hints."""
+    taken: set[str] = set()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
+        for path in paths:
+            packed.write(path, _free(path.name, taken))
+        for name, value in texts.items():
+            text = json.dumps(value, indent=1)
+            packed.writestr(_free(f"{Path(name).stem}{hints.SUFFIX}", taken), text)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Returns a name that is not taken, and takes it."""
+    stem, dot, suffix = name.partition(".")
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{stem} ({number}){dot}{suffix}"
+    taken.add(free)
+    return free
+
+
+def application(site: Site, own_names: frozenset[str]) -> Starlette:
+    """Returns the page as an ASGI application.
+
+    Args:
+      site: Answers.
+      own_names: Host names that requests may come for; none allows all. See `security`.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        sweeper = asyncio.create_task(_sweep(site.store))
+        yield
+        site.films.ending = True
+        sweeper.cancel()
+
+    pictures = "/api/pictures/{id}"
+    routes = [
+        Route("/", site.page),
+        Route("/api/about", site.about),
+        Route("/samples/{name}", site.sample),
+        Route("/api/samples/{name}", site.open_sample, methods=["POST"]),
+        Route("/api/pictures", site.open_picture, methods=["POST"]),
+        Route(f"{pictures}/gray", site.gray),
+        Route(f"{pictures}/color", site.color, methods=["POST"]),
+        Route(f"{pictures}/likely", site.likely, methods=["POST"]),
+        Route(f"{pictures}/file", site.make_file, methods=["POST"]),
+        Route(pictures, site.remove, methods=["DELETE"]),
+        Route("/api/zip", site.make_zip, methods=["POST"]),
+        Route("/api/films", site.open_film, methods=["POST"]),
+        Route("/api/films/{id}", site.film),
+        Route("/files/{token}", site.result),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    guard = Middleware(security.Guard, own_names=own_names)
+    return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
+
+
+async def _sweep(store: Store) -> None:
+    """Deletes old files now and then."""
+    while True:
+        await asyncio.sleep(limits.SWEPT)
+        with suppress(OSError):
+            await asyncio.to_thread(store.sweep)

@@ -1,0 +1,47 @@
+// Requests to the page's own server.
+
+export class Failure extends Error {}
+
+const RETRIES = 20; // while the server has too many visitors
+const PAUSE = 1500; // milliseconds
+
+async function asked(url, options) {
+  for (let tries = 0; ; tries += 1) {
+    let answer;
+    try {
+      answer = await fetch(url, options);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Failure("The server of this page does not answer. Does it still run?");
+    }
+    if (answer.ok) return answer;
+    if (answer.status === 503 && tries < RETRIES) {
+      await new Promise((wake) => setTimeout(wake, PAUSE));
+      continue;
+    }
+    const body = await answer.json().catch(() => ({}));
+    throw new Failure(body.error || `The server answered ${answer.status}.`);
+  }
+}
+
+export const read = async (url) => (await asked(url)).json();
+export const send = async (url, body) =>
+  (await asked(url, { method: "POST", body: JSON.stringify(body ?? {}) })).json();
+export const give = async (url, file) =>
+  (await asked(`${url}?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file })).json();
+export const remove = (url) => asked(url, { method: "DELETE" }).catch(() => {});
+
+// A picture of the server as an address for <img>.
+export async function picture(url, body, signal) {
+  const options = body ? { method: "POST", body: JSON.stringify(body), signal } : { signal };
+  return URL.createObjectURL(await (await asked(url, options)).blob());
+}
+
+export function download(url, name) {
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  document.body.append(link);
+  link.click();
+  link.remove();
+}

@@ -1,0 +1,72 @@
+// The strip of all files that were given.
+
+const $ = (id) => document.getElementById(id);
+
+export class Gallery {
+  // `on` has: choose(item), remove(item)
+  constructor(on) {
+    this.on = on;
+    this.items = [];
+    this.list = $("gallery").querySelector("ul");
+  }
+
+  add(name, film, file, sample) {
+    const item = {
+      name, film, file, sample, saturation: 1, vividness: null, hints: [], past: [], future: [],
+    };
+    const [entry, button, away] = ["li", "button", "button"].map((tag) => document.createElement(tag));
+    item.parts = { entry, button };
+    for (const part of ["frame", "name", "note"]) {
+      item.parts[part] = document.createElement("span");
+      item.parts[part].className = part;
+      button.append(item.parts[part]);
+    }
+    item.parts.frame.textContent = film ? "▶" : "…";
+    item.parts.frame.setAttribute("aria-hidden", "true");
+    item.parts.name.textContent = name;
+    item.parts.name.title = name;
+    button.type = away.type = "button";
+    button.onclick = () => this.on.choose(item);
+    away.className = "away";
+    away.textContent = "×";
+    away.setAttribute("aria-label", `Remove ${name}`);
+    away.onclick = () => this.remove(item);
+    entry.append(button, away);
+    this.list.append(entry);
+    this.items.push(item);
+    this.#update();
+    return item;
+  }
+
+  remove(item) {
+    this.items = this.items.filter((one) => one !== item);
+    item.parts.entry.remove();
+    this.#update();
+    this.on.remove(item);
+  }
+
+  note(item, text, bad = false) {
+    item.parts.note.textContent = text;
+    item.parts.note.classList.toggle("bad", bad);
+  }
+
+  picture(item) {
+    let image = item.parts.frame.querySelector("img");
+    if (!image) {
+      image = document.createElement("img");
+      image.alt = "";
+      item.parts.frame.replaceChildren(image);
+    }
+    image.src = item.colorUrl;
+    this.note(item, item.hints.length ? `Colored, hints: ${item.hints.length}` : "Colored");
+  }
+
+  current(item) {
+    for (const one of this.items) one.parts.button.setAttribute("aria-current", String(one === item));
+  }
+
+  #update() {
+    $("gallery").hidden = !this.items.length;
+    $("zip").hidden = this.items.length < 2;
+  }
+}

@@ -1,0 +1,108 @@
+"""Applies hints, which say what color a place of a picture has, to a network's chroma."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from residual_encoder.imaging import hint_propagation
+from residual_encoder.imaging.borders import Box
+from residual_encoder.imaging.colorspace import HSV, ColorSpace
+from residual_encoder.imaging.hint_propagation import Mark
+from residual_encoder.inference.hints import Hint
+
+
+def apply(
+    chroma: np.ndarray,
+    gray: np.ndarray,
+    hints: Sequence[Hint],
+    area: Box,
+    shape: tuple[int, ...],
+    space: ColorSpace,
+) -> np.ndarray:
+    """Gives the regions around hints their colors; see `imaging.hint_propagation`.
+
+    Args:
+      chroma: [h, w, 2] float32 in [0, 1], of the picture inside its borders.
+      gray: [h, w, 1] float32 in [0, 1], of the same.
+      hints: In pixels of the whole picture.
+      area: The part of the picture that `chroma` belongs to.
+      shape: Height and width of the whole picture, pixels.
+      space: The color space of `chroma`.
+
+    Returns:
+      As `chroma`.
+
+    Raises:
+      ValueError: a hint lies outside the picture, or on its border, which stays gray.
+    """
+    if not hints:
+        return chroma
+    marks = [
+        mark(hint, f"hint {number}", chroma.shape, area, shape, space)
+        for number, hint in enumerate(hints, start=1)
+    ]
+    planar = hint_propagation.propagate(gray, to_plane(chroma, space), marks)
+    return from_plane(planar, space)
+
+
+def mark(
+    hint: Hint,
+    name: str,
+    small: tuple[int, ...],
+    area: Box,
+    shape: tuple[int, ...],
+    space: ColorSpace,
+) -> Mark:
+    """Returns a hint at its pixel of the small picture.
+
+    Args:
+      hint: In pixels of the whole picture.
+      name: For errors.
+      small: Height and width of the small picture.
+      area: As of `apply`.
+      shape: As of `apply`.
+      space: As of `apply`.
+
+    Raises:
+      ValueError: it lies outside the picture, or on its border.
+    """
+    height, width = shape[:2]
+    if not (0 <= hint.x < width and 0 <= hint.y < height):
+        raise ValueError(
+            f"{name} at x={hint.x}, y={hint.y} lies outside the picture of {width} x {height} "
+            "pixels; x and y count from the top left of the upright picture at full size"
+        )
+    if not (area.left <= hint.x < area.right and area.top <= hint.y < area.bottom):
+        raise ValueError(
+            f"{name} at x={hint.x}, y={hint.y} lies on the border of the picture, which stays gray"
+        )
+    y = int((hint.y - area.top) * small[0] / (area.bottom - area.top))
+    x = int((hint.x - area.left) * small[1] / (area.right - area.left))
+    return Mark(min(y, small[0] - 1), min(x, small[1] - 1), _chroma_of(hint, space))
+
+
+def _chroma_of(hint: Hint, space: ColorSpace) -> np.ndarray:
+    """Returns a hint's chroma, [2] float32, in the plane."""
+    if hint.rgb is None:
+        chroma = np.full((1, 2), space.neutral, np.float32)
+    else:
+        chroma = space.chroma(np.array([hint.rgb], np.float32) / 255).numpy()
+    return to_plane(chroma, space)[0]
+
+
+def to_plane(chroma: np.ndarray, space: ColorSpace) -> np.ndarray:
+    """Returns chroma whose differences are differences of color: of HSV, hue as a direction."""
+    if space is not HSV:
+        return chroma
+    angle = 2 * np.pi * chroma[..., 0]
+    return (chroma[..., 1:] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)).astype(np.float32)
+
+
+def from_plane(planar: np.ndarray, space: ColorSpace) -> np.ndarray:
+    """Reverses `to_plane`."""
+    if space is not HSV:
+        return planar
+    hue = np.arctan2(planar[..., 1], planar[..., 0]) / (2 * np.pi) % 1
+    return np.stack([hue, np.hypot(planar[..., 0], planar[..., 1])], axis=-1).astype(np.float32)

@@ -1,0 +1,149 @@
+"""Reads hints, which say what color a place of a picture has; imports no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+MOST = 1000  # hints of one picture
+MAX_BYTES = 1 << 20  # of a file of hints
+SUFFIX = ".hints.json"
+FORM = '{"x": 10, "y": 20, "rgb": [200, 30, 40]} or {"x": 10, "y": 20, "gray": true}'
+
+
+class Hint(NamedTuple):
+    """Says what color one place has.
+
+    Attributes:
+      x: Pixels from the left edge of the upright, full-size picture.
+      y: Pixels from its top edge.
+      rgb: Three numbers from 0 to 255, of whose color only the chroma is taken; None is gray.
+    """
+
+    x: float
+    y: float
+    rgb: tuple[int, int, int] | None
+
+
+# What `Colorizer.colorize` takes: hints, or mappings as in a file.
+Hints = Sequence[Hint | Mapping[str, Any]]
+
+
+def read(path: str | os.PathLike[str]) -> list[Hint]:
+    """Reads a file of hints: a JSON list, as `parse` takes it.
+
+    Raises:
+      ValueError: no JSON, or a wrong hint; the message begins with the path.
+      OSError: the file cannot be read.
+    """
+    path = Path(path)
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} is over 1 MiB; a file of hints was wanted: a list of {FORM}")
+    try:
+        return parse(json.loads(path.read_bytes()))
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply for a list of hints") from error
+    except ValueError as error:  # of json and of a text that is no UTF-8 too
+        if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+            raise ValueError(f"{path} is no JSON: {error}; wanted a list of {FORM}") from error
+        raise ValueError(f"{path}: {error}") from error
+
+
+def parse(value: Any) -> list[Hint]:
+    """Checks hints and returns them as `Hint`.
+
+    Args:
+      value: A sequence of `Hint`, or of mappings with `x`, `y`, and either `rgb` (three whole
+        numbers from 0 to 255) or `gray` (true).
+
+    Raises:
+      ValueError: it is something else; the message has the number of the hint, from 1.
+    """
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
+        raise ValueError(f"hints are a list of {FORM}. Received {_short(value)}.")
+    if len(value) > MOST:
+        raise ValueError(f"at most {MOST} hints are taken. Received {len(value)}.")
+    return [_parsed(hint, f"hint {number}") for number, hint in enumerate(value, start=1)]
+
+
+def _parsed(hint: Any, name: str) -> Hint:
+    if isinstance(hint, Hint):
+        color: dict[str, Any] = {"gray": True} if hint.rgb is None else {"rgb": hint.rgb}
+        fields: Any = {"x": hint.x, "y": hint.y, **color}
+    else:
+        fields = hint
+    if not isinstance(fields, Mapping) or set(fields) not in ({*"xy", "rgb"}, {*"xy", "gray"}):
+        raise ValueError(f"{name} must be {FORM}. Received {_short(hint)}.")
+    for key in "xy":
+        if not _is_number(fields[key]):
+            raise ValueError(f"{name}: {key} must be a number. Received {_short(fields[key])}.")
+    if "gray" in fields:
+        if fields["gray"] is not True:
+            raise ValueError(f"{name}: gray must be true. Received {_short(fields['gray'])}.")
+        return Hint(fields["x"], fields["y"], None)
+    return Hint(fields["x"], fields["y"], _rgb(fields["rgb"], name))
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
+def _rgb(value: Any, name: str) -> tuple[int, int, int]:
+    numbers = list(value) if isinstance(value, list | tuple | np.ndarray) else []
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in numbers)
+    if len(numbers) != 3 or not whole or not all(0 <= n <= 255 for n in numbers):
+        raise ValueError(
+            f"{name}: rgb must be three whole numbers from 0 to 255. Received {_short(value)}."
+        )
+    red, green, blue = map(int, numbers)
+    return red, green, blue
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def as_json(hints: Sequence[Hint]) -> list[dict[str, Any]]:
+    """Returns hints as a file has them."""
+    return [
+        {"x": hint.x, "y": hint.y, **({"rgb": list(hint.rgb)} if hint.rgb else {"gray": True})}
+        for hint in hints
+    ]
+
+
+def for_picture(place: Path, source: Path) -> list[Hint]:
+    """Reads the hints of one picture.
+
+    Args:
+      place: A file of hints, or a folder in which `NAME.hints.json` belongs to NAME with any
+        suffix.
+      source: The picture.
+
+    Returns:
+      The hints; none where the folder has none for it.
+    """
+    if not place.is_dir():
+        return read(place)
+    own = place / f"{source.stem}{SUFFIX}"
+    return read(own) if own.is_file() else []
+
+
+def check_one_picture(source: Path, hints: Hints) -> None:
+    """Refuses hints for a file of several pages or frames, or a film.
+
+    Raises:
+      ValueError: there are some.
+    """
+    if hints:
+        raise ValueError(
+            f"{source} holds several pictures; hints are for one: save the page as a file of its "
+            "own, or leave the hints out"
+        )

@@ -1,0 +1,101 @@
+"""Films on the page: with progress, and back with their sound."""
+
+# ruff: noqa: F811  fixtures of another module are imported, and used as arguments
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_web import address, browser, photos, saved, visit  # noqa: F401
+
+from residual_encoder.apps.web import films, limits, store
+from residual_encoder.inference import video
+from residual_encoder.inference.colorizer import Colorizer
+
+FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gray film of half a second with a tone."""
+    if not shutil.which("ffmpeg"):
+        pytest.skip("there is no ffmpeg")
+    path = tmp_path_factory.mktemp("film") / "old film.mp4"
+    picture = f"testsrc=s=96x64:r=24:d={FRAMES / 24}"
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i"]
+    command += [f"sine=d={FRAMES / 24}", "-vf", "hue=s=0,format=yuv420p", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def streams(path: Path) -> list[str]:
+    command = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0"]
+    return subprocess.run([*command, str(path)], capture_output=True, text=True).stdout.split()
+
+
+def given(film: Path, model: Path, folder: Path) -> tuple[films.Films, store.Entry]:
+    kept = store.Store(folder)
+    entry = kept.add(film.name)
+    shutil.copy(film, entry.path)
+    return films.Films(Colorizer(model), kept), entry
+
+
+def test_a_film_comes_back_with_its_sound(film, soft_weights, tmp_path) -> None:
+    jobs, entry = given(film, soft_weights, tmp_path)
+    asyncio.run(jobs.color(entry, 1.0))
+    done = films.progress(entry)
+    assert done["state"] == "done" and done["frames"] == done["total"] == FRAMES, done
+    path = jobs.store.result(done["url"].removeprefix("files/"))
+    assert path.name == "old film_colored.mp4"
+    assert {"video", "audio"} <= set(streams(path))
+
+
+def test_what_is_no_film_is_a_sentence(soft_weights, tmp_path) -> None:
+    (tmp_path / "no.mp4").write_text("no film")
+    (tmp_path / "kept").mkdir()
+    jobs, entry = given(tmp_path / "no.mp4", soft_weights, tmp_path / "kept")
+    asyncio.run(jobs.color(entry, 1.0))
+    done = films.progress(entry)
+    assert done["state"] == "failed" and "no.mp4" in done["error"]
+    assert str(tmp_path) not in done["error"]
+
+
+def test_a_removed_film_stops(film, soft_weights, tmp_path, monkeypatch) -> None:
+    jobs, entry = given(film, soft_weights, tmp_path)
+    own = video.colorize_video
+
+    def removed(*arguments) -> video.VideoSummary:
+        jobs.store.remove(entry.id)
+        return own(*arguments)
+
+    monkeypatch.setattr(video, "colorize_video", removed)
+    asyncio.run(jobs.color(entry, 1.0))
+    assert entry.facts["state"] == "failed"
+    assert not entry.path.parent.exists()
+
+
+def test_films_wait_in_a_line_of_their_own(film, soft_weights, tmp_path) -> None:
+    async def crowd() -> list[str]:
+        jobs, entry = given(film, soft_weights, tmp_path)
+        others = [store.Entry(str(number), entry.path, 0.0) for number in range(8)]
+        jobs._color = lambda entry, saturation: None
+        await asyncio.gather(*[jobs.color(one, 1.0) for one in others])
+        return [one.facts.get("error", "") for one in others]
+
+    errors = asyncio.run(crowd())
+    assert len([one for one in errors if one]) == 8 - (limits.FILMS_WAITING + 1)
+
+
+@pytest.mark.browser
+def test_a_film_on_the_page(visit, film, tmp_path) -> None:
+    visit.set_input_files("#files", film)
+    visit.wait_for_selector("#film:visible")
+    visit.wait_for_selector("#film-status:has-text('Colored')")
+    name, data = saved(visit, "#film-save")
+    assert name == "old film_colored.mp4"
+    (tmp_path / name).write_bytes(data)
+    assert {"video", "audio"} <= set(streams(tmp_path / name))

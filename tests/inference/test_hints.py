@@ -1,0 +1,300 @@
+"""Hints: what is taken, what is refused, and that regions take the colors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from helpers import shapes
+
+from residual_encoder.data import sample_images
+from residual_encoder.imaging import colorspace, hint_propagation, image_io
+from residual_encoder.imaging.hint_propagation import Mark
+from residual_encoder.inference import hint_application, hints, likely_colors
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.hints import Hint
+
+RED = {"x": 3, "y": 4, "rgb": [200, 30, 40]}
+
+
+@pytest.fixture(scope="module")
+def colorizer(soft_weights: Path) -> Colorizer:
+    return Colorizer(soft_weights)
+
+
+def ab(rgb_u8: np.ndarray) -> np.ndarray:
+    return colorspace.rgb_to_lab(rgb_u8 / np.float32(255)).numpy()[..., 1:]
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(one - other, axis=-1)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_what_is_taken(tmp_path) -> None:
+    given = [RED, {"x": 1.5, "y": 0, "gray": True}]
+    (tmp_path / "a.json").write_text(json.dumps(given))
+    read = hints.read(tmp_path / "a.json")
+    assert read == [Hint(3, 4, (200, 30, 40)), Hint(1.5, 0, None)]
+    assert hints.parse(read) == read
+    assert hints.as_json(read) == given
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is no JSON"),
+        ("\xff", "is no JSON"),
+        ("{}", "hints are a list"),
+        ('"red"', "hints are a list"),
+        ("[" * 100_000, "nested too deeply|is no JSON"),
+        ("[7]", "hint 1 must be .* Received 7"),
+        ('[{"x": 1, "y": 2}]', "hint 1 must be"),
+        ('[{"x": 1, "y": 2, "rgb": [1, 2, 3], "gray": true}]', "hint 1 must be"),
+        ('[{"x": 1, "y": 2, "color": "red"}]', "hint 1 must be"),
+        ('[{"x": "1", "y": 2, "gray": true}]', "hint 1: x must be a number. Received '1'"),
+        ('[{"x": true, "y": 2, "gray": true}]', "hint 1: x must be a number"),
+        ('[{"x": NaN, "y": 2, "gray": true}]', "hint 1: x must be a number"),
+        ('[{"x": 1, "y": 2, "gray": false}]', "hint 1: gray must be true"),
+        ('[{"x": 1, "y": 2, "rgb": [1, 2]}]', "hint 1: rgb must be three whole numbers"),
+        ('[{"x": 1, "y": 2, "rgb": [1, 2, 256]}]', "from 0 to 255. Received .1, 2, 256"),
+        ('[{"x": 1, "y": 2, "rgb": [1, 2, 0.5]}]', "three whole numbers"),
+        ('[{"x": 1, "y": 2, "rgb": "red"}]', "three whole numbers"),
+    ],
+)
+def test_what_is_refused(text, words, tmp_path) -> None:
+    (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=words) as error:
+        hints.read(tmp_path / "a.json")
+    assert str(error.value).startswith(str(tmp_path / "a.json"))
+
+
+def test_too_many_and_too_long(tmp_path) -> None:
+    with pytest.raises(ValueError, match="at most 1000 hints"):
+        hints.parse([RED] * 1001)
+    (tmp_path / "a.json").write_text(" " * (2**20 + 1))
+    with pytest.raises(ValueError, match="over 1 MiB"):
+        hints.read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(("x", "y"), [(-1, 0), (0, -0.5), (64, 0), (0, 48)])
+def test_outside_the_picture(x, y, colorizer) -> None:
+    with pytest.raises(ValueError, match="hint 2 .* outside the picture of 64 x 48"):
+        colorizer.colorize(np.zeros((48, 64), np.uint8), hints=[RED, {**RED, "x": x, "y": y}])
+
+
+def test_on_a_border(colorizer) -> None:
+    framed = np.full((200, 240), 250, np.uint8)
+    framed[30:-30, 30:-30] = np.random.default_rng(0).integers(20, 90, (140, 180))
+    with pytest.raises(ValueError, match="hint 1 .* border of the picture, which stays gray"):
+        colorizer.colorize(framed, hints=[RED])
+    colored = colorizer.colorize(framed, hints=[{**RED, "x": 120, "y": 100}])
+    assert np.ptp(colored[:20], axis=-1).max() == 0
+
+
+# --- what they do ---------------------------------------------------------------------------------
+
+
+def test_no_hints_change_nothing(colorizer) -> None:
+    gray = np.random.default_rng(0).integers(0, 256, (50, 70), np.uint8)
+    np.testing.assert_array_equal(colorizer.colorize(gray, hints=[]), colorizer.colorize(gray))
+
+
+def test_least_squares_against_a_dense_solution(monkeypatch) -> None:
+    """On a picture so small that the whole matrix can be written down."""
+    random = np.random.default_rng(1)
+    gray = random.random((5, 6, 1)).astype(np.float32) * np.float32(0.03)
+    monkeypatch.setattr(hint_propagation, "_smooth", lambda gray: gray[..., 0].astype(float))
+    held = np.zeros(30, bool)
+    held[[7, 20]] = True
+    wanted = random.random((30, 2))
+    share, color = hint_propagation._solution(gray[..., 0].astype(float), held, wanted)
+    matrix = np.zeros((30, 30))
+    for one in range(30):
+        for other in range(30):
+            rows, columns = abs(one // 6 - other // 6), abs(one % 6 - other % 6)
+            if one != other and rows <= 1 and columns <= 1:
+                step = (gray.ravel()[one] - gray.ravel()[other]) / hint_propagation.SIGMA
+                weight = np.exp(-step * step / 2) + hint_propagation.LEAK
+                matrix[one, other] -= weight
+                matrix[one, one] += weight
+    hold = hint_propagation.HOLD * held
+    matrix += np.diag(hint_propagation.PRIOR + hold)
+    np.testing.assert_allclose(share, np.linalg.solve(matrix, hold), rtol=1e-6)
+    both = np.linalg.solve(matrix, hold[:, None] * wanted)
+    np.testing.assert_allclose(color, both / share[:, None], rtol=1e-5)
+
+
+def test_two_halves() -> None:
+    """A step of the gray stops a color; what lies beyond it stays to the bit."""
+    gray = np.full((32, 48, 1), 0.3, np.float32)
+    gray[:, 24:] = 0.6
+    chroma = np.full((32, 48, 2), 0.5, np.float32)
+    marked = hint_propagation.propagate(gray, chroma, [Mark(16, 8, np.float32([0.7, 0.4]))])
+    np.testing.assert_allclose(marked[:, :22], np.float32([0.7, 0.4]) * np.ones((32, 22, 1)), 1e-4)
+    np.testing.assert_array_equal(marked[:, 26:], chroma[:, 26:])
+    two = hint_propagation.propagate(
+        gray,
+        chroma,
+        [Mark(16, 8, np.float32([0.7, 0.4])), Mark(16, 40, np.float32([0.2, 0.2]))],
+    )
+    np.testing.assert_allclose(two[:, 26:], 0.2, atol=1e-3)
+
+
+def test_later_hints_replace_earlier_ones() -> None:
+    gray, chroma = np.full((16, 16, 1), 0.5, np.float32), np.full((16, 16, 2), 0.5, np.float32)
+    first, second = Mark(8, 8, np.float32([0.7, 0.7])), Mark(8, 8, np.float32([0.3, 0.6]))
+    np.testing.assert_allclose(
+        hint_propagation.propagate(gray, chroma, [first, second]),
+        hint_propagation.propagate(gray, chroma, [second]),
+    )
+
+
+@pytest.mark.parametrize("name", colorspace.COLOR_SPACES)
+def test_every_color_space_has_a_plane(name) -> None:
+    space = colorspace.COLOR_SPACES[name]
+    rgb = np.random.default_rng(0).random((20, 3), np.float32)
+    chroma = space.chroma(rgb).numpy()
+    planar = hint_application.to_plane(chroma, space)
+    np.testing.assert_allclose(hint_application.from_plane(planar, space), chroma, atol=2e-5)
+
+
+def test_a_gray_hint_is_neutral(colorizer) -> None:
+    gray = np.full((64, 64), 120, np.uint8)
+    colored = colorizer.colorize(gray, hints=[{"x": 30, "y": 30, "gray": True}])
+    assert np.ptp(colored, axis=-1).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Colorizer:
+    return Colorizer()
+
+
+def color_for(colored: np.ndarray, gray: int, y: int, x: int) -> np.ndarray:
+    """A color that differs from what is there and can be shown at its gray."""
+    level = colorspace.lightness(np.float32([[gray / 255]])).numpy()[0, 0]
+    angles = np.deg2rad(np.arange(0, 360, 30))
+    wanted = 35 * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    lab = np.insert(wanted, 0, level, axis=1).astype(np.float32)
+    rgb = np.rint(colorspace.lab_to_rgb(lab).numpy() * 255)
+    moved, apart = distance(ab(rgb), wanted), distance(ab(colored[y, x][None]), wanted)
+    return rgb[np.argmax(np.minimum(apart, 40) - 3 * moved)]
+
+
+def spread(model: Colorizer, scene: shapes.Scene, region: shapes.Region) -> tuple[float, float]:
+    """Shares of a region within 10 in ab of its hint, and of the rest that moves by over 5."""
+    gray = sample_images.luma_u8(scene.rgb)
+    before = model.colorize(gray)
+    rgb = color_for(before, gray[region.y, region.x], region.y, region.x)
+    hint = {"x": region.x, "y": region.y, "rgb": [int(value) for value in rgb]}
+    after = ab(model.colorize(gray, hints=[hint]))
+    inside = distance(after, ab(rgb[None])[0])[region.mask] < 10
+    outside = distance(after, ab(before))[~region.mask] > 5
+    return inside.mean(), outside.mean()
+
+
+def test_regions_take_the_color(shipped) -> None:
+    """Ten scenes, the mask of each surface from the renderer, one shape of each scene."""
+    scenes = [shapes.render(seed) for seed in range(10)]
+    shares = np.array([spread(shipped, scene, scene.regions[1]) for scene in scenes])
+    print(f"inside {shares[:, 0]}, outside {shares[:, 1]}")
+    assert shares[:, 0].mean() >= 0.95 and shares[:, 1].mean() <= 0.02
+    assert np.mean((shares[:, 0] >= 0.95) & (shares[:, 1] <= 0.02)) >= 0.8
+
+
+# --- likely colors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gray", [0.05, 0.5, 0.9])
+def test_likely_colors_differ_and_have_the_gray_of_the_place(gray) -> None:
+    likely = likely_colors.around(np.array([10.0, 25.0]))
+    assert likely.sum() == pytest.approx(1)
+    rgb = likely_colors.peaks(likely, gray)
+    assert len(rgb) == likely_colors.COUNT
+    levels = colorspace.rgb_to_lab(rgb / np.float32(255)).numpy()[:, 0]
+    level = colorspace.lightness(np.float32([[gray]])).numpy()[0, 0]
+    shown = np.clip(level, likely_colors.DARKEST, likely_colors.LIGHTEST)
+    np.testing.assert_allclose(levels, shown, atol=8)
+    pairs = distance(ab(rgb)[:, None], ab(rgb)[None])[~np.eye(len(rgb), dtype=bool)]
+    assert pairs.min() > 10
+
+
+def test_peaks_of_a_distribution() -> None:
+    from residual_encoder.imaging import ab_quantization
+
+    centers = ab_quantization.classes().ab
+    logits = np.full((4, 4, len(centers)), -20.0, np.float32)
+    two = [int(np.argmin(distance(centers, at))) for at in ([40, 30], [0, -30])]
+    logits[..., two[0]], logits[..., two[1]] = 1.0, 0.0
+    rgb = likely_colors.peaks(likely_colors.of_distribution(logits, 0.5, 0.5), 0.5)
+    assert distance(ab(rgb[:1]), centers[two[0]])[0] < 7
+    assert distance(ab(rgb[1:2]), centers[two[1]])[0] < 7
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, soft_weights) -> SimpleNamespace:
+    place = tmp_path_factory.mktemp("hints")
+    gray = np.rint(128 + 60 * np.sin(np.mgrid[:60, :80].sum(0) / 20)).astype(np.uint8)
+    for name in ("one.png", "two.png"):
+        image_io.write(place / name, gray)
+    (place / "one.hints.json").write_text(json.dumps([{**RED, "x": 40, "y": 30}]))
+    return SimpleNamespace(path=place, model=soft_weights, gray=gray)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "tools/colorize.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_folder_of_hints(folder, colorizer, tmp_path) -> None:
+    output = tmp_path / "out"
+    done = run(
+        folder.path / "one.png",
+        folder.path / "two.png",
+        f"--output={output}",
+        f"--model={folder.model}",
+        f"--hints={folder.path}",
+    )
+    assert done.returncode == 0, done.stderr
+    read = hints.read(folder.path / "one.hints.json")
+    one, two = (image_io.read(output / name).pixels for name in ("one.png", "two.png"))
+    np.testing.assert_array_equal(one, colorizer.colorize(folder.gray, hints=read))
+    np.testing.assert_array_equal(two, colorizer.colorize(folder.gray))
+    assert (one != two).any()
+
+
+def test_wrong_hints_are_answered_at_once(folder, tmp_path) -> None:
+    from residual_encoder.inference import batch_plan
+    from residual_encoder.inference.batch_config import BatchConfig
+
+    one, two = str(folder.path / "one.png"), str(folder.path / "two.png")
+    config = BatchConfig((one,), str(tmp_path), hints=str(tmp_path / "none.json"))
+    with pytest.raises(FileNotFoundError, match="There is no .*none.json"):
+        batch_plan.plan(config)
+    (tmp_path / "none.json").write_text("[1]")
+    with pytest.raises(ValueError, match="hint 1 must be"):
+        batch_plan.plan(config)
+    with pytest.raises(ValueError, match="hints of one picture, received 2 inputs"):
+        batch_plan.plan(dataclasses.replace(config, inputs=(one, two)))
+
+
+def test_pages_and_films_take_no_hints(colorizer, tmp_path) -> None:
+    import tifffile
+
+    tifffile.imwrite(
+        tmp_path / "pages.tif", np.zeros((3, 40, 50), np.uint8), photometric="minisblack"
+    )
+    with pytest.raises(ValueError, match="holds several pictures; hints are for one"):
+        colorizer.colorize_file(tmp_path / "pages.tif", tmp_path / "out.tif", hints=[RED])
