@@ -216,7 +216,7 @@ def max_megapixels() -> flags.FlagHolder[float]:
     return flags.DEFINE_float(
         "max_megapixels",
         200.0,
-        "The largest picture that is taken. Those above 200 are colored in rows, within 2 GB.",
+        "The largest picture that is taken. Those above 200 are colored in rows, most within 2 GB.",
         lower_bound=0.001,
     )
 

@@ -126,13 +126,7 @@ def as_gray(picture: Picture, gray_kind: str) -> Picture:
 
 
 def with_levels(picture: Picture, area: borders.Box, gray_kind: str) -> Picture:
-    """Returns a picture's gray with its tones stretched to black and white; see `levels`.
-
-    Raises:
-      ValueError: the picture is too large for memory.
-    """
-    if isinstance(picture.pixels, Rows):
-        raise ValueError("is too large for levels: picture editors stretch its tones")
+    """Returns a picture's gray with its tones stretched to black and white; see `levels`."""
     return levels.stretched(as_gray(picture, gray_kind), area)
 
 
