@@ -13,6 +13,8 @@ from residual_encoder.data import scenes
 from residual_encoder.imaging import colorspace, image_io
 from residual_encoder.training.workdir import read_metrics
 
+pytestmark = pytest.mark.slow  # a minute: training, evaluation, export and coloring
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

@@ -121,7 +121,7 @@ def test_data_that_cannot_be_prepared(prepared: str, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("trained", "evaluated"),
     [
-        ("cifar10:train", "oxford_flowers102:test"),
+        pytest.param("cifar10:train", "oxford_flowers102:test", marks=pytest.mark.slow),
         pytest.param("oxford_flowers102:train", "cifar10:test", marks=pytest.mark.slow),
     ],
 )

@@ -271,6 +271,7 @@ def test_gray_next_to_colored(plain, tmp_path):
 # --- stops, full disks ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_stopped_at_ten_moments_the_file_is_the_same(mixed, tmp_path, monkeypatch):
     monkeypatch.setattr(video, "SEGMENT", 9)
     settings = {"color_inputs": "skip", "compare": True, "batch_size": 4}

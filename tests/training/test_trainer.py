@@ -297,6 +297,7 @@ def test_precision_and_jit_choices(monkeypatch):
     assert devices.jit("auto", "bfloat16") is True
 
 
+@pytest.mark.slow
 def test_fine_tuning_compiled_on_a_cpu(tmp_path):
     """XLA refuses the gradient of pooling where operations have to be deterministic."""
     recipe = dataclasses.replace(TINY, train_trunk=True, steps=2, precision="float32")
