@@ -234,7 +234,11 @@ def arrays(workdir, step):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in VARIANTS)) for n in RECIPES]
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow] * (n in (*VARIANTS, "modern_distribution")))
+        for n in RECIPES
+    ],
 )
 def test_the_whole_way(name, pictures, tmp_path):
     """Overfits four photographs, resumes bit-identically, exports, and colors a photograph."""

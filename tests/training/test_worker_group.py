@@ -123,6 +123,7 @@ def losses(workdir):
     return [(row["step"], row["loss"]) for row in read_metrics(workdir) if "loss" in row]
 
 
+@pytest.mark.slow
 def test_two_workers_equal_one(tmp_path, started):
     """20 steps of 12 pictures: the same weights, written once."""
     one, two = tmp_path / "one", tmp_path / "two"
