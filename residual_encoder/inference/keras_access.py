@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 
@@ -38,9 +38,9 @@ class KerasAccess:
     recipe: Recipe
     source: str
 
-    def __init__(self, model: str | os.PathLike[str] | None, **settings: Any) -> None:
-        """Loads a model, as `Colorizer` does."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # `Colorizer` has it
+
+        def __init__(self, model: str | os.PathLike[str] | None, **settings: Any) -> None: ...
 
     @staticmethod
     def presets() -> dict[str, Path]:

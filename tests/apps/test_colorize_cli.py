@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.batches import load_once  # noqa: F401
 from PIL import Image
 
 from residual_encoder import models, recipes
 from residual_encoder.imaging import image_io
-from residual_encoder.inference import batch, video
+from residual_encoder.inference import video
 from residual_encoder.inference.batch import BatchConfig, colorize_files
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import weights as weights_files
@@ -36,12 +37,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def colorizer(weights: Path) -> Colorizer:
     return Colorizer(weights)
-
-
-@pytest.fixture(autouse=True)
-def _load_once(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Albums share one network: loading takes a second, and test_inference.py covers it."""
-    monkeypatch.setattr(batch, "configured", lambda _: colorizer)
 
 
 @pytest.fixture

@@ -6,21 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.batches import load_once  # noqa: F401
 from helpers.several import TIMES, color, gray, luma, save, shown, with_hole
 from PIL import Image
 
-from residual_encoder.inference import batch, temporal_smoothing
+from residual_encoder.inference import temporal_smoothing
 from residual_encoder.inference.colorizer import Colorizer
 
 
 @pytest.fixture(scope="module")
 def colorizer(soft_weights: Path) -> Colorizer:
     return Colorizer(soft_weights, saturation=0.3)  # no color is so strong that gray is cut off
-
-
-@pytest.fixture(autouse=True)
-def _load_once(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "configured", lambda _: colorizer)
 
 
 # --- animations -----------------------------------------------------------------------------------

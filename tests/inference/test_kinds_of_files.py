@@ -12,22 +12,18 @@ import numpy as np
 import pytest
 import tifffile
 from conftest import ROOT
+from helpers.batches import load_once  # noqa: F401
 from helpers.several import color, document, gray, save, shown
 from PIL import Image
 
 from residual_encoder.imaging import animations, heif, image_io
-from residual_encoder.inference import batch, pages
+from residual_encoder.inference import pages
 from residual_encoder.inference.colorizer import Colorizer
 
 
 @pytest.fixture(scope="module")
 def colorizer(soft_weights: Path) -> Colorizer:
     return Colorizer(soft_weights, saturation=0.3)  # no color is so strong that gray is cut off
-
-
-@pytest.fixture(autouse=True)
-def _load_once(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "configured", lambda _: colorizer)
 
 
 # --- what a format has no place for ---------------------------------------------------------------

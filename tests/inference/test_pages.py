@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from helpers.batches import load_once  # noqa: F401
 from helpers.several import PROFILE, color, document, gray, luma, save, with_hole
 from PIL import Image
 
@@ -19,11 +20,6 @@ from residual_encoder.inference.colorizer import Colorizer
 @pytest.fixture(scope="module")
 def colorizer(soft_weights: Path) -> Colorizer:
     return Colorizer(soft_weights, saturation=0.3)  # no color is so strong that gray is cut off
-
-
-@pytest.fixture(autouse=True)
-def _load_once(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "configured", lambda _: colorizer)
 
 
 # --- pages of a TIFF ------------------------------------------------------------------------------
