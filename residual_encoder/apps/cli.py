@@ -46,6 +46,7 @@ def quiet_tensorflow() -> None:
 
 # What decoders of pictures print by themselves about harmless faults of a file.
 _CODECS = ("libpng", "TIFF", "LibTIFF", "Corrupt JPEG", "Premature end of JPEG", "JPEG datastream")
+_AGAIN = 0.02  # seconds after which an ignored interrupt is repeated
 _READER_ENDS = 1.0  # seconds that are waited for the last lines
 
 
@@ -70,15 +71,31 @@ def stoppable_loading() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Makes Ctrl-C and SIGTERM raise `KeyboardInterrupt`, once; a second one ends at once."""
+    """Makes Ctrl-C and SIGTERM raise `KeyboardInterrupt`, once; a second one ends at once.
+
+    Python ignores what is raised in a callback of a library in C, in a `__del__` or for a weak
+    reference. It is raised once more then.
+    """
+    former = sys.unraisablehook
 
     def stop(_number: int, _frame: Any) -> NoReturn:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    with _signals(stop):
-        yield
+    def ignored(lost: Any) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            former(lost)
+            return
+        signal.signal(signal.SIGINT, stop)
+        threading.Timer(_AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    sys.unraisablehook = ignored
+    try:
+        with _signals(stop):
+            yield
+    finally:
+        sys.unraisablehook = former
 
 
 @contextlib.contextmanager

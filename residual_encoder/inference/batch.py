@@ -167,6 +167,7 @@ class _Run:
         self.taken = set(plan.taken)  # must not be written to
         self.colorizer = configured(config)
         self.colored, self.skipped, self.existing, self.not_colored = 0, 0, 0, 0
+        self.ended = 0  # jobs
         self.failed: dict[Path, str] = {}
         self.left_out = dict(plan.found.left_out)
         self.reports: list[FileReport] = []
@@ -191,15 +192,14 @@ class _Run:
         self.reports += [FileReport(str(path), left_out=why) for path, why in self.left_out.items()]
         for path, reason in found.unreadable.items():
             self.fail(FileReport(str(path)), path, reason)
-        done = 0
         try:
             with tqdm(found.jobs, unit="file", file=sys.stderr, disable=None) as bar:
-                for done, job in enumerate(bar):  # noqa: B007  read where it is interrupted
+                for job in bar:
                     self.color(job)
             if self.existing > SHOWN:
                 tqdm.write(f"and {self.existing - SHOWN} more outputs exist", file=sys.stderr)
         except KeyboardInterrupt as stop:
-            raise Stopped(self.summary(), len(found.jobs) - done) from stop
+            raise Stopped(self.summary(), len(found.jobs) - self.ended) from stop
 
     def color(self, job: Job) -> None:
         """Colors one input; an error of it becomes a line."""
@@ -208,21 +208,33 @@ class _Run:
             time.perf_counter(),
         )
         color = self._film if output_paths.is_film(job.source) else self._picture
+        before = files.version(job.target)
         try:
             color(job, report)
+        except KeyboardInterrupt:
+            if files.version(job.target) != before:  # it was written already
+                report.output = report.output or str(job.target)
+                self._count(report, start)
+            raise
         except INPUT_ERRORS as error:
             name = "" if job.source == STANDARD else str(job.source)
             self.existing += isinstance(error, FileExistsError)
             shown = not isinstance(error, FileExistsError) or self.existing <= SHOWN
             self.fail(report, job.source, errors.one_line(error, name), shown)
+            self.ended += 1
             return
+        self._count(report, start)
+        for note in report.notes:
+            tqdm.write(f"{job.source}: {note}", file=sys.stderr)
+
+    def _count(self, report: FileReport, start: float) -> None:
+        """Adds the report of an input without an error to the counts."""
         self.colored += report.left_out is None
         self.skipped += report.left_out == THERE
         self.not_colored += report.not_colored or 0
         report.seconds = round(time.perf_counter() - start, 3)
         self.reports.append(report)
-        for note in report.notes:
-            tqdm.write(f"{job.source}: {note}", file=sys.stderr)
+        self.ended += 1
 
     def fail(self, report: FileReport, source: Path, reason: str, shown: bool = True) -> None:
         """Notes why an input failed, and prints it if it is to be shown."""

@@ -118,6 +118,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def version(path: Path) -> tuple[int, ...] | None:
+    """Returns what changes when a file is replaced or written; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _temporary(target: Path) -> Path:
     """Returns a hidden name of this process next to a file, which `sweep` knows."""
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""

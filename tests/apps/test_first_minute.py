@@ -188,6 +188,49 @@ def test_a_stop_is_two_lines_and_keeps_the_report(
     assert not [path for path in (tmp_path / "colored").iterdir() if path.name.startswith(".")]
 
 
+LOST = """
+import os, signal, sys, time, weakref
+import cffi
+sys.path.insert(0, sys.argv[1])
+from residual_encoder.apps import cli
+
+def interrupt(*_):
+    os.kill(os.getpid(), int(sys.argv[3]))
+    time.sleep(0.01)
+
+class Owner: pass
+class Deleted:
+    __del__ = interrupt
+
+def weak():
+    owner = Owner()
+    weakref.finalize(owner, interrupt)
+
+def called_by_c():
+    cffi.FFI().callback("void(int)", interrupt)(1)
+
+ways = {"deleted": Deleted, "weak": weak, "called by C": called_by_c}
+try:
+    with cli.stoppable():
+        ways[sys.argv[2]]()
+        time.sleep(20)
+    print("never stopped")
+except KeyboardInterrupt:
+    print("stopped")
+time.sleep(0.1)  # a second one would end the process
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("way", ["deleted", "weak", "called by C"])
+def test_a_stop_is_not_lost_where_python_ignores_exceptions(
+    way: str, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-c", LOST, str(ROOT), way, str(int(number))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_while_loading_is_one_line(
     tmp_path: Path, soft_weights: Path, number: signal.Signals

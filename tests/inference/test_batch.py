@@ -255,3 +255,26 @@ def test_a_file_that_is_no_report_is_kept(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="notes is no report of an earlier run"):
             run(source, output=tmp_path / "o", skip_existing=True, report=str(tmp_path / "notes"))
         assert (tmp_path / "notes").read_text() == text
+
+
+# --- a stop ---------------------------------------------------------------------------------------
+
+
+def test_a_stop_right_after_a_picture_was_written_counts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [gray(tmp_path / "in" / f"{name}.png") for name in "abc"]
+    synced = files._sync_folder
+
+    def stop(folder: Path) -> None:
+        synced(folder)
+        if (folder / "b.png").exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "_sync_folder", stop)
+    report = tmp_path / "report.jsonl"
+    with pytest.raises(Stopped) as stopped:
+        run(*sources, output=tmp_path / "out", report=str(report))
+    assert (stopped.value.summary.colored, stopped.value.waiting) == (2, 1)
+    assert list(rows(report)) == ["a.png", "b.png"]
+    assert rows(report)["b.png"]["output"] == str(tmp_path / "out" / "b.png")
