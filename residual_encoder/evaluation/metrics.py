@@ -13,12 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from residual_encoder.imaging import colorspace
+from residual_encoder.imaging.ab_classes import smoothed_prior
 from residual_encoder.imaging.ab_quantization import (
     HALF_GRID,
     ab_cell,
     centers,
     gamut_cells,
-    smoothed_prior,
 )
 from residual_encoder.imaging.colorspace import ColorSpace
 from residual_encoder.utils.typing import Tensor

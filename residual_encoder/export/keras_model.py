@@ -13,10 +13,11 @@ import numpy as np
 from keras import ops as kops
 
 from residual_encoder.export.model_file import SavedFile, card_of, save_checked
-from residual_encoder.export.portable_network import INPUT, check_portable, write_network
 from residual_encoder.inference.model_loading import CARD, Loaded
-from residual_encoder.models.folding import Kernel
-from residual_encoder.models.residual_encoder import LEAK
+from residual_encoder.models import folding
+from residual_encoder.models.configs import LEAK
+from residual_encoder.models.folded_weights import Kernel
+from residual_encoder.models.portable_network import INPUT, check_portable, write_network
 from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
 from residual_encoder.utils.typing import Tensor
 
@@ -134,7 +135,9 @@ def _taken(x: Tensor, places: Tensor, axis: int) -> Tensor:
 def portable_model(loaded: Loaded) -> keras.Model:
     """Builds the network of Keras's own layers: gray [B, H, W, 1] of any size -> chroma."""
     gray = keras.Input((None, None, 1), name=INPUT)
-    return keras.Model(gray, write_network(KerasOperations(), loaded, gray), name="colorizer")
+    weights = folding.network_weights(loaded.network)
+    chroma = write_network(KerasOperations(), weights, loaded.recipe, gray)
+    return keras.Model(gray, chroma, name="colorizer")
 
 
 def export_keras(

@@ -1,4 +1,4 @@
-"""Color as one of a few hundred classes, as in Zhang, Isola and Efros 2016.
+"""Color as one of a few hundred classes, as in Zhang, Isola and Efros 2016, on tensors.
 
 "Colorful Image Colorization", ECCV 2016; the sections named below are of this paper. The classes
 are the cells of a grid over the ab plane of Lab that sRGB reaches. The paper has 313, some of which
@@ -8,27 +8,22 @@ lie beyond sRGB; here they are those of the file with the prior, the same on eve
 from __future__ import annotations
 
 import functools
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from residual_encoder.imaging import colorspace
-from residual_encoder.imaging.colorspace import AB_SCALE
+from residual_encoder.imaging.ab_classes import classes
+from residual_encoder.imaging.color_constants import AB_SCALE
 from residual_encoder.utils.typing import Tensor
 
 BIN = 10  # section 2.1: the ab plane in cells of 10 x 10
 HALF_GRID = 11  # cells -110..110 on either axis
-PRIOR_SIGMA = 5.0  # section 2.2: Gaussian that smooths the color prior
 STRIDE = 4  # section 2 and figure 2: classes at a quarter of the picture's side
 NEIGHBORS = 5  # section 2.1: the truth is spread over its 5 nearest classes
 SIGMA = 5.0  # section 2.1: by a Gaussian of their distance
 # Section 2.2: 1 - lambda, where lambda is the share of the uniform distribution in the prior.
 REBALANCING = 0.5
-
-# One line for each class: a, b, and how many pixels of how many photographs fell into it.
-PRIOR = Path(__file__).with_name("ab_prior.txt")
 
 
 # --- the grid -------------------------------------------------------------------------------------
@@ -59,42 +54,7 @@ def gamut_cells() -> np.ndarray:
     return np.unique(ab_cell(lab[..., 1:]))
 
 
-def smoothed_prior(points: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Returns shares of counted pixels, smoothed by a Gaussian of `PRIOR_SIGMA` that keeps the sum.
-
-    Args:
-      points: [n, 2] a and b of the cells.
-      counts: [n] pixels in each.
-
-    Returns:
-      [n] float64 of sum 1.
-    """
-    square = np.sum((points[:, None] - points[None]) ** 2, axis=-1)
-    kernel = np.exp(-square / (2 * PRIOR_SIGMA**2))
-    return (kernel / kernel.sum(axis=0)) @ (counts / counts.sum())
-
-
-# --- the classes ----------------------------------------------------------------------------------
-
-
-class Classes(NamedTuple):
-    """Quantized colors: the classes that a network chooses from.
-
-    Attributes:
-      ab: [Q, 2] float32, the middle of each.
-      prior: [Q] float64 of sum 1, how often each is the true color, smoothed.
-    """
-
-    ab: np.ndarray
-    prior: np.ndarray
-
-
-@functools.cache
-def classes() -> Classes:
-    """Reads the classes and the measured prior."""
-    rows = np.loadtxt(PRIOR, dtype=np.int64)
-    ab = rows[:, :2]
-    return Classes(ab.astype(np.float32), smoothed_prior(ab.astype(np.float64), rows[:, 2]))
+# --- weights of the classes -----------------------------------------------------------------------
 
 
 def class_weights(prior: np.ndarray, rebalancing: float = REBALANCING) -> np.ndarray:

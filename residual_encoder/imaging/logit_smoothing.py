@@ -8,8 +8,6 @@ this is a mean of the neighbors; across an edge of the gray the two sides keep t
 
 from __future__ import annotations
 
-import tensorflow as tf
-
 from residual_encoder.utils.typing import Tensor
 
 STRIDE = 4  # pixels of gray for each place of the logits
@@ -38,6 +36,8 @@ def smoothed(logits: Tensor, gray: Tensor, radius: int, epsilon: float = EPSILON
     Returns:
       [B, h, w, Q] float32.
     """
+    import tensorflow as tf  # here, so that the numbers above are read without it
+
     if not radius:
         return logits
     small = tf.nn.avg_pool2d(gray, STRIDE, STRIDE, "VALID")  # [B, h, w, 1]
@@ -53,4 +53,6 @@ def smoothed(logits: Tensor, gray: Tensor, radius: int, epsilon: float = EPSILON
 
 def _mean(x: Tensor, radius: int) -> Tensor:
     """Averages over a square window, of which only the part inside the map counts."""
+    import tensorflow as tf
+
     return tf.nn.avg_pool2d(x, 2 * radius + 1, 1, "SAME")

@@ -6,9 +6,10 @@ import keras
 import tensorflow as tf
 
 from residual_encoder.imaging import logit_smoothing
-from residual_encoder.models.ab_classifier import LOGITS, colors_of
-from residual_encoder.models.configs import AbClassesConfig, ResidualEncoderConfig
-from residual_encoder.models.folding import FoldedLayers, FoldedTrunk, Kernel, convolved
+from residual_encoder.models.ab_classifier import colors_of
+from residual_encoder.models.configs import LOGITS, AbClassesConfig, ResidualEncoderConfig
+from residual_encoder.models.folded_weights import Kernel
+from residual_encoder.models.folding import FoldedLayers, FoldedTrunk, convolved
 from residual_encoder.utils.typing import Tensor
 
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 ACTIVATIONS = ("relu", "elu", "leaky_relu")
 DECODER_UPSAMPLINGS = ("legacy", "half_pixel")
+# The article tried "leaky ReLUs" and gives no slope. This one is a choice of this project, between
+# the 0.01 of Maas et al. 2013 and the 1 / 5.5 of Xu et al. 2015.
+LEAK = 0.1
+LOGITS = "logits"  # the layer of a network of classes whose answers the loss reads
 
 
 @dataclass(frozen=True)

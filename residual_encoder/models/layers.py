@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from residual_encoder.models.folded_weights import EPSILON
 from residual_encoder.utils import devices
 from residual_encoder.utils.typing import Tensor
 
@@ -268,4 +269,4 @@ def batch_norm(name: str) -> BatchNorm:
     Several replicas share their moments, so that they are those of the whole batch.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return BatchNorm(momentum=0.99, epsilon=1e-3, synchronized=replicas > 1, name=name)
+    return BatchNorm(momentum=0.99, epsilon=EPSILON, synchronized=replicas > 1, name=name)

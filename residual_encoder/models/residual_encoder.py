@@ -13,13 +13,10 @@ from functools import partial
 import keras
 
 from residual_encoder.models import vgg16
-from residual_encoder.models.configs import ResidualEncoderConfig
+from residual_encoder.models.configs import LEAK, ResidualEncoderConfig
 from residual_encoder.models.layers import DECODER_UPSAMPLINGS, Dropout, batch_norm, convolution
 from residual_encoder.utils.typing import Tensor
 
-# The article tried "leaky ReLUs" and gives no slope. This one is a choice of this project, between
-# the 0.01 of Maas et al. 2013 and the 1 / 5.5 of Xu et al. 2015.
-LEAK = 0.1
 ACTIVATIONS: dict[str, Callable[..., keras.layers.Layer]] = {
     "relu": keras.layers.ReLU,
     "elu": keras.layers.ELU,  # Clevert et al. 2015: alpha 1

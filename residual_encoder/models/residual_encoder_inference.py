@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from residual_encoder.models import subpixel_conv
 from residual_encoder.models.configs import ResidualEncoderConfig
-from residual_encoder.models.folding import FoldedLayers, FoldedTrunk, Kernel, convolved
+from residual_encoder.models.folded_weights import Kernel
+from residual_encoder.models.folding import FoldedLayers, FoldedTrunk, convolved
 from residual_encoder.utils.typing import Tensor
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import keras
 import numpy as np
 
 from residual_encoder.utils import files
@@ -120,6 +119,8 @@ def _named(variables: Iterable[Any]) -> dict[str, Any]:
 
 def to_arrays(variables: Iterable[Any]) -> dict[str, np.ndarray]:
     """Returns the current values by variable path."""
+    import keras
+
     return {
         path: keras.ops.convert_to_numpy(variable) for path, variable in _named(variables).items()
     }
@@ -132,20 +133,29 @@ def assign(variables: Iterable[Any], arrays: Arrays, source: str) -> None:
       ValueError: names or shapes differ; the message lists missing, unexpected and misshapen ones.
     """
     named = _named(variables)
-    missing = sorted(named.keys() - arrays.keys())
-    unexpected = sorted(arrays.keys() - named.keys())
+    check_fits(arrays, {path: tuple(named[path].shape) for path in named}, source)
+    for path, variable in named.items():
+        variable.assign(arrays[path].astype(variable.dtype))
+
+
+def check_fits(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], source: str) -> None:
+    """Compares arrays with the names and shapes that a network has.
+
+    Raises:
+      ValueError: they differ; the message lists missing, unexpected and misshapen ones.
+    """
+    missing = sorted(shapes.keys() - arrays.keys())
+    unexpected = sorted(arrays.keys() - shapes.keys())
     misshapen = [
-        f"{path} is {arrays[path].shape}, wanted {tuple(named[path].shape)}"
-        for path in sorted(named.keys() & arrays.keys())
-        if arrays[path].shape != tuple(named[path].shape)
+        f"{path} is {arrays[path].shape}, wanted {shapes[path]}"
+        for path in sorted(shapes.keys() & arrays.keys())
+        if arrays[path].shape != shapes[path]
     ]
     if missing or unexpected or misshapen:
         raise ValueError(
             f"{source} does not fit this network. Missing: {missing or 'none'}. "
             f"Unexpected: {unexpected or 'none'}. Wrong shape: {misshapen or 'none'}."
         )
-    for path, variable in named.items():
-        variable.assign(arrays[path].astype(variable.dtype))
 
 
 # --- weights files --------------------------------------------------------------------------------
@@ -175,6 +185,15 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
       ValueError: it is damaged or names no recipe.
     """
     _, about = read_arrays(path)
+    return recipe_of(about, path)
+
+
+def recipe_of(about: dict[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns the recipe in the description of a weights file.
+
+    Raises:
+      ValueError: it names none.
+    """
     if "recipe" not in about:
         raise ValueError(f"{path} names no recipe; wanted a weights file, not a checkpoint.")
     return about["recipe"]

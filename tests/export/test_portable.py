@@ -23,7 +23,7 @@ from residual_encoder.data import sample_images
 from residual_encoder.export import keras_model, model_file, onnx_model
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.model_loading import Loaded, shipped_weights
-from residual_encoder.models import weights
+from residual_encoder.models import onnx_graph, weights
 from residual_encoder.models.configs import ResidualEncoderConfig
 from residual_encoder.models.vividness import ColorChoice
 from residual_encoder.recipes import RECIPES
@@ -150,7 +150,7 @@ def test_what_a_file_tells_of_itself(exports: Path) -> None:
     told = {entry.key: entry.value for entry in model.metadata_props}
     assert told["color_space"] == recipe.color_space and told["gray"] == recipe.gray
     assert told["short_side"] == str(recipe.inference_size)
-    assert [entry.version for entry in model.opset_import] == [onnx_model.OPSET]
+    assert [entry.version for entry in model.opset_import] == [onnx_graph.OPSET]
     with zipfile.ZipFile(exports / "colorizer.keras") as file:
         card = json.loads(file.read("recipe.json"))
     assert card == json.loads(told["card"]) and card["recipe"] == recipe.to_json() | {

@@ -12,7 +12,13 @@ from conftest import ROOT
 from helpers.training_runs import ONE, SCENES
 
 from residual_encoder.data import color_prior
-from residual_encoder.imaging import ab_quantization, colorspace, image_io, logit_smoothing
+from residual_encoder.imaging import (
+    ab_classes,
+    ab_quantization,
+    colorspace,
+    image_io,
+    logit_smoothing,
+)
 from residual_encoder.models import factory
 from residual_encoder.models.factory import AbClassesConfig
 from residual_encoder.recipes import RECIPES, Recipe
@@ -58,7 +64,7 @@ def test_classes_are_the_grid_of_srgb():
 
 
 def test_weights_against_numpy():
-    counts = np.loadtxt(ab_quantization.PRIOR)[:, 2]
+    counts = np.loadtxt(ab_classes.PRIOR)[:, 2]
     square = ((AB[:, None] - AB[None]) ** 2).sum(-1)
     spread = np.exp(-square / 50)
     smooth = np.zeros(Q)

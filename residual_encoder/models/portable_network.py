@@ -2,7 +2,7 @@
 
 A residual encoder or a network of classes, its batch norms folded into convolutions, is described
 once, in terms of `Operations`. What a tensor is there is up to the framework: `keras_model` makes
-layers of Keras, `onnx_model` nodes of ONNX.
+layers of Keras, `onnx_graph` nodes of ONNX. TensorFlow is not loaded.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-import tensorflow as tf
 
-from residual_encoder.imaging import ab_quantization, logit_smoothing
-from residual_encoder.imaging.colorspace import AB_SCALE
-from residual_encoder.inference.model_loading import Loaded
-from residual_encoder.models.ab_classifier import LOGITS
+from residual_encoder.imaging import ab_classes, logit_smoothing
+from residual_encoder.imaging.color_constants import AB_SCALE
 from residual_encoder.models.configs import (
+    LOGITS,
     AbClassesConfig,
     NetworkConfig,
     ResidualEncoderConfig,
     name_of,
 )
-from residual_encoder.models.folding import FoldedLayers, FoldedTrunk, Kernel
+from residual_encoder.models.folded_weights import Kernel, NetworkWeights
+from residual_encoder.models.recipe import Recipe
 
 INPUT, OUTPUT = "grayscale", "chroma"
 
@@ -73,45 +72,68 @@ class Operations(Protocol):
         """Enlarges by two, bilinearly, "legacy" or "half_pixel" as `layers.DECODER_UPSAMPLINGS`."""
 
 
+def is_portable(config: NetworkConfig) -> bool:
+    """Returns whether a network can be written down in `Operations`."""
+    return isinstance(config, ResidualEncoderConfig | AbClassesConfig)
+
+
 def check_portable(config: NetworkConfig, model_path: Any) -> None:
     """Checks that a network can be written down in `Operations`.
 
     Raises:
       ValueError: it is none of the two kinds.
     """
-    if not isinstance(config, ResidualEncoderConfig | AbClassesConfig):
+    if not is_portable(config):
         raise ValueError(
             f"{model_path} is a network {name_of(config)!r}; --format=keras and onnx take residual "
             "encoders and networks of classes. --format=savedmodel takes all."
         )
 
 
-def write_network(ops: Operations, loaded: Loaded, gray: Any) -> Any:
+def write_network(ops: Operations, weights: NetworkWeights, recipe: Recipe, gray: Any) -> Any:
     """Writes a network down, with the mirrored border that its recipe has.
 
     Args:
       ops: Makes the operations.
-      loaded: The network; its `network` is a Keras model that `check_portable` lets pass.
+      weights: Of the network.
+      recipe: Its recipe, whose network `check_portable` lets pass.
       gray: The framework's tensor of gray in [0, 1]: one channel, any height and width.
 
     Returns:
       The framework's tensor of chroma in [0, 1]: two channels, the same height and width.
     """
-    recipe = loaded.recipe
     config: Any = recipe.network
-    writers = {ResidualEncoderConfig: _ResidualEncoder, AbClassesConfig: _AbClassifier}
     bordered = ops.with_border(gray, recipe.multiple, recipe.margin)
-    chroma = writers[type(config)](ops, loaded.network, config).chroma(bordered)
+    chroma = _WRITERS[type(config)](ops, weights, config).chroma(bordered)
     return ops.without_border(chroma, gray, recipe.margin)
+
+
+def write_core(ops: Operations, weights: NetworkWeights, recipe: Recipe, gray: Any) -> Any:
+    """Writes down the costly part of a network: without borders, and without a choice of colors.
+
+    Args:
+      ops: As of `write_network`.
+      weights: As of `write_network`.
+      recipe: As of `write_network`.
+      gray: As of `write_network`; height and width are multiples of the recipe's.
+
+    Returns:
+      Chroma of the size of `gray`; of a network of classes the logits that colors are chosen from,
+      at a quarter of its size.
+    """
+    config: Any = recipe.network
+    writer = _WRITERS[type(config)](ops, weights, config)
+    return writer.logits(gray) if isinstance(writer, _AbClassifier) else writer.chroma(gray)
 
 
 class _Decoder:
     """Parts of both kinds of networks."""
 
-    def __init__(self, ops: Operations, model: Any, taps: int, of: ResidualEncoderConfig) -> None:
+    def __init__(
+        self, ops: Operations, weights: NetworkWeights, taps: int, of: ResidualEncoderConfig
+    ) -> None:
         self.ops, self.encoder, self.taps = ops, of, taps
-        self.trunk = FoldedTrunk(model.get_layer("vgg16"), taps, tf.float32)
-        self.layers = FoldedLayers(model, of, "float32")
+        self.trunk, self.layers = weights
 
     def tapped(self, gray: Any) -> tuple[Any, list[Any]]:
         """Returns gray - 0.5, and the activations before the pools, shallow to deep."""
@@ -149,8 +171,10 @@ class _Decoder:
 class _ResidualEncoder(_Decoder):
     """A residual encoder; see `models.residual_encoder`."""
 
-    def __init__(self, ops: Operations, model: Any, config: ResidualEncoderConfig) -> None:
-        super().__init__(ops, model, config.taps, config)
+    def __init__(
+        self, ops: Operations, weights: NetworkWeights, config: ResidualEncoderConfig
+    ) -> None:
+        super().__init__(ops, weights, config.taps, config)
 
     def chroma(self, gray: Any) -> Any:
         ops = self.ops
@@ -169,11 +193,15 @@ class _ResidualEncoder(_Decoder):
 class _AbClassifier(_Decoder):
     """A network of classes, down to the color that is taken; see `models.ab_classifier`."""
 
-    def __init__(self, ops: Operations, model: Any, config: AbClassesConfig) -> None:
-        super().__init__(ops, model, config.taps, ResidualEncoderConfig())
+    def __init__(self, ops: Operations, weights: NetworkWeights, config: AbClassesConfig) -> None:
+        super().__init__(ops, weights, config.taps, ResidualEncoderConfig())
         self.config = config
 
     def chroma(self, gray: Any) -> Any:
+        chroma = self._annealed_mean(self.logits(gray))
+        return self.ops.double(self.ops.double(chroma, "half_pixel"), "half_pixel")
+
+    def logits(self, gray: Any) -> Any:
         _, (_, _, third, *deep) = self.tapped(gray)
         x = self.deepest(deep[-1])
         if self.taps == 5:
@@ -182,10 +210,7 @@ class _AbClassifier(_Decoder):
         x = self.merged(x, third, 3)
         x = self._bottlenecks(x, self.config.refinements, "color3")
         logits = self.ops.convolution(x, Kernel(*self.layers.weights[LOGITS]), LOGITS)
-        if self.config.smoothing:
-            logits = self._smoothed(logits, gray)
-        chroma = self._annealed_mean(logits)
-        return self.ops.double(self.ops.double(chroma, "half_pixel"), "half_pixel")
+        return self._smoothed(logits, gray) if self.config.smoothing else logits
 
     def _bottlenecks(self, x: Any, dilations: tuple[int, ...], name: str) -> Any:
         ops = self.ops
@@ -205,7 +230,7 @@ class _AbClassifier(_Decoder):
             return self.ops.window_mean(x, 2 * self.config.smoothing + 1, 1)
 
         def wide(x: Any) -> Any:
-            return self.ops.repeat_channel(x, len(ab_quantization.classes().ab))
+            return self.ops.repeat_channel(x, len(ab_classes.classes().ab))
 
         small = self.ops.window_mean(gray, logit_smoothing.STRIDE, logit_smoothing.STRIDE)
         small = combine("subtract", small, self.ops.picture_mean(small))
@@ -222,9 +247,15 @@ class _AbClassifier(_Decoder):
 
     def _annealed_mean(self, logits: Any) -> Any:
         """Takes a color from the distribution, as `ab_quantization.annealed_mean`, as chroma."""
-        classes, config = ab_quantization.classes(), self.config
+        classes, config = ab_classes.classes(), self.config
         off = -config.prior_correction * np.log(classes.prior) / config.temperature
         shares = self.ops.affine(logits, 1 / config.temperature, off.astype(np.float32))
         colors = (classes.ab / AB_SCALE)[None, None].astype(np.float32)  # [1, 1, Q, 2]
         kernel = Kernel(colors, np.full(2, 0.5, np.float32))
         return self.ops.convolution(self.ops.activation(shares, "softmax"), kernel, "colors")
+
+
+_WRITERS: dict[type, Any] = {
+    ResidualEncoderConfig: _ResidualEncoder,
+    AbClassesConfig: _AbClassifier,
+}
