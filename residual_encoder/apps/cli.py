@@ -13,21 +13,9 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
+from residual_encoder.utils import devices
+
 INTERRUPTED = 75  # exit code of work that was stopped and saved: EX_TEMPFAIL of sysexits.h
-
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Discards what C++ writes to stderr: TensorFlow 2.21 logs before its log level counts."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 def quiet_tensorflow() -> None:
@@ -35,11 +23,7 @@ def quiet_tensorflow() -> None:
 
     Commands call it after their flags are parsed. Errors are Python exceptions anyway.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()  # the driver's own notices, once
+    devices.load_tensorflow()
 
 
 # --- long work ------------------------------------------------------------------------------------

@@ -62,14 +62,15 @@ def main(arguments: list[str]) -> int:
         from residual_encoder.inference import batch_plan
 
         config = _config(arguments)
-        plan = batch_plan.plan(config)  # a wrong input is answered before TensorFlow is loaded
+        plan = batch_plan.plan(config)  # a wrong input is answered before the network is loaded
         if _OUTPUT.value != STANDARD or sys.stderr.isatty():
             print("Loading the network ...", file=sys.stderr, flush=True)
-        cli.quiet_tensorflow()
         from residual_encoder.inference import batch
+
+        colorizer = batch.ready(config, plan)
     try:
         with cli.stoppable(), cli.whole_bars():
-            summary = batch.colorize_files(config, plan)
+            summary = batch.colorize_files(config, plan, colorizer)
     except batch.Stopped as stop:
         _tell(f"Stopped. {_resume(stop.waiting)}")
         _show(stop.summary)

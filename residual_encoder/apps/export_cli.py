@@ -128,9 +128,10 @@ def _keras() -> str:
 
 def _onnx() -> str:
     from residual_encoder.export import onnx_model
+    from residual_encoder.models import onnx_graph
 
     saved = onnx_model.export_onnx(_model(), _OUTPUT.value, _size(), _colors())
-    return f"onnx in {saved}; opset {onnx_model.OPSET}"
+    return f"onnx in {saved}; opset {onnx_graph.OPSET}"
 
 
 def _weights() -> str:

@@ -33,14 +33,16 @@ class MeasuredColorizer(Protocol):
       sha256: Of its weights file.
       source: Where it was loaded from.
       size: Short side in pixels that the network sees.
-      precision: Arithmetic of the network.
     """
 
     recipe: Any
     sha256: str
     source: str
     size: int
-    precision: str
+
+    @property
+    def precision(self) -> str:
+        """Returns the arithmetic of the network."""
 
     def chroma(self, gray: Tensor) -> Tensor:
         """Predicts chroma. [B, H, W, 1] float32 in [0, 1] -> [B, H, W, 2] float32 in [0, 1]."""

@@ -13,12 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.imaging import (
-    color_detection,
-    heif,
-    image_io,
-    image_metadata,
-)
+from residual_encoder.imaging import color_detection, heif, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import (
     batch_plan,
@@ -32,14 +27,9 @@ from residual_encoder.inference import (
 )
 from residual_encoder.inference.batch_config import BatchConfig
 from residual_encoder.inference.batch_plan import Plan
-from residual_encoder.inference.batch_report import (
-    IN_COLOR,
-    THERE,
-    BatchSummary,
-    FileReport,
-    Stopped,
-)
+from residual_encoder.inference.batch_report import THERE, BatchSummary, FileReport, Stopped
 from residual_encoder.inference.colorizer import Colorizer, configured
+from residual_encoder.inference.engines import settling
 from residual_encoder.inference.file_discovery import STANDARD, Job
 from residual_encoder.inference.hints import Hint, Hints
 from residual_encoder.inference.output_paths import comparison_path
@@ -132,12 +122,24 @@ def colorize_video_to_file(
 # --- many -----------------------------------------------------------------------------------------
 
 
-def colorize_files(config: BatchConfig, plan: Plan | None = None) -> BatchSummary:
+def ready(config: BatchConfig, plan: Plan) -> Colorizer:
+    """Loads the network, into the engine that is fastest for what there is to color."""
+    colorizer, jobs = configured(config), plan.found.jobs
+    films = sum(output_paths.is_film(job.source) for job in jobs)
+    if line := colorizer.settle(len(jobs) + films * (settling.FRAMES - 1)):
+        print(line, file=sys.stderr)
+    return colorizer
+
+
+def colorize_files(
+    config: BatchConfig, plan: Plan | None = None, colorizer: Colorizer | None = None
+) -> BatchSummary:
     """Colors pictures and films one after the other; prints a line to stderr for each failure.
 
     Args:
       config: The inputs, and how to color them.
       plan: What `batch_plan.plan` made of the config; made here where it is left out.
+      colorizer: What `ready` made of both; made here where it is left out.
 
     Returns:
       The counts and the reasons.
@@ -153,7 +155,7 @@ def colorize_files(config: BatchConfig, plan: Plan | None = None) -> BatchSummar
     output = Path(config.output)
     if output != STANDARD:
         files.make_folder(output.parent if output_paths.is_file_name(output) else output)
-    run = _Run(config, plan)
+    run = _Run(config, plan, colorizer or ready(config, plan))
     with batch_report.writing(config.report, run.reports, plan.earlier):
         run.all()
     return run.summary()
@@ -162,10 +164,9 @@ def colorize_files(config: BatchConfig, plan: Plan | None = None) -> BatchSummar
 class _Run:
     """The state of one `colorize_files`."""
 
-    def __init__(self, config: BatchConfig, plan: Plan) -> None:
-        self.config, self.plan = config, plan
+    def __init__(self, config: BatchConfig, plan: Plan, colorizer: Colorizer) -> None:
+        self.config, self.plan, self.colorizer = config, plan, colorizer
         self.taken = set(plan.taken)  # must not be written to
-        self.colorizer = configured(config)
         self.colored, self.skipped, self.existing, self.not_colored = 0, 0, 0, 0
         self.ended = 0  # jobs
         self.failed: dict[Path, str] = {}
@@ -295,9 +296,9 @@ class _Run:
     def _note_color(self, source: PictureSource, report: FileReport) -> None:
         """Notes and prints that an input was left as it is, where nothing was written."""
         if report.output is None:
-            report.left_out = self.left_out[source.path] = IN_COLOR
+            report.left_out = self.left_out[source.path] = batch_report.IN_COLOR
             name = "standard input" if source.is_standard else source.path
-            tqdm.write(f"{name} is {IN_COLOR} and left as it is", file=sys.stderr)
+            tqdm.write(f"{name} is {batch_report.IN_COLOR} and left as it is", file=sys.stderr)
 
     def _writer(
         self, source: PictureSource, target: Path, report: FileReport

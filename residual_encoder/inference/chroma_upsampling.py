@@ -1,26 +1,22 @@
 """Joins the network's chroma to a picture's gray at the picture's size, a few rows at a time.
 
-These functions know pixels, a `ColorSpace` and numbers; `Colorizer` brings them together.
+These functions know pixels, an `ArrayColorSpace` and numbers; `Colorizer` brings them together.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
 import numpy as np
-import tensorflow as tf
 
-from residual_encoder.imaging import borders, guided_filter, levels, resizing
-from residual_encoder.imaging.colorspace import GRAYS, ColorSpace
+from residual_encoder.imaging import array_colors, borders, guided_filter, levels, resizing
+from residual_encoder.imaging.array_colors import GRAYS, ArrayColorSpace
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.imaging.rows import Rows
-from residual_encoder.utils.typing import Tensor
 
 STRIPE = 1 << 16  # pixels in rows worked on at a time: their floats stay in a core's cache
-BLOCK = 1 << 16  # pixels that one run of the compiled graph colors
 UPSAMPLINGS = ("guided", "bilinear")
 
 
@@ -29,7 +25,7 @@ def upsample(
     chroma: np.ndarray,
     *,
     gray_kind: str,
-    space: ColorSpace,
+    space: ArrayColorSpace,
     saturation: float,
     upsampling: str = "guided",
     small_gray: np.ndarray | None = None,
@@ -39,7 +35,7 @@ def upsample(
     Args:
       picture: H by W pixels.
       chroma: [h, w, 2] float32 in [0, 1].
-      gray_kind: A key of `colorspace.GRAYS`: how a color picture's gray is made.
+      gray_kind: A key of `array_colors.GRAYS`: how a color picture's gray is made.
       space: The color space of `chroma`.
       saturation: Factor on the distance of the chroma from neutral.
       upsampling: One of `UPSAMPLINGS`.
@@ -62,7 +58,8 @@ def upsample(
             large = resizing.enlarged_rows(small, part, height, width)
             gray = gray_rows(picture, part, gray_kind)
             place = slice(part.start - rows.start, part.stop - rows.start)
-            output[place, :, :3] = merged(gray, large, space, saturation, _peak(picture))
+            rgb = array_colors.colored(gray, large, space, saturation, _peak(picture))
+            output[place, :, :3] = rgb
             if picture.alpha is not None:
                 output[place, :, 3] = picture.alpha[part]
         return output
@@ -104,7 +101,7 @@ def gray_rows(picture: Picture, rows: slice, gray_kind: str) -> np.ndarray:
       [rows, W, 1] float32 in [0, 1].
     """
     pixels = picture.pixels[rows] / np.float32(_peak(picture))
-    return GRAYS[gray_kind](pixels).numpy() if picture.has_color else pixels[..., None]
+    return GRAYS[gray_kind](pixels) if picture.has_color else pixels[..., None]
 
 
 def as_gray(picture: Picture, gray_kind: str) -> Picture:
@@ -137,58 +134,6 @@ def shrunk_gray(picture: Picture, target: tuple[int, int], gray_kind: str) -> np
         gray_rows(picture, rows, gray_kind)[..., 0] for rows in _stripes(slice(0, size[0]), size[1])
     )
     return resizing.shrunk(stripes, size, target)[..., None]
-
-
-def merged(
-    gray: np.ndarray, large: np.ndarray, space: ColorSpace, saturation: float, peak: int
-) -> np.ndarray:
-    """Colors rows of pixels.
-
-    Args:
-      gray: [rows, W, 1] float32 in [0, 1].
-      large: [rows, W, 4] float32, `coefficients` enlarged.
-      space: The color space of the chroma.
-      saturation: Factor on the distance of the chroma from neutral.
-      peak: The sample value of white.
-
-    Returns:
-      RGB [rows, W, 3] float32, whole numbers from 0 to `peak`.
-    """
-    merge, shape = _compiled_merge(space), gray.shape[:2]
-    gray, large = gray.reshape(-1, 1), large.reshape(-1, 4)
-    factor, white = np.float32(saturation), np.float32(peak)
-    with tf.device("/CPU:0"):  # where the pixels are
-        parts = [
-            merge(_padded(gray[at : at + BLOCK]), _padded(large[at : at + BLOCK]), factor, white)
-            for at in range(0, len(gray), BLOCK)
-        ]
-    return np.concatenate(parts)[: len(gray)].reshape(*shape, 3)
-
-
-@functools.cache
-def _compiled_merge(space: ColorSpace) -> Callable[..., Tensor]:
-    """Compiles: gray [BLOCK, 1], coefficients [BLOCK, 4], saturation, peak -> RGB [BLOCK, 3].
-
-    Compiled by XLA into one pass, once a process: pictures of all sizes come as so many pixels.
-    """
-
-    def merge(gray: Tensor, coefficients: Tensor, saturation: Tensor, peak: Tensor) -> Tensor:
-        chroma = coefficients[:, :2] * gray + coefficients[:, 2:]
-        chroma = space.neutral + saturation * (chroma - space.neutral)
-        return tf.round(peak * space.merge(gray, chroma))
-
-    pixels = [tf.TensorSpec([BLOCK, channels], tf.float32) for channels in (1, 4)]
-    scalar = tf.TensorSpec([], tf.float32)
-    return tf.function(merge, [*pixels, scalar, scalar], jit_compile=True)
-
-
-def _padded(x: np.ndarray) -> np.ndarray:
-    """Pads [n, C] with zeros at the end: [BLOCK, C]."""
-    if len(x) == BLOCK:
-        return x
-    whole = np.zeros((BLOCK, x.shape[1]), np.float32)
-    whole[: len(x)] = x
-    return whole
 
 
 def _peak(picture: Picture) -> int:

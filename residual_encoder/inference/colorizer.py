@@ -7,25 +7,24 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from residual_encoder.imaging import borders, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import chroma_upsampling
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.coloring_config import ColoringConfig
+from residual_encoder.inference.engines import choice, settling
+from residual_encoder.inference.engines.engine import Engine
 from residual_encoder.inference.hint_application import apply
 from residual_encoder.inference.hints import Hints, check_one_picture, parse
 from residual_encoder.inference.keras_access import KerasAccess
-from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
+from residual_encoder.inference.model_loading import describe, shipped_weights
 from residual_encoder.inference.picture_argument import PictureLike, as_picture
-from residual_encoder.models import any_size, factory
+from residual_encoder.models.network_size import network_size, repeated
 from residual_encoder.models.vividness import ColorChoice, settings
 from residual_encoder.recipes import PRECISIONS
-from residual_encoder.utils import devices, files
+from residual_encoder.utils import files
 from residual_encoder.utils.typing import Tensor
-
-GRAYS = tf.TensorSpec([None, None, None, 1], tf.float32)  # one trace for all sizes
 
 
 class Colorizer(KerasAccess):
@@ -39,11 +38,11 @@ class Colorizer(KerasAccess):
       saturation: Factor on the distance of the chroma from neutral; 1 leaves it as it is.
       upsampling: "guided" or "bilinear".
       levels: Whether the tones of pictures are stretched before they are colored.
-      precision: Arithmetic of the network: "float32" or "bfloat16".
-      has_distribution: Whether the vividness of its colors can be chosen, also for one call.
+      engine: What runs the network; see `engines`.
     """
 
     levels: bool = False
+    engine: Engine
 
     def __init__(
         self,
@@ -57,6 +56,7 @@ class Colorizer(KerasAccess):
         temperature: float | None = None,
         prior_correction: float | None = None,
         levels: bool = False,
+        engine: str = "auto",
     ) -> None:
         """Loads the network.
 
@@ -68,14 +68,17 @@ class Colorizer(KerasAccess):
           saturation: 0 gives gray, 1 the network's own colors, more is more vivid.
           upsampling: How chroma is enlarged to the picture's size: "guided" follows the edges of
             its gray, "bilinear" ignores it.
-          precision: "float32", "bfloat16", or "auto": bfloat16 where the device is fast at it. Only
-            residual encoders and networks of classes have it; SavedModels stay float32.
+          precision: "float32", "bfloat16", or "auto": bfloat16 where the device is fast at it and
+            the engine is TensorFlow. Only residual encoders and networks of classes have it;
+            SavedModels stay float32.
           vividness: From 0, safe, to 1, vivid, of a model that predicts a distribution over colors;
             None leaves the recipe's own choice. See `models.vividness`.
           temperature: Of the annealed mean, above 0; overrides this part of `vividness`.
           prior_correction: Multiple of the log prior that is taken off the logits, from 0 to 1;
             overrides this part of `vividness`.
           levels: Whether `colorize` stretches a faded picture's tones; see `imaging.levels`.
+          engine: "tensorflow"; "onnx", which starts in a fraction of its time, and takes residual
+            encoders and networks of classes in float32; or "auto": onnx where it can.
 
         Raises:
           FileNotFoundError: there is no such model.
@@ -90,50 +93,37 @@ class Colorizer(KerasAccess):
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}. Received {precision!r}.")
         colors = ColorChoice(vividness, temperature, prior_correction)
-        loaded = load_network(shipped_weights() if model is None else model, colors)
-        self.recipe, self.sha256, self.source = loaded.recipe, loaded.sha256, loaded.source
-        self.size = loaded.recipe.inference_size if size == "auto" else int(size)
+        found = describe(shipped_weights() if model is None else model, colors)
+        self.recipe, self.sha256, self.source = found.recipe, found.sha256, found.source
+        self.size = found.recipe.inference_size if size == "auto" else int(size)
         self.upsampling, self.levels = upsampling, levels
-        self._set_network(loaded, precision)
+        self.engine = choice.make_engine(engine, found, precision, self.size)
+        self._may_settle = engine == precision == "auto"
 
-    def _set_network(self, loaded: Loaded, precision: str) -> None:
-        config, multiple = loaded.recipe.network, loaded.recipe.multiple
-        fast = factory.foldable(loaded.network, config)
-        self.precision = devices.precision(precision) if fast else "float32"
-        steps = factory.in_two_steps(loaded.network, config, self.precision)
-        self.has_distribution = steps is not None
-        if steps:
-            self._set_steps(steps)
-        # The two steps are the whole network already: folding it again would double its memory.
-        network = (
-            steps.in_one(**settings(config))
-            if steps
-            else factory.for_inference(loaded.network, config, self.precision)
-        )
-        network = any_size.with_margin(network, loaded.recipe.margin)
+    def settle(self, pictures: int) -> str | None:
+        """Changes to the engine that is fastest for so many pictures, if that is left to it.
 
-        def chroma(gray: Tensor) -> Tensor:
-            return any_size.chroma_at(network, gray, self.size, multiple)
+        Args:
+          pictures: How many are to be colored; a film counts as `settling.FRAMES`.
 
-        # Nothing here needs AutoGraph, which would take a second of the first picture's time.
-        self._network = tf.function(network, [GRAYS], autograph=False)
-        self._chroma = tf.function(chroma, [GRAYS], autograph=False)
+        Returns:
+          A line that tells what was measured; None where so few are not worth it.
+        """
+        if not self._may_settle:
+            return None
+        found = describe(self.source)._replace(recipe=self.recipe)
+        self.engine, line = settling.settle(self.engine, found, self.size, pictures)
+        return line
 
-    def _set_steps(self, steps: factory.TwoSteps) -> None:
-        """Compiles the two steps of a network of classes, the margin around its input in both."""
-        margin = self.recipe.margin
+    @property
+    def precision(self) -> str:
+        """Returns the arithmetic of the network: "float32" or "bfloat16"."""
+        return self.engine.precision
 
-        def logits(gray: Tensor) -> Tensor:
-            return steps.logits(any_size.mirrored(gray, margin))
-
-        def colors(logits: Tensor, temperature: Tensor, prior_correction: Tensor) -> Tensor:
-            chroma = steps.colors(logits, temperature, prior_correction)
-            return any_size.without_margin(chroma, margin)
-
-        maps = tf.TensorSpec([None, None, None, None], tf.float32)
-        number = tf.TensorSpec([], tf.float32)
-        self._logits = tf.function(logits, [GRAYS], autograph=False)
-        self._colors = tf.function(colors, [maps, number, number], autograph=False)
+    @property
+    def has_distribution(self) -> bool:
+        """Returns whether the vividness of its colors can be chosen, also for one call."""
+        return self.engine.has_distribution
 
     def chroma(self, gray: Tensor) -> Tensor:
         """Predicts chroma at the size of the pictures, before saturation, enlarged bilinearly.
@@ -142,9 +132,10 @@ class Colorizer(KerasAccess):
           gray: [B, H, W, 1] float32 in [0, 1], any H and W.
 
         Returns:
-          [B, H, W, 2] float32 in [0, 1], in the recipe's color space.
+          [B, H, W, 2] float32 in [0, 1], in the recipe's color space; a tensor if the engine is
+          TensorFlow.
         """
-        return self._chroma(tf.cast(gray, tf.float32))
+        return self.engine.chroma_of_any_size(gray, self.size)
 
     def colorize(
         self,
@@ -183,7 +174,7 @@ class Colorizer(KerasAccess):
             chroma = self.predict(gray[None])
         else:
             chroma = self.choose_colors(self.predict_logits(gray[None]), vividness)
-        hinted = apply(chroma[0], gray, places, area, picture.pixels.shape, self.recipe.space)
+        hinted = apply(chroma[0], gray, places, area, picture.pixels.shape, self.recipe.array_space)
         return self.merge_area(picture, area, hinted, gray, saturation=saturation)
 
     def colorize_file(
@@ -252,8 +243,7 @@ class Colorizer(KerasAccess):
         """
         picture = as_picture(picture)
         height, width = picture.pixels.shape[:2]
-        target = any_size.network_size(height, width, self.size, self.recipe.multiple)
-        size = int(target[0]), int(target[1])
+        size = network_size(height, width, self.size, self.recipe.multiple)
         return chroma_upsampling.shrunk_gray(picture, size, self.recipe.gray)
 
     def predict(self, gray: Tensor) -> np.ndarray:
@@ -267,10 +257,8 @@ class Colorizer(KerasAccess):
           [B, h, w, 2] float32 in [0, 1], chroma in the recipe's color space, before saturation.
         """
         height, width = np.shape(gray)[1:3]
-        gray = any_size.repeated(tf.cast(gray, tf.float32), self.recipe.multiple)
-        if self.has_distribution:
-            return self.choose_colors(self.predict_logits(gray))[:, :height, :width]
-        return self._network(gray).numpy()[:, :height, :width]
+        gray = repeated(np.asarray(gray, np.float32), self.recipe.multiple)
+        return self.engine.chroma(gray)[:, :height, :width]
 
     def predict_logits(self, gray: Tensor) -> np.ndarray:
         """Runs a network of classes up to its logits, from which `choose_colors` takes colors.
@@ -286,7 +274,7 @@ class Colorizer(KerasAccess):
           ValueError: the model has no distribution, or is a SavedModel.
         """
         self._check_distribution()
-        return self._logits(tf.cast(gray, tf.float32)).numpy()
+        return self.engine.logits(np.asarray(gray, np.float32))
 
     def choose_colors(self, logits: np.ndarray, vividness: float | None = None) -> np.ndarray:
         """Takes colors from logits; the network does not run.
@@ -303,8 +291,7 @@ class Colorizer(KerasAccess):
         """
         self._check_distribution()
         config = ColorChoice(vividness).applied(self.recipe.network)
-        numbers = (tf.constant(number) for number in settings(config).values())
-        return self._colors(tf.cast(logits, tf.float32), *numbers).numpy()
+        return self.engine.colors(logits, **settings(config))
 
     def _check_distribution(self) -> None:
         if not self.has_distribution:
@@ -336,7 +323,7 @@ class Colorizer(KerasAccess):
             as_picture(picture),
             chroma,
             gray_kind=self.recipe.gray,
-            space=self.recipe.space,
+            space=self.recipe.array_space,
             saturation=self.saturation if saturation is None else _checked(saturation),
             upsampling=self.upsampling,
             small_gray=gray,
@@ -371,7 +358,7 @@ class Colorizer(KerasAccess):
 
     def as_gray(self, picture: Picture) -> np.ndarray:
         """Returns a picture's gray as the network sees it, in the form of `colorize`'s output."""
-        neutral = np.full((1, 1, 2), self.recipe.space.neutral, np.float32)
+        neutral = np.full((1, 1, 2), self.recipe.array_space.neutral, np.float32)
         return self.merge(picture, neutral)
 
 
@@ -383,7 +370,9 @@ def _checked(saturation: float) -> float:
 
 
 # Arguments of `Colorizer` that `ColoringConfig` has under the same names.
-SETTINGS = tuple("size saturation upsampling vividness temperature prior_correction levels".split())
+SETTINGS = tuple(
+    "size saturation upsampling vividness temperature prior_correction levels engine".split()
+)
 
 
 def configured(config: ColoringConfig) -> Colorizer:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from residual_encoder.imaging import hint_propagation
+from residual_encoder.imaging.array_colors import HSV, ArrayColorSpace
 from residual_encoder.imaging.borders import Box
-from residual_encoder.imaging.colorspace import HSV, ColorSpace
 from residual_encoder.imaging.hint_propagation import Mark
 from residual_encoder.inference.hints import Hint
 
@@ -19,7 +19,7 @@ def apply(
     hints: Sequence[Hint],
     area: Box,
     shape: tuple[int, ...],
-    space: ColorSpace,
+    space: ArrayColorSpace,
 ) -> np.ndarray:
     """Gives the regions around hints their colors; see `imaging.hint_propagation`.
 
@@ -53,7 +53,7 @@ def mark(
     small: tuple[int, ...],
     area: Box,
     shape: tuple[int, ...],
-    space: ColorSpace,
+    space: ArrayColorSpace,
 ) -> Mark:
     """Returns a hint at its pixel of the small picture.
 
@@ -83,16 +83,16 @@ def mark(
     return Mark(min(y, small[0] - 1), min(x, small[1] - 1), _chroma_of(hint, space))
 
 
-def _chroma_of(hint: Hint, space: ColorSpace) -> np.ndarray:
+def _chroma_of(hint: Hint, space: ArrayColorSpace) -> np.ndarray:
     """Returns a hint's chroma, [2] float32, in the plane."""
     if hint.rgb is None:
         chroma = np.full((1, 2), space.neutral, np.float32)
     else:
-        chroma = space.chroma(np.array([hint.rgb], np.float32) / 255).numpy()
+        chroma = space.chroma(np.array([hint.rgb], np.float32) / 255)
     return to_plane(chroma, space)[0]
 
 
-def to_plane(chroma: np.ndarray, space: ColorSpace) -> np.ndarray:
+def to_plane(chroma: np.ndarray, space: ArrayColorSpace) -> np.ndarray:
     """Returns chroma whose differences are differences of color: of HSV, hue as a direction."""
     if space is not HSV:
         return chroma
@@ -100,7 +100,7 @@ def to_plane(chroma: np.ndarray, space: ColorSpace) -> np.ndarray:
     return (chroma[..., 1:] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)).astype(np.float32)
 
 
-def from_plane(planar: np.ndarray, space: ColorSpace) -> np.ndarray:
+def from_plane(planar: np.ndarray, space: ArrayColorSpace) -> np.ndarray:
     """Reverses `to_plane`."""
     if space is not HSV:
         return planar

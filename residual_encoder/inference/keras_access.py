@@ -7,24 +7,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import keras
-
 from residual_encoder.inference import model_loading
 from residual_encoder.models import weights as weights_files
 from residual_encoder.recipes import Recipe
 from residual_encoder.utils import files
 
-
-@keras.saving.register_keras_serializable("residual_encoder")
-class NetworkModel(keras.Model):
-    """A Keras model whose `load_weights` takes weights files of this package as well as Keras's."""
-
-    def load_weights(self, filepath: Any, *arguments: Any, **settings: Any) -> None:
-        """Loads weights by the variables' names from a file of this package, else as Keras does."""
-        if weights_files.is_weights_file(filepath):
-            weights_files.load_weights(self, filepath)
-        else:
-            super().load_weights(filepath, *arguments, **settings)
+if TYPE_CHECKING:
+    import keras
 
 
 class KerasAccess:
@@ -77,6 +66,8 @@ class KerasAccess:
                 f"{self.source} is a SavedModel, which holds no layers of Keras. Load the weights "
                 "file that it was exported from."
             )
+        from residual_encoder.inference.network_model import NetworkModel  # which loads Keras
+
         model = model_loading.keras_network(self.recipe, self.source)
         return NetworkModel(model.input, model.output, name=model.name)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
-from residual_encoder.imaging import ab_quantization, colorspace
-from residual_encoder.imaging.colorspace import ColorSpace
+from residual_encoder.imaging import ab_classes, array_colors
+from residual_encoder.imaging.array_colors import ArrayColorSpace
 
 COUNT = 6
 APART = 22.0  # in ab: colors that are nearer look alike
@@ -30,7 +29,7 @@ def of_distribution(logits: np.ndarray, y: float, x: float) -> np.ndarray:
         for at, side in zip((y, x), logits.shape[:2], strict=True)
     )
     here = logits[rows, columns].reshape(-1, logits.shape[-1]).astype(np.float32)
-    return tf.reduce_mean(tf.nn.softmax(here), axis=0).numpy().astype(np.float64)
+    return ab_classes.softmax(here).mean(axis=0, dtype=np.float64)
 
 
 def around(ab: np.ndarray) -> np.ndarray:
@@ -38,7 +37,7 @@ def around(ab: np.ndarray) -> np.ndarray:
 
     The truth is taken to lie about `NEAR` from the answer, and to be a common color.
     """
-    classes = ab_quantization.classes()
+    classes = ab_classes.classes()
     square = np.sum((classes.ab.astype(np.float64) - ab) ** 2, axis=-1)
     likely = np.exp(-square / (2 * NEAR**2)) * classes.prior**_PRIOR_POWER
     return likely / likely.sum()
@@ -51,19 +50,19 @@ def peaks(likely: np.ndarray, gray: float, count: int = COUNT) -> np.ndarray:
     have the same ab.
 
     Args:
-      likely: [Q], of the classes of `ab_quantization`.
+      likely: [Q], of the classes of `ab_classes`.
       gray: Of the place, in [0, 1].
       count: How many.
 
     Returns:
       uint8 [count, 3], the likeliest first; fewer where a gray has no more that differ.
     """
-    ab = ab_quantization.classes().ab
-    level = float(colorspace.lightness(np.array([[gray]], np.float32))[0, 0])
+    ab = ab_classes.classes().ab
+    level = float(array_colors.lightness(np.array([[gray]], np.float32))[0, 0])
     level = min(max(level, DARKEST), LIGHTEST)
     lab = np.concatenate([np.full((len(ab), 1), level, np.float32), ab], axis=-1)
-    rgb = np.rint(colorspace.lab_to_rgb(lab).numpy() * 255)
-    moved = np.hypot(*(colorspace.rgb_to_lab(rgb / np.float32(255)).numpy()[:, 1:] - ab).T)
+    rgb = np.rint(array_colors.lab_to_rgb(lab) * 255)
+    moved = np.hypot(*(array_colors.rgb_to_lab(rgb / np.float32(255))[:, 1:] - ab).T)
     open_ones = np.where(moved <= SHOWN, likely, 0.0)
     chosen: list[int] = []
     while len(chosen) < count and open_ones.max() > 0:
@@ -73,7 +72,7 @@ def peaks(likely: np.ndarray, gray: float, count: int = COUNT) -> np.ndarray:
     return rgb[chosen].astype(np.uint8)
 
 
-def ab_of(gray: float, chroma: np.ndarray, space: ColorSpace) -> np.ndarray:
+def ab_of(gray: float, chroma: np.ndarray, space: ArrayColorSpace) -> np.ndarray:
     """Returns the a and b, [2], that a chroma [2] has at a gray."""
     merged = space.merge(np.array([[gray]], np.float32), np.array([chroma], np.float32))
-    return colorspace.rgb_to_lab(merged).numpy()[0, 1:]
+    return array_colors.rgb_to_lab(merged)[0, 1:]

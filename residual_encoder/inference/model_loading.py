@@ -1,4 +1,7 @@
-"""Loads a trained network from a workdir, a weights file, a SavedModel or the package itself."""
+"""Finds a trained network: a workdir, a weights file, an exported model or the package's own.
+
+TensorFlow is loaded where a network is built for it, and not to read what a model is.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,31 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import keras
-import tensorflow as tf
-
-from residual_encoder.models import factory
 from residual_encoder.models import weights as weights_files
 from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
 from residual_encoder.recipes import Recipe
 from residual_encoder.utils import files
 from residual_encoder.utils.typing import Tensor
 
+if TYPE_CHECKING:
+    import keras
+
 SUFFIX = ".weights.h5"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 # Names inside an exported SavedModel, which `export` writes and `load_network` reads.
 CARD = Path("assets") / "recipe.json"  # {"recipe": ..., "weights_sha256": ...}
 NETWORK_SIGNATURE = "network"  # the bare network, for the heights and widths it takes
+
+
+class Described(NamedTuple):
+    """Tells what a model is, before its network is built."""
+
+    recipe: Recipe
+    sha256: str  # of the weights file
+    source: str  # the weights file or SavedModel folder
+    arrays: weights_files.Arrays | None  # variables by name; None of a SavedModel
 
 
 class Loaded(NamedTuple):
@@ -34,8 +45,8 @@ class Loaded(NamedTuple):
     source: str  # the weights file or SavedModel folder
 
 
-def load_network(model_path: str | os.PathLike[str], colors: ColorChoice = AS_TRAINED) -> Loaded:
-    """Loads a network from a training workdir, a weights file or an exported SavedModel.
+def describe(model_path: str | os.PathLike[str], colors: ColorChoice = AS_TRAINED) -> Described:
+    """Reads a training workdir, a weights file or the description of an exported SavedModel.
 
     A weights file holds numbers only. A SavedModel is a program: load only those you trust.
 
@@ -50,17 +61,38 @@ def load_network(model_path: str | os.PathLike[str], colors: ColorChoice = AS_TR
     path = Path(model_path)
     if (path / "saved_model.pb").is_file():
         _check_fixed(path, colors)
-        return _load_saved_model(path)
+        return _described_saved_model(path)
     weights = weights_files.find_weights(path)
-    recipe = with_colors(Recipe.from_json(weights_files.read_recipe(weights)), colors)
-    return Loaded(keras_network(recipe, weights), recipe, files.sha256(weights), str(weights))
+    arrays, about = weights_files.read_arrays(weights)
+    recipe = with_colors(Recipe.from_json(weights_files.recipe_of(about, weights)), colors)
+    return Described(recipe, files.sha256(weights), str(weights), arrays)
+
+
+def load_network(model_path: str | os.PathLike[str], colors: ColorChoice = AS_TRAINED) -> Loaded:
+    """Loads a network for TensorFlow; arguments and errors as of `describe`."""
+    return load_described(describe(model_path, colors))
+
+
+def load_described(described: Described) -> Loaded:
+    """Builds the network of a model for TensorFlow.
+
+    Raises:
+      ValueError: the model is damaged, or its weights do not fit its network.
+    """
+    recipe, sha256, source, arrays = described
+    if arrays is None:
+        return Loaded(_saved_network(Path(source)), recipe, sha256, source)
+    from residual_encoder.models import factory
+
+    network = factory.build(recipe.network, vgg16_weights="later")
+    weights_files.assign(network.weights, arrays, source)
+    return Loaded(network, recipe, sha256, source)
 
 
 def keras_network(recipe: Recipe, weights: str | os.PathLike[str]) -> keras.Model:
     """Builds the network of a recipe with the weights of a file; errors as of `load_network`."""
-    network = factory.build(recipe.network, vgg16_weights="later")
-    weights_files.load_weights(network, weights)
-    return network
+    arrays, _ = weights_files.read_arrays(weights)
+    return load_described(Described(recipe, "", str(weights), arrays)).network
 
 
 def with_colors(recipe: Recipe, colors: ColorChoice) -> Recipe:
@@ -78,23 +110,37 @@ def _check_fixed(path: Path, colors: ColorChoice) -> None:
         )
 
 
-def _load_saved_model(path: Path) -> Loaded:
-    """Reads a folder that `saved_model.export_saved_model` wrote."""
+def _described_saved_model(path: Path) -> Described:
+    """Reads the description in a folder that `saved_model.export_saved_model` wrote."""
     try:
         card = json.loads((path / CARD).read_text(encoding="utf-8"))
         recipe, sha256 = Recipe.from_json(card["recipe"]), card["weights_sha256"]
+    except (OSError, KeyError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return Described(recipe, sha256, str(path), None)
+
+
+def _saved_network(path: Path) -> Any:
+    """Loads the bare network of a SavedModel."""
+    import tensorflow as tf
+
+    try:
         restored = tf.saved_model.load(str(path))
         restored.signatures[NETWORK_SIGNATURE]
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-        raise ValueError(
-            f"{path} is damaged or no SavedModel of this project ({error}). "
-            "Wanted: a folder written by tools/export.py."
-        ) from error
+        raise _damaged(path, error) from error
 
     def network(gray: Tensor) -> Tensor:
         return restored.signatures[NETWORK_SIGNATURE](grayscale=gray)["chroma"]
 
-    return Loaded(network, recipe, sha256, str(path))
+    return network
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} is damaged or no SavedModel of this project ({error}). "
+        "Wanted: a folder written by tools/export.py."
+    )
 
 
 def presets() -> dict[str, Path]:

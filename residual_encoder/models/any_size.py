@@ -1,4 +1,4 @@
-"""Runs a network at its own size and resizes its chroma to the picture's size."""
+"""Runs a network at its own size and resizes its chroma to the picture's size, on tensors."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from residual_encoder.imaging.tensor_resizing import resize
+from residual_encoder.models.network_size import LONGEST
 from residual_encoder.utils.typing import Tensor
-
-# Longest side the network sees, in short sides: a long strip is squeezed, so that memory
-# depends on the network's size and never on the photograph.
-LONGEST = 4
 
 
 def network_size(

@@ -6,6 +6,7 @@ in TensorFlow; `portable_network` writes them down for other frameworks. TensorF
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -32,15 +33,9 @@ class Norm(NamedTuple):
     offset: np.ndarray  # [C] float32
 
     @classmethod
-    def of(
-        cls,
-        gamma: np.ndarray,
-        beta: np.ndarray,
-        mean: np.ndarray,
-        variance: np.ndarray,
-        epsilon: float = EPSILON,
-    ) -> Self:
-        """Returns the factor and the addend of a batch norm's variables, [C] each."""
+    def of(cls, variables: Sequence[np.ndarray], epsilon: float = EPSILON) -> Self:
+        """Returns a batch norm of gamma, beta, moving mean and moving variance, [C] each."""
+        gamma, beta, mean, variance = variables
         scale = gamma / np.sqrt(variance + epsilon)
         return cls(scale, beta - scale * mean)
 
@@ -122,5 +117,5 @@ def of_arrays(arrays: Arrays) -> NetworkWeights:
             weights[layer] = [arrays[name]] if bias is None else [arrays[name], bias]
         elif variable == "gamma":
             parts = "gamma", "beta", "moving_mean", "moving_variance"
-            norms[layer] = Norm.of(*(arrays[f"{layer}/{part}"] for part in parts))
+            norms[layer] = Norm.of([arrays[f"{layer}/{part}"] for part in parts])
     return NetworkWeights(TrunkWeights(trunk), LayerWeights(weights, norms))

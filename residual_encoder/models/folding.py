@@ -122,7 +122,7 @@ def layer_weights(model: keras.Model) -> LayerWeights:
         if isinstance(layer, keras.layers.Conv2D):
             weights[layer.name] = layer.get_weights()
         if isinstance(layer, keras.layers.BatchNormalization):
-            norms[layer.name] = Norm.of(*layer.get_weights(), epsilon=layer.epsilon)
+            norms[layer.name] = Norm.of(layer.get_weights(), layer.epsilon)
     return LayerWeights(weights, norms)
 
 

@@ -16,6 +16,7 @@ from residual_encoder.models import configs
 from residual_encoder.models.configs import CONFIGS, AbClassesConfig, NetworkConfig
 
 if TYPE_CHECKING:
+    from residual_encoder.imaging.array_colors import ArrayColorSpace
     from residual_encoder.imaging.colorspace import ColorSpace
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "lamb")
@@ -208,6 +209,13 @@ class Recipe:
         from residual_encoder.imaging import colorspace
 
         return colorspace.COLOR_SPACES[self.color_space]
+
+    @property
+    def array_space(self) -> ArrayColorSpace:
+        """Returns the color space of the chroma, whose functions take arrays."""
+        from residual_encoder.imaging import array_colors
+
+        return array_colors.COLOR_SPACES[self.color_space]
 
     @property
     def augment(self) -> Augment:

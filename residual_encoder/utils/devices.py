@@ -5,7 +5,11 @@ TensorFlow is loaded when a function first needs it, so that flags are read with
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,34 @@ STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 JITS = ("auto", "on", "off")
 # CPU flags of hardware bfloat16 matrix products; without them bfloat16 is slower than float32.
 _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow without its notes of CPU features, drivers and graph passes.
+
+    Does nothing where it is imported already.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet_stderr():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # the driver's own notices, once
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Discards what C++ writes to stderr: TensorFlow 2.21 logs before its log level counts."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def gpus() -> list[Any]:

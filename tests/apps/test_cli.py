@@ -16,6 +16,7 @@ from conftest import FAST, ROOT
 from residual_encoder.apps import benchmark, shared_flags
 from residual_encoder.inference import chroma_upsampling, output_paths
 from residual_encoder.inference.coloring_config import ColoringConfig
+from residual_encoder.inference.engines import choice
 from residual_encoder.utils import devices
 
 APPS, TOOLS = ROOT / "residual_encoder" / "apps", ROOT / "tools"
@@ -116,6 +117,7 @@ def test_former_names_run_the_new_tool(old: str, new: str) -> None:
 def test_shared_choices_are_the_librarys() -> None:
     assert shared_flags.JITS == devices.JITS
     assert shared_flags.UPSAMPLINGS == chroma_upsampling.UPSAMPLINGS
+    assert shared_flags.ENGINES == choice.ENGINES
     assert shared_flags.FORMATS == ("keep", *output_paths.FORMATS)
     source = (APPS / "benchmark_cli.py").read_text()
     assert f"MODES = {benchmark.MODES}".replace("'", '"') in source

@@ -13,7 +13,7 @@ import tensorflow as tf
 from conftest import SMALL
 
 from residual_encoder import recipes
-from residual_encoder.imaging import colorspace, image_io
+from residual_encoder.imaging import array_colors, image_io
 from residual_encoder.inference import chroma_upsampling, model_loading
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import weights as weights_files
@@ -193,7 +193,7 @@ def test_the_parts_are_the_whole(colorizer: Colorizer) -> None:
 
 
 def test_lab_recipes_merge_in_lab() -> None:
-    recipe = SimpleNamespace(space=colorspace.COLOR_SPACES["lab"], gray="lightness", multiple=8)
+    recipe = SimpleNamespace(array_space=array_colors.LAB, gray="lightness", multiple=8)
     gray = np.full((2, 3), 100, np.uint8)
     output = painting((0.5, 0.5), recipe).colorize(gray)  # type: ignore[arg-type]
     np.testing.assert_allclose(output.astype(int), 100, atol=1)
@@ -231,10 +231,11 @@ def test_a_recipes_margin_is_looked_at(weights: Path, tmp_path: Path) -> None:
     assert np.abs(expected - loaded.network(gray)).max() > 1e-3
 
 
-def test_many_sizes_are_one_trace(colorizer: Colorizer) -> None:
+def test_many_sizes_are_one_trace(weights: Path) -> None:
+    colorizer = Colorizer(weights, precision="float32", engine="tensorflow")
     for side in range(10, 20):
         colorizer.colorize(noise(side, side + 3))
-    assert colorizer._network.experimental_get_tracing_count() == 1
+    assert colorizer.engine._network.experimental_get_tracing_count() == 1
 
 
 # --- loading --------------------------------------------------------------------------------------

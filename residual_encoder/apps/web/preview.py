@@ -92,7 +92,7 @@ def render_preview(
         hints,
         shown.full_area,
         (shown.height, shown.width),
-        colorizer.recipe.space,
+        colorizer.recipe.array_space,
     )
     pixels = colorizer.merge_area(
         shown.picture, shown.area, chroma, shown.gray, saturation=saturation
@@ -128,7 +128,7 @@ def likely_at(
     Raises:
       ValueError: the place lies outside the picture or on its border.
     """
-    shape, space = (shown.height, shown.width), colorizer.recipe.space
+    shape, space = (shown.height, shown.width), colorizer.recipe.array_space
     row, column, _ = mark(
         Hint(x, y, None), "the place", shown.gray.shape, shown.full_area, shape, space
     )

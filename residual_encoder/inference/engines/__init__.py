@@ -1,0 +1,1 @@
+"""What runs a colorizer's network: TensorFlow, onnxruntime or LiteRT."""

@@ -1,0 +1,53 @@
+"""Runs a network by onnxruntime, from a graph that is made in memory; no TensorFlow is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from residual_encoder.inference.engines.engine import ArrayEngine
+from residual_encoder.models.configs import AbClassesConfig
+from residual_encoder.models.folded_weights import NetworkWeights
+from residual_encoder.models.onnx_graph import OnnxOperations, model_of
+from residual_encoder.models.portable_network import INPUT, write_core
+from residual_encoder.models.recipe import Recipe
+
+ANSWER = "answer"
+
+
+class OnnxEngine(ArrayEngine):
+    """A residual encoder or a network of classes, up to its logits, in onnxruntime on the CPU."""
+
+    name, precision = "onnx", "float32"
+
+    def __init__(self, weights: NetworkWeights, recipe: Recipe) -> None:
+        """Writes the network down and loads it.
+
+        Args:
+          weights: Of the network; not needed afterwards.
+          recipe: Its recipe, with a network that is portable.
+        """
+        super().__init__(recipe, isinstance(recipe.network, AbClassesConfig))
+        self._session = _session(_graph(weights, recipe))
+
+    def run(self, gray: np.ndarray) -> np.ndarray:
+        """Runs the bare network, channels first there."""
+        (answer,) = self._session.run([ANSWER], {INPUT: gray.transpose(0, 3, 1, 2)})
+        return answer.transpose(0, 2, 3, 1)
+
+
+def _graph(weights: NetworkWeights, recipe: Recipe) -> bytes:
+    ops = OnnxOperations(None)
+    write_core(ops, weights, recipe, INPUT)
+    return model_of(ops, INPUT, ANSWER, channels=None).SerializeToString()
+
+
+def _session(graph: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # Threads that wait for work in a loop burn the time of other programs, and of the merging.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
