@@ -21,6 +21,7 @@ _MODEL = shared_flags.model()
 _VIVIDNESS = shared_flags.vividness()
 _TEMPERATURE = shared_flags.temperature()
 _PRIOR_CORRECTION = shared_flags.prior_correction()
+_ENGINE = shared_flags.engine()
 _MAX_MEGABYTES = flags.DEFINE_integer(
     "max_megabytes", 50, "Largest picture file that is taken, in megabytes.", lower_bound=1
 )
@@ -32,7 +33,6 @@ _MAX_FILM_MEGABYTES = flags.DEFINE_integer(
 def main(_: list[str]) -> None:
     """Serves until it is interrupted."""
     print("Loading the network ...", file=sys.stderr, flush=True)
-    cli.quiet_tensorflow()
     from residual_encoder.apps.web import server
 
     server.serve(
@@ -45,6 +45,7 @@ def main(_: list[str]) -> None:
             vividness=_VIVIDNESS.value,
             temperature=_TEMPERATURE.value,
             prior_correction=_PRIOR_CORRECTION.value,
+            engine=_ENGINE.value,
         )
     )
 

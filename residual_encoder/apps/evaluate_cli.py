@@ -24,6 +24,7 @@ _PRECISION = shared_flags.precision()
 _VIVIDNESS = shared_flags.vividness()
 _TEMPERATURE = shared_flags.temperature()
 _PRIOR_CORRECTION = shared_flags.prior_correction()
+_ENGINE = shared_flags.engine("tensorflow")
 _LIMIT = flags.DEFINE_integer("limit", None, "Stop after so many photographs.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Photographs at a time.", lower_bound=1)
 _OVERWRITE = shared_flags.overwrite("Replace an earlier --output.")
@@ -81,6 +82,7 @@ def main(arguments: list[str]) -> None:
             vividness=_VIVIDNESS.value,
             temperature=_TEMPERATURE.value,
             prior_correction=_PRIOR_CORRECTION.value,
+            engine=_ENGINE.value,
         ),
     )
     compared = {"model": result} | result["baselines"]

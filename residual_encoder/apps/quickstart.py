@@ -119,7 +119,7 @@ def _evaluated(training: TrainConfig) -> dict[str, Any]:
             image_size=training.recipe.image_size,
             overwrite=True,
         ),
-        Colorizer(training.workdir),
+        Colorizer(training.workdir, engine="tensorflow"),
     )
 
 
@@ -151,7 +151,7 @@ def _color_with(saved_model: Path, folder: Path) -> Iterator[tuple[str, np.ndarr
 
 def _color_with_shipped(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Colors scikit-image's photographs as tools/colorize.py does; yields names and strips."""
-    colorizer = Colorizer()
+    colorizer = Colorizer(engine="tensorflow")  # which is loaded already
     folder.mkdir(exist_ok=True)
     for name, rgb in sample_images.photographs():
         gray = sample_images.luma_u8(rgb)

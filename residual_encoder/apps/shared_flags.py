@@ -201,11 +201,11 @@ def levels() -> flags.FlagHolder[bool]:
     )
 
 
-def engine() -> flags.FlagHolder[str]:
+def engine(default: str = "auto") -> flags.FlagHolder[str]:
     """Defines --engine."""
     return flags.DEFINE_enum(
         "engine",
-        "auto",
+        default,
         ENGINES,
         "What runs the network. onnx (onnxruntime) starts in a fraction of TensorFlow's time; auto "
         "begins with it where it can run the model, and measures which is faster for many files.",

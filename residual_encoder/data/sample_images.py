@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from residual_encoder.data import scenes
-from residual_encoder.imaging import colorspace, image_io
+from residual_encoder.imaging import array_colors, image_io
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in color, bundled with scikit-image
 SCENES = 6
@@ -76,5 +76,5 @@ def luma_u8(rgb_u8: np.ndarray) -> np.ndarray:
     """Returns a photograph's luma: uint8 [H, W, 3], or [H, W] as it is -> uint8 [H, W]."""
     if rgb_u8.ndim == 2:
         return rgb_u8
-    luma = colorspace.luma_gray(rgb_u8 / np.float32(255)).numpy()[..., 0]
+    luma = array_colors.luma_gray(rgb_u8 / np.float32(255))[..., 0]
     return np.rint(luma * 255).astype(np.uint8)

@@ -32,7 +32,7 @@ class Recorder(Colorizer):
 
     def __init__(self, model: Any) -> None:
         """Loads the network, see `Colorizer`."""
-        super().__init__(model)
+        super().__init__(model, engine="tensorflow")
         self.predictions: list[np.ndarray] = []
 
     def chroma(self, gray: Tensor) -> Tensor:

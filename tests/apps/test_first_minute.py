@@ -177,7 +177,8 @@ def test_a_stop_is_two_lines_and_keeps_the_report(
         process.send_signal(number)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == cli.INTERRUPTED and "Traceback" not in errors
-    loading, stopped = errors.splitlines()
+    loading, *told, stopped = errors.splitlines()
+    assert all(line.startswith("Engine ") for line in told) and len(told) <= 1
     match = re.fullmatch(
         r"Stopped. (\d+) to go: the same command with --skip_existing colors the rest.", stopped
     )

@@ -97,7 +97,7 @@ def test_logits_are_kept_and_colors_chosen_without_the_network(
     height, width = small.shape[1:3]
     assert logits.shape == (1, (height + 2 * margin) // 4, (width + 2 * margin) // 4, 261)
     wanted = colorizer.predict(small)
-    monkeypatch.setattr(colorizer, "_logits", None)
+    monkeypatch.setattr(colorizer.engine, "logits", None)
     np.testing.assert_array_equal(colorizer.choose_colors(logits), wanted)
     half = colorizer.choose_colors(logits.astype(np.float16), 0.0)
     np.testing.assert_allclose(half, colorizer.choose_colors(logits, 0.0), atol=1e-3)

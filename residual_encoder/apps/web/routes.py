@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from absl import logging
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -64,7 +63,7 @@ def _explained(error: Exception) -> tuple[int, str]:
         return 410, str(error)
     if isinstance(error, ValueError | OSError):
         return 422, " ".join(str(error).split())
-    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+    if isinstance(error, MemoryError):
         return 422, "The picture is too large for the memory of this computer."
     logging.exception("A handler of the page failed; the page stays up.")
     return 500, "That went wrong, and not because of the picture; the server's log has the error."

@@ -37,6 +37,7 @@ class PageConfig:
       temperature: See `Colorizer`.
       prior_correction: See `Colorizer`.
       max_film_megabytes: As `max_megabytes`, of a film.
+      engine: See `Colorizer`.
     """
 
     model: str | None = None
@@ -47,6 +48,7 @@ class PageConfig:
     temperature: float | None = None
     prior_correction: float | None = None
     max_film_megabytes: int = MAX_FILM_MEGABYTES
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
@@ -73,6 +75,7 @@ def serve(config: PageConfig) -> None:
                 vividness=config.vividness,
                 temperature=config.temperature,
                 prior_correction=config.prior_correction,
+                engine=config.engine,
             )
             app = application(colorizer, Path(folder), config)
             _run(app, listener)

@@ -32,8 +32,17 @@ class OnnxEngine(ArrayEngine):
         self._session = _session(_graph(weights, recipe))
 
     def run(self, gray: np.ndarray) -> np.ndarray:
-        """Runs the bare network, channels first there."""
-        (answer,) = self._session.run([ANSWER], {INPUT: gray.transpose(0, 3, 1, 2)})
+        """Runs the bare network, channels first there.
+
+        Raises:
+          MemoryError: the picture is too large.
+        """
+        try:
+            (answer,) = self._session.run([ANSWER], {INPUT: gray.transpose(0, 3, 1, 2)})
+        except Exception as error:  # onnxruntime's own have no common class but this
+            if "alloc" not in str(error):
+                raise
+            raise MemoryError(f"The network has no memory for {gray.shape}") from error
         return answer.transpose(0, 2, 3, 1)
 
 

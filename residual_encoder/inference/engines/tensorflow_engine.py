@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,17 +73,28 @@ class TensorflowEngine:
         """Maps gray [B, h, w, 1] to chroma [B, h, w, 2]."""
         if self.has_distribution:
             return self.colors(self.logits(gray), **self._numbers)
-        return self._network(tf.constant(gray)).numpy()
+        return _computed(self._network, gray)
 
     def logits(self, gray: np.ndarray) -> np.ndarray:
         """Maps gray [B, h, w, 1] to logits [B, h', w', Q]."""
-        return self._logits(tf.constant(gray)).numpy()
+        return _computed(self._logits, gray)
 
     def colors(self, logits: np.ndarray, temperature: float, prior_correction: float) -> np.ndarray:
         """Takes chroma from logits."""
-        numbers = tf.constant(temperature), tf.constant(prior_correction)
-        return self._colors(tf.cast(logits, tf.float32), *numbers).numpy()
+        return _computed(self._colors, logits.astype(np.float32), temperature, prior_correction)
 
     def chroma_of_any_size(self, gray: Any, size: int) -> Tensor:
         """Maps gray [B, H, W, 1] to chroma [B, H, W, 2], both tensors, in one graph."""
         return self._chroma(tf.cast(gray, tf.float32))
+
+
+def _computed(function: Callable[..., Tensor], *numbers: np.ndarray | float) -> np.ndarray:
+    """Calls a compiled function with arrays and floats.
+
+    Raises:
+      MemoryError: they are too large.
+    """
+    try:
+        return function(*(tf.constant(x, tf.float32) for x in numbers)).numpy()
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError(f"The network has no memory for {np.shape(numbers[0])}") from error
