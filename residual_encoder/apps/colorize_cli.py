@@ -58,6 +58,7 @@ def main(arguments: list[str]) -> int:
             "takes pictures, films, folders, globs or - for standard input; received none: "
             "INPUT... [--output=DIR]; see --help"
         )
+    cli.single_threaded_algebra()
     with cli.stoppable_loading():
         from residual_encoder.inference import batch_plan
 

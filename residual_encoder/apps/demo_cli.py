@@ -33,6 +33,7 @@ _MAX_FILM_MEGABYTES = flags.DEFINE_integer(
 def main(_: list[str]) -> None:
     """Serves until it is interrupted."""
     print("Loading the network ...", file=sys.stderr, flush=True)
+    cli.single_threaded_algebra()
     from residual_encoder.apps.web import server
 
     server.serve(

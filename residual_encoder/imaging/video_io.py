@@ -20,11 +20,6 @@ from residual_encoder.imaging import fields
 
 ASSUMED_RATE = Fraction(25)  # where a film does not know its own; PAL's
 # File names that are taken for films.
-READABLE = frozenset(
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .ts .mts .m2ts .3gp .ogv .vob .dv .asf "
-    ".divx .f4v .m2v .mxf".split()
-)
-WRITABLE = frozenset({".mp4", ".mov", ".mkv", ".webm"})
 # A clock that falls back by this many seconds has begun anew; one that leaps by so many has, where
 # the container's clock may (MPEG). ffmpeg has the same threshold for the second.
 FALL, LEAP = 0.25, 10.0

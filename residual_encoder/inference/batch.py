@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -23,7 +23,6 @@ from residual_encoder.inference import (
     output_fit,
     output_paths,
     pages,
-    video,
 )
 from residual_encoder.inference.batch_config import BatchConfig
 from residual_encoder.inference.batch_plan import Plan
@@ -36,6 +35,9 @@ from residual_encoder.inference.output_paths import comparison_path
 from residual_encoder.inference.pages import PagesSummary, Several
 from residual_encoder.inference.picture_source import PictureSource
 from residual_encoder.utils import errors, files
+
+if TYPE_CHECKING:
+    from residual_encoder.inference import video
 
 # What one bad input may raise; the other inputs are colored all the same.
 INPUT_ERRORS = (ValueError, OSError, MemoryError)
@@ -114,6 +116,8 @@ def colorize_video_to_file(
     colorizer: Colorizer, source: Path, target: Path, **settings: Any
 ) -> video.VideoSummary:
     """Colors a film; see `video.VideoConfig` for the settings. Folders are made."""
+    from residual_encoder.inference import video  # which loads FFmpeg's libraries
+
     target.parent.mkdir(parents=True, exist_ok=True)
     config = video.VideoConfig(str(source), str(target), **settings)
     return video.colorize_video(colorizer, config)
@@ -384,18 +388,5 @@ class _Run:
             return [target for target in targets if not target.exists()]
         if not self.config.overwrite:
             for target in targets:
-                _check_free(target)
+                output_paths.check_free(target)
         return targets
-
-
-def _check_free(target: Path) -> None:
-    """Refuses an output that exists.
-
-    Raises:
-      FileExistsError: it does.
-    """
-    if target.exists():
-        raise FileExistsError(
-            f"{target} exists; pass --skip_existing to keep such files, --overwrite to replace "
-            "them, or choose another output."
-        )

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from residual_encoder.imaging import heif, image_headers, image_io, video_io
+from residual_encoder.imaging import film_names, heif, image_headers, image_io
 from residual_encoder.inference import output_paths
 from residual_encoder.inference.output_paths import output_name
 from residual_encoder.utils import files
 
 STANDARD = Path("-")  # standard input or output, by the custom of command lines
-READABLE = image_io.READABLE | heif.SUFFIXES | video_io.READABLE
+READABLE = image_io.READABLE | heif.SUFFIXES | film_names.READABLE
 # Pictures and films of kinds that are not read: what they are, by their suffixes.
 NOT_READ = {
     **dict.fromkeys(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from residual_encoder.imaging import image_io, video_io
+from residual_encoder.imaging import film_names, image_io
 from residual_encoder.utils import files
 
 FORMATS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
@@ -13,7 +13,7 @@ FORMATS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
 
 def is_film(path: Path) -> bool:
     """Returns whether a name is that of a film."""
-    return path.suffix.lower() in video_io.READABLE
+    return path.suffix.lower() in film_names.READABLE
 
 
 def check_format(form: str) -> None:
@@ -58,7 +58,7 @@ def _same_format(suffix: str, form: str) -> bool:
 def video_output_name(place: str | os.PathLike[str]) -> Path:
     """Returns a film's name, with .mp4 appended where its format cannot be written."""
     path = Path(place)
-    return path if path.suffix.lower() in video_io.WRITABLE else _named(path, path.name, ".mp4")
+    return path if path.suffix.lower() in film_names.WRITABLE else _named(path, path.name, ".mp4")
 
 
 def matroska_name(source: Path, target: Path) -> Path:
@@ -72,7 +72,7 @@ def is_file_name(output: Path) -> bool:
 
     A folder that exists is one whatever its name.
     """
-    known = image_io.READABLE | image_io.WRITABLE | video_io.READABLE
+    known = image_io.READABLE | image_io.WRITABLE | film_names.READABLE
     return output.suffix.lower() in known and not output.is_dir()
 
 
@@ -84,7 +84,7 @@ def check_file_name(output: Path, source: Path, form: str) -> None:
         the two is a film and the other is not.
     """
     suffix = output.suffix.lower()
-    wanted = video_io.WRITABLE if is_film(source) else image_io.WRITABLE
+    wanted = film_names.WRITABLE if is_film(source) else image_io.WRITABLE
     if suffix not in wanted:
         raise ValueError(
             f"cannot write {source} as {output}; wanted a name that ends in "
@@ -105,3 +105,16 @@ def output_conflict(source: object, target: object) -> str:
         f"{source} would be written onto {target}, an input or the output of another; "
         "choose another --output"
     )
+
+
+def check_free(target: Path) -> None:
+    """Refuses an output that exists.
+
+    Raises:
+      FileExistsError: it does.
+    """
+    if target.exists():
+        raise FileExistsError(
+            f"{target} exists; pass --skip_existing to keep such files, --overwrite to replace "
+            "them, or choose another output."
+        )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.imaging import color_detection, ffmpeg, video_io
+from residual_encoder.imaging import color_detection, ffmpeg, film_names, video_io
 from residual_encoder.imaging.image_io import as_picture
 from residual_encoder.imaging.video_io import Frame, VideoInfo
 from residual_encoder.inference import output_paths, temporal_smoothing
@@ -36,7 +36,7 @@ class VideoConfig:
 
     Attributes:
       source: A film file.
-      target: The colored film, ending in one of `video_io.WRITABLE`; see
+      target: The colored film, ending in one of `film_names.WRITABLE`; see
         `output_paths.video_output_name`. What its container cannot hold is written as Matroska
         under another name; see `output_paths.matroska_name`.
       smoothing: Whether chroma is averaged along motion.
@@ -64,8 +64,8 @@ class VideoConfig:
             raise ValueError(f"batch_size must be at least 1. Received {self.batch_size}.")
         if self.start < 0 or (self.end is not None and self.end <= self.start):
             raise ValueError(f"end must be after start. Received {self.start} and {self.end}.")
-        if Path(self.target).suffix.lower() not in video_io.WRITABLE:
-            known = " ".join(sorted(video_io.WRITABLE))
+        if Path(self.target).suffix.lower() not in film_names.WRITABLE:
+            known = " ".join(sorted(film_names.WRITABLE))
             raise ValueError(f"cannot write a film as {self.target}; wanted a name in {known}")
         if Path(self.target).resolve() == Path(self.source).resolve():
             raise ValueError(f"{self.source} would be written onto itself; choose another output")

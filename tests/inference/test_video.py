@@ -30,7 +30,7 @@ from helpers.films import (
     write_film,
 )
 
-from residual_encoder.imaging import optical_flow, video_io
+from residual_encoder.imaging import film_names, optical_flow, video_io
 from residual_encoder.inference import output_paths, temporal_smoothing, video, video_progress
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.video import VideoConfig, colorize_video
@@ -451,4 +451,4 @@ def test_target_names():
     for target, other in (("b.avi.mp4", "b.avi.mkv"), ("c.mp4", "c.mp4.mkv")):
         made = output_paths.matroska_name(pathlib.Path("b.avi"), pathlib.Path("a", target))
         assert made == pathlib.Path("a", other)
-    assert video_io.WRITABLE <= video_io.READABLE
+    assert film_names.WRITABLE <= film_names.READABLE

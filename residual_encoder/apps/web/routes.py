@@ -21,8 +21,8 @@ from starlette.staticfiles import StaticFiles
 from residual_encoder.apps.web import films, limits, preview, security
 from residual_encoder.apps.web.limits import Busy, Line
 from residual_encoder.apps.web.store import Entry, Store
-from residual_encoder.imaging import image_io
-from residual_encoder.inference import hints, output_paths
+from residual_encoder.imaging import film_names, image_io
+from residual_encoder.inference import hints
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import vividness as curve
 
@@ -105,7 +105,7 @@ class Site:
                 "minutes": limits.KEPT // 60,
                 "vividness": self.start,
                 "samples": list(self.samples),
-                "films": sorted(output_paths.video_io.READABLE),
+                "films": sorted(film_names.READABLE),
             }
         )
 

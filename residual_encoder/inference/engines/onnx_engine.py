@@ -14,6 +14,7 @@ from residual_encoder.models.portable_network import INPUT, write_core
 from residual_encoder.models.recipe import Recipe
 
 ANSWER = "answer"
+HELD = 1024  # numbers from which on a constant is kept beside the graph
 
 
 class OnnxEngine(ArrayEngine):
@@ -29,7 +30,7 @@ class OnnxEngine(ArrayEngine):
           recipe: Its recipe, with a network that is portable.
         """
         super().__init__(recipe, isinstance(recipe.network, AbClassesConfig))
-        self._session = _session(_graph(weights, recipe))
+        self._session = _session(weights, recipe)
 
     def run(self, gray: np.ndarray) -> np.ndarray:
         """Runs the bare network, channels first there.
@@ -46,17 +47,43 @@ class OnnxEngine(ArrayEngine):
         return answer.transpose(0, 2, 3, 1)
 
 
-def _graph(weights: NetworkWeights, recipe: Recipe) -> bytes:
-    ops = OnnxOperations(None)
-    write_core(ops, weights, recipe, INPUT)
-    return model_of(ops, INPUT, ANSWER, channels=None).SerializeToString()
+class _HeldOperations(OnnxOperations):
+    """Keeps large constants beside the graph, which saves three copies of the network.
+
+    Attributes:
+      held: The constants by their names; onnxruntime copies them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(size=None)
+        self.held: dict[str, np.ndarray] = {}
+
+    def constant(self, values: Any, name: str = "constant") -> str:
+        """Names numbers in the graph, and keeps them out of it where there are many."""
+        from onnx import TensorProto
+
+        array = np.asarray(values)
+        if array.size < HELD or array.dtype.kind == "i":
+            return super().constant(values, name)
+        name = f"{name}_{len(self.constants)}"
+        self.held[name] = np.ascontiguousarray(array, np.float32)
+        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape)
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="memory")
+        self.constants.append(tensor)
+        return name
 
 
-def _session(graph: bytes) -> Any:
+def _session(weights: NetworkWeights, recipe: Recipe) -> Any:
     import onnxruntime
 
+    ops = _HeldOperations()
+    write_core(ops, weights, recipe, INPUT)
+    graph = model_of(ops, INPUT, ANSWER, channels=None).SerializeToString()
     options = onnxruntime.SessionOptions()
     # Threads that wait for work in a loop burn the time of other programs, and of the merging.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in ops.held.values()]
+    options.add_external_initializers(list(ops.held), values)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
