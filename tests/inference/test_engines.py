@@ -96,9 +96,9 @@ colorizer = Colorizer()
 colorizer.colorize(np.zeros((20, 30), np.uint16), vividness=0.2)
 colorizer.chroma(np.zeros((2, 20, 30, 1)))
 {LOADED}
-print(type(colorizer.network).__mro__[1].__module__.split(".")[0], colorizer.engine.name)
+print(colorizer.engine.name)
 """
-    assert run(code).splitlines() == ["[]", "keras onnx"]
+    assert run(code).splitlines() == ["[]", "onnx"]
 
 
 def test_the_page_loads_no_tensorflow(tmp_path: Path) -> None:
@@ -191,9 +191,7 @@ def test_what_onnx_cannot_run_is_told(model: Path, cnn_weights: Path, saved_mode
         Colorizer(model, engine="torch")
 
 
-@pytest.mark.parametrize(
-    "name", ["tinyclouds2016", "modern_five_taps", "modern_classes", "modern_distribution"]
-)
+@pytest.mark.parametrize("name", ["modern_five_taps", "modern_distribution"])
 def test_shapes_are_those_of_the_network(name: str) -> None:
     config = RECIPES[name].network
     built = models.build(config, vgg16_weights="later").weights
