@@ -221,11 +221,20 @@ def run(
 def _parse(argv: list[str], foreign: bool) -> list[str]:
     """Returns the program's name and all that is no flag of the command."""
     try:
-        return flags.FLAGS(argv, known_only=foreign)
+        rest = flags.FLAGS(argv, known_only=foreign)
+        _expand_homes()
+        return rest
     except flags.Error as error:
         sys.exit(_error_line(error))
     except SystemExit:  # absl ends --help with 1
         sys.exit(0)
+
+
+def _expand_homes() -> None:
+    """Replaces the ~ at the start of paths, which shells leave in --flag=~/path."""
+    for flag in flags.FLAGS.flag_values_dict():
+        if isinstance(value := flags.FLAGS[flag].value, str) and value.startswith("~"):
+            flags.FLAGS[flag].value = os.path.expanduser(value)
 
 
 def _error_line(error: Exception) -> str:
