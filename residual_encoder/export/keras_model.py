@@ -118,12 +118,8 @@ class KerasOperations:
 
 
 def _ones(x: Tensor, axis: int) -> Tensor:
-    """Returns as many ones as an axis, 1 or 2, is long, also of an empty batch.
-
-    It stands for the length, which is unknown while the model is built.
-    """
-    line = x[:1, :, :1, 0] if axis == 1 else x[:1, :1, :, 0]
-    return kops.sum(kops.zeros_like(line), axis=(0, 3 - axis)) + 1
+    """Returns as many ones as an axis, 1 or 2, is long: its length, while that is unknown."""
+    return kops.ones_like(x[0, :, 0, 0] if axis == 1 else x[0, 0, :, 0])
 
 
 def _numbers(x: Tensor, axis: int) -> Tensor:

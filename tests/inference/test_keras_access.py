@@ -71,6 +71,10 @@ def test_weights_of_both_kinds_are_read(colorizer: Colorizer, tmp_path: Path) ->
         np.testing.assert_array_equal(network(grays()), expected)
     with pytest.raises(ValueError, match="was written by Keras.*network.load_weights"):
         Colorizer(path)
+    with pytest.raises(FileNotFoundError, match="There is no weights file no.weights.h5"):
+        network.load_weights("no.weights.h5")
+    with pytest.raises(FileNotFoundError, match="no such folder to write into: '.*missing'"):
+        colorizer.save_weights(tmp_path / "missing" / "mine.weights.h5")
 
 
 def test_a_saved_model_has_no_layers(colorizer: Colorizer, tmp_path: Path) -> None:
