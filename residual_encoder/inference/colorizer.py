@@ -19,7 +19,7 @@ from residual_encoder.inference.hint_application import apply
 from residual_encoder.inference.hints import Hints, check_one_picture, parse
 from residual_encoder.inference.keras_access import KerasAccess
 from residual_encoder.inference.model_loading import describe, shipped_weights
-from residual_encoder.inference.picture_argument import PictureLike, as_picture
+from residual_encoder.inference.picture_argument import PictureLike, as_grays, as_picture
 from residual_encoder.models.network_size import network_size, repeated
 from residual_encoder.models.vividness import ColorChoice, settings
 from residual_encoder.recipes import PRECISIONS
@@ -129,12 +129,15 @@ class Colorizer(KerasAccess):
         """Predicts chroma at the size of the pictures, before saturation, enlarged bilinearly.
 
         Args:
-          gray: [B, H, W, 1] float32 in [0, 1], any H and W.
+          gray: [B, H, W, 1] floats in [0, 1], any B, H and W; a ValueError where it is not.
 
         Returns:
           [B, H, W, 2] float32 in [0, 1], in the recipe's color space; a tensor if the engine is
           TensorFlow.
         """
+        gray = as_grays(gray)
+        if gray.shape[0] == 0:
+            return np.zeros((*gray.shape[:3], 2), np.float32)
         return self.engine.chroma_of_any_size(gray, self.size)
 
     def colorize(
@@ -250,15 +253,16 @@ class Colorizer(KerasAccess):
         """Runs the network.
 
         Args:
-          gray: [B, h, w, 1] float32 in [0, 1], as `network_input` gives it; of other sizes the last
-            row and column are repeated for the network.
+          gray: [B, h, w, 1] floats in [0, 1], as `network_input` gives it, else a ValueError; of
+            other sizes the last row and column are repeated for the network.
 
         Returns:
           [B, h, w, 2] float32 in [0, 1], chroma in the recipe's color space, before saturation.
         """
-        height, width = np.shape(gray)[1:3]
-        gray = repeated(np.asarray(gray, np.float32), self.recipe.multiple)
-        return self.engine.chroma(gray)[:, :height, :width]
+        batch, height, width = (gray := as_grays(gray)).shape[:3]
+        if batch == 0:
+            return np.zeros((0, height, width, 2), np.float32)
+        return self.engine.chroma(repeated(gray, self.recipe.multiple))[:, :height, :width]
 
     def predict_logits(self, gray: Tensor) -> np.ndarray:
         """Runs a network of classes up to its logits, from which `choose_colors` takes colors.
@@ -274,7 +278,7 @@ class Colorizer(KerasAccess):
           ValueError: the model has no distribution, or is a SavedModel.
         """
         self._check_distribution()
-        return self.engine.logits(np.asarray(gray, np.float32))
+        return self.engine.logits(as_grays(gray))
 
     def choose_colors(self, logits: np.ndarray, vividness: float | None = None) -> np.ndarray:
         """Takes colors from logits; the network does not run.

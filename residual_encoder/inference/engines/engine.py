@@ -74,7 +74,15 @@ class ArrayEngine:
         return self._inside(resizing.doubled(resizing.doubled(chroma)))
 
     def chroma_of_any_size(self, gray: Any, size: int) -> np.ndarray:
-        """Resizes gray [B, H, W, 1] to the network, and chroma back."""
+        """Resizes gray [B, H, W, 1] to the network, and chroma back.
+
+        Raises:
+          ValueError: it is a tensor of a graph that TensorFlow traces.
+        """
+        if hasattr(gray, "graph"):
+            raise ValueError(
+                "A tensor of a graph needs TensorFlow in it: Colorizer(..., engine='tensorflow')."
+            )
         gray = np.asarray(gray, np.float32)
         height, width = gray.shape[1:3]
         seen = network_size(height, width, size, self.recipe.multiple)
