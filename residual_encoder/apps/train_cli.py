@@ -79,6 +79,9 @@ shared_flags.data("Kind of evaluation data; --data's without it.", name="eval_da
 flags.DEFINE_string("eval_dir", None, "Folder of the evaluation data; --data_dir without it.")
 flags.DEFINE_integer("eval_every", 5000, "Steps between evaluations; 0 is never.")
 flags.DEFINE_integer("eval_limit", 200, "Photographs an evaluation looks at.")
+flags.DEFINE_list(
+    "eval_losses", [], "Losses that an evaluation computes besides the metrics, as tinyclouds_code."
+)
 flags.DEFINE_integer("checkpoint_every", 1000, "Steps between checkpoints and strips.")
 flags.DEFINE_integer("log_every", 50, "Steps between log rows.")
 
@@ -151,6 +154,7 @@ def _config() -> TrainConfig:
         eval_data=_data(*evaluated),
         eval_every=FLAGS.eval_every,
         eval_limit=FLAGS.eval_limit,
+        eval_losses=tuple(FLAGS.eval_losses),
         checkpoint_every=FLAGS.checkpoint_every,
         log_every=FLAGS.log_every,
         seed=FLAGS.seed,

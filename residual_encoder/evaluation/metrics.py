@@ -20,7 +20,7 @@ from residual_encoder.imaging.ab_quantization import (
     centers,
     gamut_cells,
 )
-from residual_encoder.imaging.colorspace import ColorSpace
+from residual_encoder.imaging.colorspace import ColorSpace, Truth
 from residual_encoder.utils.typing import Tensor
 
 THRESHOLDS = 150  # Zhang, Isola and Efros 2016, section 3.1: ab distances 0..150
@@ -53,6 +53,7 @@ PROTOCOL = {
     "colorfulness": "Hasler and Suesstrunk 2003, mean over photographs",
 }
 
+Loss = Callable[[Truth, Tensor], Tensor]  # of the truth and chroma [B, H, W, 2]: mean, a scalar
 Rows = dict[str, np.ndarray]  # one float64 row (or one number) a photograph
 
 
@@ -249,12 +250,8 @@ def _stack(parts: list[Rows]) -> Rows:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _outputs(
-    predict: Callable[[Tensor], Tensor], rgb_u8: Tensor, space: ColorSpace, gray: str
-) -> dict[str, Tensor]:
+def _outputs(truth: Truth, chroma: Tensor, space: ColorSpace) -> dict[str, Tensor]:
     """Returns what the model and the two baselines make of photographs, uint8 [B, H, W, 3] each."""
-    truth = colorspace.split(rgb_u8, space, gray)
-    chroma = _predicted(predict, truth.gray)
     return {
         "model": quantize(space.merge(truth.gray, chroma)),
         "gray": quantize(tf.repeat(colorspace.luma_gray(truth.rgb), 3, axis=-1)),
@@ -270,6 +267,7 @@ def evaluate(
     gray: str,
     seed: int = 0,
     further: PictureMeasure | None = None,
+    losses: Mapping[str, Loss] | None = None,
 ) -> dict[str, Any]:
     """Measures a colorizer and the two baselines on the same photographs.
 
@@ -286,6 +284,8 @@ def evaluate(
       further: measures the same pictures in another way; its metrics join the others. It also
         measures the photographs themselves, as a third baseline, and the batches need a field
         `name`, bytes [B].
+      losses: by name, of the chroma before it is merged and rounded; their means over the
+        photographs join the model's metrics as "loss_NAME", {"mean"} without an interval.
 
     Returns:
       What goes into JSON: `n`; each metric as {"mean", "ci95": [low, high]}; the same under
@@ -296,11 +296,16 @@ def evaluate(
       ValueError: no photograph came, or `predict` gave another shape or numbers not finite.
     """
     parts: dict[str, list[Rows]] = defaultdict(list)
+    loss_sums: dict[str, float] = defaultdict(float)
     for batch in batches:
-        truth = tf.convert_to_tensor(batch.rgb)
-        outputs = _outputs(predict, truth, space, gray) | ({"truth": truth} if further else {})
+        photographs = tf.convert_to_tensor(batch.rgb)
+        truth = colorspace.split(photographs, space, gray)
+        chroma = _predicted(predict, truth.gray)
+        for name, loss in (losses or {}).items():
+            loss_sums[name] += len(photographs) * float(loss(truth, chroma))
+        outputs = _outputs(truth, chroma, space) | ({"truth": photographs} if further else {})
         for name, output in outputs.items():
-            parts[name].append(measure(output, truth))
+            parts[name].append(measure(output, photographs))
             if further:
                 further.add(name, output.numpy(), list(np.asarray(batch.name)))
     if not parts:
@@ -311,6 +316,7 @@ def evaluate(
     if further:
         report = {name: block | further.summary(name) for name, block in report.items()}
     model = report.pop("model")
+    model |= {f"loss_{name}": {"mean": x / model["n"]} for name, x in loss_sums.items()}
     return model | {"prior": PRIOR_NOTE, "protocol": dict(PROTOCOL), "baselines": report}
 
 

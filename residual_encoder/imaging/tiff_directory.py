@@ -10,11 +10,12 @@ import numpy as np
 
 TIFF = (b"II*\0", b"MM\0*")
 BIG_TIFF = (b"II+\0", b"MM\0+")
-SHORT, LONG = 3, 4  # types of TIFF 6.0, section 2
-# The same section, and BigTIFF: types of whole numbers, as `struct` calls them.
-_WHOLE = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
+SHORT, LONG, LONG8 = 3, 4, 16  # types of TIFF 6.0, section 2, and of BigTIFF
+# The same, and supplement 1 of TIFF: types of whole numbers, as `struct` calls them.
+_WHOLE = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
+_WHOLE |= {LONG8: "Q", 17: "q", 18: "Q"}
 # Bytes of one value of a type, and of the numbers that it is made of: a fraction has two.
-_BYTES = {2: 1, 5: 8, 7: 1, 10: 8, 11: 4, 12: 8, 13: 4, 18: 8}
+_BYTES = {2: 1, 5: 8, 7: 1, 10: 8, 11: 4, 12: 8}
 _NUMBER = {5: 4, 10: 4}
 # Entries that point at a directory: EXIF, GPS and interoperability. EXIF 2.32, 4.6.3.
 EXIF, GPS, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
@@ -46,7 +47,8 @@ def order(data: bytes) -> str:
     return "<" if data[:2] == b"II" else ">"
 
 
-def _is_big(data: bytes) -> bool:
+def is_big(data: bytes) -> bool:
+    """Returns whether a structure is a BigTIFF, whose places have 64 bits."""
     return data[2:4] in (b"+\0", b"\0+")
 
 
@@ -56,9 +58,38 @@ def first(data: bytes) -> int:
     Raises:
       struct.error: the data ends before.
     """
-    big = _is_big(data)
+    big = is_big(data)
     (start,) = struct.unpack_from(order(data) + ("Q" if big else "I"), data, 8 if big else 4)
     return start
+
+
+def chain(data: bytes) -> tuple[list[int], bool]:
+    """Finds where the directories of the main chain begin.
+
+    Returns:
+      (places, whether the chain leads beyond the end of the data after these).
+
+    Raises:
+      struct.error, OverflowError: there is not even a first directory.
+    """
+    word, place = order(data) + ("Q" if is_big(data) else "I"), first(data)
+    found: dict[int, None] = {}
+    while place and place not in found:
+        try:
+            (following,) = struct.unpack_from(word, data, _end(data, place))
+        except (struct.error, OverflowError):
+            if not found:
+                raise
+            return list(found), True
+        found[place], place = None, following
+    return list(found), False
+
+
+def _end(data: bytes, start: int) -> int:
+    """Returns where the entries of the directory that begins at byte `start` end."""
+    big = is_big(data)
+    (count,) = struct.unpack_from(order(data) + ("Q" if big else "H"), data, start)
+    return start + (8 + 20 * count if big else 2 + 12 * count)
 
 
 def entries(data: bytes, start: int) -> Iterator[Entry]:
@@ -68,10 +99,9 @@ def entries(data: bytes, start: int) -> Iterator[Entry]:
       struct.error: the directory goes beyond the end of the data; what lies inside came before.
       OverflowError: `start` is beyond any data.
     """
-    sign, big = order(data), _is_big(data)
-    (count,) = struct.unpack_from(sign + ("Q" if big else "H"), data, start)
+    sign, big = order(data), is_big(data)
     length, at, value = (20, start + 8, 12) if big else (12, start + 2, 8)
-    for entry in range(at, at + length * count, length):
+    for entry in range(at, _end(data, start), length):
         tag, kind = struct.unpack_from(sign + "HH", data, entry)
         form = _WHOLE.get(kind)
         yield Entry(tag, kind, entry + value, form and sign + form, entry)
@@ -92,7 +122,7 @@ def _size(kind: int) -> int:
 
 def values_at(data: bytes, entry: Entry) -> slice:
     """Locates all values of an entry; empty where they lie beyond the end or have no known type."""
-    word, size = ("Q", 8) if _is_big(data) else ("I", 4)
+    word, size = ("Q", 8) if is_big(data) else ("I", 4)
     (count,) = struct.unpack_from(order(data) + word, data, entry.value_at - size)
     length, at = count * _size(entry.kind), entry.value_at
     if length > size:
@@ -125,17 +155,28 @@ def read(
     return tuple(found)
 
 
+def whole(field: Field, sign: str) -> tuple[int, ...]:
+    """Returns the values of an entry; none where they are no whole numbers."""
+    if field.kind not in _WHOLE:
+        return ()
+    count = len(field.data) // _size(field.kind)
+    return struct.unpack(f"{sign}{count}{_WHOLE[field.kind]}", field.data)
+
+
 def numbers(data: bytes, tags: Sequence[int]) -> dict[int, tuple[int, ...]]:
     """Returns all whole values of entries of the first directory, by tag."""
     found: dict[int, tuple[int, ...]] = {}
     for entry in entries(data, first(data)):
-        if entry.tag in tags and entry.form:
-            block, sign = bytes(data[values_at(data, entry)]), entry.form[0]
-            count = len(block) // _size(entry.kind)
-            if not count:
-                continue
-            found.setdefault(entry.tag, struct.unpack(f"{sign}{count}{entry.form[1]}", block))
+        if entry.tag in tags:
+            field = Field(entry.tag, entry.kind, bytes(data[values_at(data, entry)]))
+            if values := whole(field, order(data)):
+                found.setdefault(entry.tag, values)
     return found
+
+
+def free(fields: tuple[Field, ...]) -> tuple[Field, ...]:
+    """Returns the same values, maker notes too, free to lie anywhere."""
+    return tuple(field._replace(fields=free(field.fields), at=0) for field in fields)
 
 
 def swapped(fields: tuple[Field, ...]) -> tuple[Field, ...]:
@@ -157,16 +198,18 @@ def write(fields: tuple[Field, ...], sign: str, start: int, big: bool = False) -
     values = b""
     for field in sorted(fields, key=lambda field: field.tag):
         values += bytes((behind + len(values)) % 2)
-        place, count = behind + len(values), len(field.data) // _size(field.kind)
+        place, kind = behind + len(values), field.kind
+        count = len(field.data) // _size(kind)
         if field.fields:
-            count, block = 1, struct.pack(sign + "I", place)
+            count, block = 1, struct.pack(sign + word, place)
+            kind = LONG8 if big else LONG
             values += write(field.fields, sign, place, big)
         elif field.at or len(field.data) > inline:
             block = struct.pack(sign + word, field.at or place)
             values += b"" if field.at else field.data
         else:
             block = field.data
-        table += struct.pack(sign + "HH" + word, field.tag, field.kind, count)
+        table += struct.pack(sign + "HH" + word, field.tag, kind, count)
         table += block.ljust(inline, b"\0")
     return table + bytes(inline) + values
 

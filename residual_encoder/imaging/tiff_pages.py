@@ -7,47 +7,74 @@ of several pages, whatever is in them. Memory holds the directory and one strip 
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from residual_encoder.imaging import tiff_structure
-from residual_encoder.imaging.tiff_structure import (
-    DEPTH,
-    HEIGHT,
-    LONG,
-    LONG8,
-    OLD_SUBFILE,
-    ORIENTATION,
-    PAGE_NUMBER,
-    PHOTOMETRIC,
-    SAMPLES,
-    SHORT,
-    SUB_DIRECTORIES,
-    SUBFILE,
-    TILE_WIDTH,
-    WIDTH,
-    X_RESOLUTION,
-    Y_RESOLUTION,
-    Directory,
-    Entry,
-    File,
-)
+from residual_encoder.imaging import tiff_directory
+from residual_encoder.imaging.tiff_directory import BIG_TIFF, LONG, LONG8, SHORT, TIFF, Field
 
+# Tags of TIFF 6.0, and of its supplement 1 (SubIFDs).
+_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _DEPTH, _SAMPLES = 254, 255, 256, 257, 258, 277
+_PHOTOMETRIC, _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION = 262, 274, 282, 283
+_PAGE_NUMBER, _TILE_WIDTH, _SUB_DIRECTORIES = 297, 322, 330
 # What a joined page has as its source has it: names of document and page, description, resolution,
 # place on the paper, date, artist and copyright.
 DESCRIBING = frozenset((269, 270, 282, 283, 285, 286, 287, 296, 306, 315, 33432))
 _DATA = {273: 279, 324: 325, 513: 514}  # places of strips, tiles and old JPEG data: their lengths
 _OLD_JPEG_TABLES = frozenset((519, 520, 521))
-_DIRECTORIES = frozenset((34665, 34853, 40965))  # of EXIF, GPS and interoperability
-_NESTED = 2  # directories within directories: EXIF, and interoperability in it
-_REDUCED, _PAGE_OF_MANY, _MASK = 1, 2, 4  # bits of SUBFILE
-_OLD_REDUCED = 2  # value of OLD_SUBFILE
+_REDUCED, _PAGE_OF_MANY, _MASK = 1, 2, 4  # bits of _SUBFILE
+_OLD_REDUCED = 2  # value of _OLD_SUBFILE
 _CLASSIC = 4_000_000_000  # bytes; places have 32 bits, and directories need some too
 _BLOCK = 1 << 20  # bytes that are copied at a time
+
+Directory = dict[int, Field]  # tag -> entry
+
+
+class _Source:
+    """Reads the directories of a mapped TIFF."""
+
+    def __init__(self, data: Any) -> None:
+        if data[:4] not in (*TIFF, *BIG_TIFF):
+            raise ValueError("is no TIFF")
+        self.data = data
+        self.order, self.big = tiff_directory.order(data), tiff_directory.is_big(data)
+
+    def directory(self, place: int) -> Directory:
+        """Returns the entries of a directory, of each tag the first."""
+        fields = tiff_directory.free(tiff_directory.read(self.data, place))
+        return {field.tag: field for field in reversed(fields)}
+
+    def numbers(self, directory: Directory, tag: int) -> tuple[int, ...]:
+        """Returns an entry's whole numbers; none where there is no such entry."""
+        return tiff_directory.whole(directory[tag], self.order) if tag in directory else ()
+
+    def first(self, directory: Directory, tag: int, otherwise: int = 0) -> int:
+        """Returns the first number of a tag."""
+        return next(iter(self.numbers(directory, tag)), otherwise)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[_Source]:
+    """Maps a TIFF into memory.
+
+    Raises:
+      ValueError: it is none, or a damaged one; the message continues the file's name.
+      OSError: it cannot be read.
+    """
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        try:
+            yield _Source(data)
+        except (struct.error, OverflowError) as error:
+            raise ValueError("is a damaged TIFF: a directory lies beyond its end") from error
 
 
 # --- what is a page -------------------------------------------------------------------------------
@@ -87,10 +114,10 @@ def inspect(path: str | os.PathLike[str]) -> Pages:
       ValueError: no TIFF, or a damaged one; the message continues the file's name.
       OSError: it cannot be read.
     """
-    with tiff_structure.opened(path) as file:
+    with _opened(path) as file:
         pages: list[Page] = []
         left_out: dict[str, int] = {}
-        places, broken = file.places()
+        places, broken = tiff_directory.chain(file.data)
         if broken:
             left_out["directory beyond the end of the file"] = 1
         first = file.directory(places[0]) if places else {}
@@ -101,37 +128,37 @@ def inspect(path: str | os.PathLike[str]) -> Pages:
                 left_out[kind] = left_out.get(kind, 0) + 1
             else:
                 pages.append(_page(file, place, directory))
-            if count := len(file.whole(directory.get(SUB_DIRECTORIES))):
+            if count := len(file.numbers(directory, _SUB_DIRECTORIES)):
                 left_out["SubIFD"] = left_out.get("SubIFD", 0) + count
         if not pages and places:
             pages = [_page(file, places[0], first)]
         return Pages(tuple(pages), left_out, len(places), places[0] if places else 0)
 
 
-def _page(file: File, place: int, directory: Directory) -> Page:
-    width, height = (file.first(directory, tag) for tag in (WIDTH, HEIGHT))
-    return Page(place, width, height, max(file.whole(directory.get(DEPTH)), default=1))
+def _page(file: _Source, place: int, directory: Directory) -> Page:
+    width, height = (file.first(directory, tag) for tag in (_WIDTH, _HEIGHT))
+    return Page(place, width, height, max(file.numbers(directory, _DEPTH), default=1))
 
 
-def _no_page(file: File, directory: Directory, first: Directory) -> str:
+def _no_page(file: _Source, directory: Directory, first: Directory) -> str:
     """Returns what a directory is in place of a page; nothing where it is one."""
-    bits = file.first(directory, SUBFILE)
+    bits = file.first(directory, _SUBFILE)
     if bits & _MASK:
         return "mask"
-    if bits & _REDUCED or file.first(directory, OLD_SUBFILE) == _OLD_REDUCED:
+    if bits & _REDUCED or file.first(directory, _OLD_SUBFILE) == _OLD_REDUCED:
         return "reduced-resolution picture"
     return "pyramid level" if _is_level(file, directory, first) else ""
 
 
-def _is_level(file: File, directory: Directory, first: Directory) -> bool:
+def _is_level(file: _Source, directory: Directory, first: Directory) -> bool:
     """Returns whether both have tiles of equal samples, and sides that differ by a power of two."""
-    same = (DEPTH, SAMPLES, PHOTOMETRIC)
-    if TILE_WIDTH not in first or TILE_WIDTH not in directory:
+    same = (_DEPTH, _SAMPLES, _PHOTOMETRIC)
+    if _TILE_WIDTH not in first or _TILE_WIDTH not in directory:
         return False
-    if any(file.whole(directory.get(tag)) != file.whole(first.get(tag)) for tag in same):
+    if any(file.numbers(directory, tag) != file.numbers(first, tag) for tag in same):
         return False
     sides = [
-        (file.first(first, tag), max(1, file.first(directory, tag))) for tag in (WIDTH, HEIGHT)
+        (file.first(first, tag), max(1, file.first(directory, tag))) for tag in (_WIDTH, _HEIGHT)
     ]
     for power in range(1, 21):
         # Every halving may have rounded up or down.
@@ -165,13 +192,12 @@ class _Sink:
         """Packs numbers in the file's order of bytes."""
         return struct.pack(self.order + form, *numbers)
 
-    def places(self, numbers: Sequence[int]) -> Entry:
+    def places(self, tag: int, numbers: Sequence[int]) -> Field:
         """Makes an entry of places in the file."""
         kind, form = (LONG8, "Q") if self.big else (LONG, "I")
-        try:
-            return Entry(kind, len(numbers), self.pack(f"{len(numbers)}{form}", *numbers))
-        except struct.error as error:
-            raise ValueError("makes a TIFF of more than 4 gigabytes") from error
+        if not self.big and max(numbers, default=0) >> 32:
+            raise ValueError("makes a TIFF of more than 4 gigabytes")
+        return Field(tag, kind, self.pack(f"{len(numbers)}{form}", *numbers))
 
     def append(self, data: bytes) -> int:
         """Writes bytes at an even place and returns it."""
@@ -180,7 +206,7 @@ class _Sink:
         self.file.write(data)
         return place
 
-    def copy(self, source: File, place: int, length: int) -> int:
+    def copy(self, source: _Source, place: int, length: int) -> int:
         """Copies data of a page, each once, and returns its new place."""
         if place + length > len(source.data):
             raise ValueError("is a truncated TIFF: its pixels end early; fetch the file again")
@@ -194,56 +220,35 @@ class _Sink:
             self.moved[place, length] = new
         return self.moved[place, length]
 
-    def directory(self, entries: Directory) -> int:
-        """Writes a directory, with nothing after it, and returns its place."""
-        room, form = (8, "Q") if self.big else (4, "I")
-        lines = []
-        for tag, (kind, count, data) in sorted(entries.items()):
-            if len(data) > room:
-                data = self.pack(form, self.append(data))
-            lines.append(self.pack(f"HH{form}", tag, kind, count) + data.ljust(room, b"\0"))
-        head = self.pack("Q" if self.big else "H", len(lines))
-        return self.append(head + b"".join(lines) + bytes(room))
-
-    def chain(self, place: int, entries: int) -> None:
-        """Makes a directory the next of the main chain."""
+    def add(self, directory: Directory) -> None:
+        """Writes a directory and makes it the next of the main chain."""
+        place = self.append(b"")
+        fields = tuple(directory.values())
+        self.file.write(tiff_directory.write(fields, self.order, place, self.big))
         self.file.seek(self.link)
         self.file.write(self.pack("Q" if self.big else "I", place))
         self.file.seek(0, os.SEEK_END)
-        self.link = place + (8 + 20 * entries if self.big else 2 + 12 * entries)
+        self.link = place + (8 + 20 * len(fields) if self.big else 2 + 12 * len(fields))
 
 
-def _moved(source: File, entries: Directory, sink: _Sink, nested: int = 0) -> Directory:
-    """Copies what a directory names, and returns it with the new places; SubIFDs are left out."""
-    if _OLD_JPEG_TABLES & set(entries):
+def _moved(source: _Source, place: int, sink: _Sink) -> Directory:
+    """Copies the data of a directory, and returns it with the new places and without SubIFDs."""
+    directory = source.directory(place)
+    if _OLD_JPEG_TABLES & directory.keys():
         raise ValueError("has pages in TIFF's old JPEG compression: save it with another one first")
-    entries = {tag: entry for tag, entry in entries.items() if tag != SUB_DIRECTORIES}
+    directory.pop(_SUB_DIRECTORIES, None)
     for at, size in _DATA.items():
-        if at in entries:
-            places = source.whole(entries[at])
-            lengths = source.whole(entries.get(size)) or [
-                len(source.data) - place for place in places
-            ]
-            if len(lengths) < len(places):
-                raise ValueError("is a damaged TIFF: strips lack their lengths")
-            entries[at] = sink.places(
-                [
-                    sink.copy(source, place, length) if length else 0
-                    for place, length in zip(places, lengths, strict=False)
-                ]
-            )
-            entries.setdefault(size, sink.places(lengths))
-    for tag in _DIRECTORIES & set(entries):
-        entries[tag] = _nested(source, entries[tag], sink, nested)
-    return entries
-
-
-def _nested(source: File, entry: Entry, sink: _Sink, nested: int) -> Entry:
-    if nested == _NESTED:
-        raise ValueError("is a damaged TIFF: directories lie in each other")
-    place = source.whole(entry)[:1]
-    inner = _moved(source, source.directory(*place), sink, nested + 1) if place else {}
-    return sink.places([sink.directory(inner)])
+        if at not in directory:
+            continue
+        places = source.numbers(directory, at)
+        lengths = source.numbers(directory, size) or [len(source.data) - place for place in places]
+        if len(lengths) < len(places):
+            raise ValueError("is a damaged TIFF: strips lack their lengths")
+        pairs = zip(places, lengths, strict=False)
+        new = [sink.copy(source, place, length) if length else 0 for place, length in pairs]
+        directory[at] = sink.places(at, new)
+        directory.setdefault(size, sink.places(size, lengths))
+    return directory
 
 
 def extract(path: str | os.PathLike[str], page: Page, target: Path) -> None:
@@ -253,11 +258,10 @@ def extract(path: str | os.PathLike[str], page: Page, target: Path) -> None:
       ValueError: the page is damaged; the message continues the file's name.
       OSError: a file cannot be read or written.
     """
-    with tiff_structure.opened(path) as source, open(target, "wb") as file:
+    with _opened(path) as source, open(target, "wb") as file:
         sink = _Sink(file, source.order, source.big)
         sink.begin()
-        entries = _moved(source, source.directory(page.place), sink)
-        sink.chain(sink.directory(entries), len(entries))
+        sink.add(_moved(source, page.place, sink))
 
 
 class Joiner:
@@ -281,36 +285,28 @@ class Joiner:
         Raises:
           ValueError: `part` is no TIFF, or of another order of bytes than those before.
         """
-        with tiff_structure.opened(part) as colored, tiff_structure.opened(path) as original:
+        with _opened(part) as colored, _opened(path) as original:
             if not self.number:
                 self.sink.order = colored.order
                 self.sink.begin()
             if colored.order != self.sink.order:
                 raise ValueError(f"{part} has another order of bytes than the pages before it")
-            entries = colored.directory(colored.places()[0][0])
             self.sink.moved, self.sink.length = {}, 0
-            entries = _moved(colored, entries, self.sink) | self._described(original, page)
-            self.sink.chain(self.sink.directory(entries), len(entries))
+            moved = _moved(colored, tiff_directory.first(colored.data), self.sink)
+            self.sink.add(moved | self._described(original, page))
             self.number += 1
 
-    def _described(self, original: File, page: Page) -> Directory:
+    def _described(self, original: _Source, page: Page) -> Directory:
         """Returns the entries that come from the original page, and the page's number."""
         directory = original.directory(page.place)
-        found = {tag: entry for tag, entry in directory.items() if tag in DESCRIBING}
+        fields = tuple(field for tag, field in directory.items() if tag in DESCRIBING)
         if original.order != self.sink.order:
-            found = {tag: _swapped(entry) for tag, entry in found.items()}
-        if original.first(directory, ORIENTATION, 1) in (5, 6, 7, 8):
-            both = found.get(X_RESOLUTION), found.get(Y_RESOLUTION)
-            turned = dict(zip((Y_RESOLUTION, X_RESOLUTION), both, strict=True))
-            found |= {tag: entry for tag, entry in turned.items() if entry}
+            fields = tiff_directory.swapped(fields)
+        if original.first(directory, _ORIENTATION, 1) in (5, 6, 7, 8):
+            turned = {_X_RESOLUTION: _Y_RESOLUTION, _Y_RESOLUTION: _X_RESOLUTION}
+            fields = tuple(field._replace(tag=turned.get(field.tag, field.tag)) for field in fields)
+        found = {field.tag: field for field in fields}
         numbers = self.sink.pack("HH", self.number, self.count)
-        found[SUBFILE] = Entry(LONG, 1, self.sink.pack("I", _PAGE_OF_MANY))
-        found[PAGE_NUMBER] = Entry(SHORT, 2, numbers)
+        found[_SUBFILE] = Field(_SUBFILE, LONG, self.sink.pack("I", _PAGE_OF_MANY))
+        found[_PAGE_NUMBER] = Field(_PAGE_NUMBER, SHORT, numbers)
         return found
-
-
-def _swapped(entry: Entry) -> Entry:
-    """Turns the bytes of an entry's numbers around."""
-    size = tiff_structure.NUMBERS[entry.kind]
-    parts = (entry.data[at : at + size][::-1] for at in range(0, len(entry.data), size))
-    return entry._replace(data=b"".join(parts))

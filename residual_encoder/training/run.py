@@ -14,7 +14,7 @@ import tensorflow as tf
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import Cursor
 from residual_encoder.models import any_size
-from residual_encoder.recipes import Recipe
+from residual_encoder.recipes import LOSSES, Recipe
 from residual_encoder.training.distributed import WorkerGroup
 from residual_encoder.training.learner import Learner
 from residual_encoder.training.meter import Meter
@@ -35,6 +35,7 @@ class TrainConfig:
       eval_data: The data to evaluate on (its validation split); None is `data`.
       eval_every: Steps between evaluations, and one at the end; 0 is never.
       eval_limit: Photographs in an evaluation, at most.
+      eval_losses: Names of losses of chroma that an evaluation computes besides the metrics.
       checkpoint_every: Steps between checkpoints and strip sheets.
       log_every: Steps between log rows.
       samples: Pictures on a strip sheet.
@@ -52,6 +53,7 @@ class TrainConfig:
     eval_data: DataConfig | None = None
     eval_every: int = 5000
     eval_limit: int = 200
+    eval_losses: tuple[str, ...] = ()
     checkpoint_every: int = 1000
     log_every: int = 50
     samples: int = 8
@@ -76,6 +78,19 @@ class TrainConfig:
             if getattr(self, name) < minimum:
                 value = getattr(self, name)
                 raise ValueError(f"{name} must be at least {minimum}. Received {value}.")
+        for name in self.eval_losses:
+            self._check_eval_loss(name)
+
+    def _check_eval_loss(self, name: str) -> None:
+        spaces = LOSSES[name].color_spaces if name in LOSSES else ()
+        if name not in LOSSES or LOSSES[name].reads_logits:
+            known = ", ".join(name for name, info in LOSSES.items() if not info.reads_logits)
+            raise ValueError(f"eval_losses takes names of: {known}. Received {name!r}.")
+        if spaces and self.recipe.color_space not in spaces:
+            raise ValueError(
+                f"eval_losses: {name} is of color space {' or '.join(spaces)}, and recipe "
+                f"{self.recipe.name} is of {self.recipe.color_space}"
+            )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from residual_encoder.imaging import colorspace, image_io, tensor_resizing
 from residual_encoder.models import any_size, weights
 from residual_encoder.recipes import Recipe
 from residual_encoder.training import checkpoints, learner
+from residual_encoder.training.losses import LOSS_FUNCTIONS
 from residual_encoder.training.run import TrainConfig, TrainingRun
 from residual_encoder.training.workdir import Workdir, read_metrics
 from residual_encoder.utils.typing import Tensor
@@ -82,6 +83,7 @@ def evaluate(run: TrainingRun) -> None:
             _counted(_eval_batches(run.config, run.config.eval_limit)),
             space=run.recipe.space,
             gray=run.recipe.gray,
+            losses={name: LOSS_FUNCTIONS[name] for name in run.config.eval_losses},
         )
         run.evaluation = result
         run.workdir.log({"step": run.step, "eval": result})

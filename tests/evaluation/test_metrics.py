@@ -382,3 +382,19 @@ def test_gray_on_imagenet_is_the_published_number():
     assert report["n"] == 500
     assert report["auc"]["mean"] == pytest.approx(0.8967, abs=2e-4)
     assert report["psnr"]["mean"] == pytest.approx(24.99, abs=0.02)
+
+
+def test_losses_are_means_over_photographs():
+    """Five photographs in batches of 4 and 1: each counts alike, not each batch."""
+    rgb = np.concatenate([constant(*(40 * i, 90, 90)) for i in range(5)])
+    chroma = YUV.chroma(tf.constant(rgb / 255, tf.float32)).numpy()
+    wanted = np.mean((chroma - YUV.neutral) ** 2)
+
+    def squared(truth, chroma):
+        return tf.reduce_mean((truth.chroma - chroma) ** 2)
+
+    report = metrics.evaluate(
+        neutral, batches(rgb), space=YUV, gray="luma", losses={"squared": squared}
+    )
+    assert report["loss_squared"]["mean"] == pytest.approx(wanted, rel=1e-5)
+    assert "loss_squared" not in report["baselines"]["gray"]

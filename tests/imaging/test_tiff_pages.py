@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from residual_encoder.imaging import tiff_pages, tiff_structure
+from residual_encoder.imaging import tiff_pages
 
 
 def gray(height: int, width: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
@@ -268,5 +268,5 @@ def test_random_damage_gives_pages_or_a_reason(tmp_path: Path) -> None:
 
 def test_other_files_are_no_tiff(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"GIF89a")
-    with pytest.raises(ValueError, match="is no TIFF"), tiff_structure.opened(tmp_path / "a"):
-        pass
+    with pytest.raises(ValueError, match="is no TIFF"):
+        tiff_pages.inspect(tmp_path / "a")

@@ -174,7 +174,9 @@ def test_xla_step_equals_the_plain_one(rng):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    return workdir, train(config(workdir, eval_every=4, eval_limit=3))
+    return workdir, train(
+        config(workdir, eval_every=4, eval_limit=3, eval_losses=("tinyclouds_code",))
+    )
 
 
 def logged_losses(workdir):
@@ -195,6 +197,7 @@ def test_what_a_run_leaves(trained):
     assert [row["step"] for row in rows] == [2, 4, 4]
     assert {"loss", "learning_rate", "images_per_second", "input_wait_fraction"} <= rows[0].keys()
     assert rows[-1]["eval"]["n"] == 3 and "gray" in rows[-1]["eval"]["baselines"]
+    assert 0 < rows[-1]["eval"]["loss_tinyclouds_code"]["mean"] < 1
     assert {path.name for path in (workdir / "samples").iterdir()} == {"2.jpg", "4.jpg"}
     assert checkpoints.steps(workdir / "checkpoints") == [2, 4]
     (events,) = (workdir / "logs").glob("events*")
@@ -204,6 +207,15 @@ def test_what_a_run_leaves(trained):
     texts = {v.tag: v.tensor.string_val[0].decode() for v in values if shown[v.tag] == "text"}
     assert '"steps": 4' in texts["recipe"] and "color4_bn" in texts["network"]
     assert (outcome.step, outcome.interrupted) == (4, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("l1", "names of: blurred"), ("ab_classes", "names of"), ("lab_mse", "lab or lab_luma")],
+)
+def test_losses_that_cannot_be_evaluated(tmp_path, name, message):
+    with pytest.raises(ValueError, match=message):
+        config(tmp_path, eval_losses=(name,))
 
 
 def test_strips_are_gray_output_truth(trained):
