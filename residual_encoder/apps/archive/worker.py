@@ -112,8 +112,8 @@ def _contents(record: bytes) -> tuple[bytes, str]:
 
 
 def load(config: CollectionConfig) -> Colorizer:
-    """Loads the network with its settings, into TensorFlow: a worker has it, and colors much."""
-    return configured(config, "tensorflow")
+    """Loads the network with its settings."""
+    return configured(config)
 
 
 class _LeftOut(Exception):
