@@ -33,6 +33,7 @@ _OUTPUT = flags.DEFINE_string(
     "standard output, for one picture.",
 )
 _COLORING = shared_flags.Coloring()
+_ENGINE = shared_flags.engine()
 _COMPARE = flags.DEFINE_bool("compare", False, "Also write NAME_compare: gray next to colored.")
 _START = flags.DEFINE_string("start", None, "For films: begin here, 95 or 1:35 or 0:01:35.5.")
 _END = flags.DEFINE_string("end", None, "For films: end here, written as --start.")
@@ -98,6 +99,7 @@ def _config(arguments: list[str]) -> BatchConfig:
         end=_seconds("end", _END.value),
         **_COLORING.settings(),
         hints=_HINTS.value,
+        engine=_ENGINE.value,
     )
 
 

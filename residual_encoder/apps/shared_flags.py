@@ -264,7 +264,6 @@ class Coloring:
             "format": file_format(),
             "max_megapixels": max_megapixels(),
             "color_inputs": color_inputs(),
-            "engine": engine(),
         }
 
     def settings(self) -> dict[str, Any]:

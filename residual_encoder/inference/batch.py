@@ -128,7 +128,7 @@ def colorize_video_to_file(
 
 def ready(config: BatchConfig, plan: Plan) -> Colorizer:
     """Loads the network, into the engine that is fastest for what there is to color."""
-    colorizer, jobs = configured(config), plan.found.jobs
+    colorizer, jobs = configured(config, config.engine), plan.found.jobs
     films = sum(output_paths.is_film(job.source) for job in jobs)
     if line := colorizer.settle(len(jobs) + films * (settling.FRAMES - 1)):
         print(line, file=sys.stderr)

@@ -25,6 +25,7 @@ class BatchConfig(ColoringConfig):
       start: Seconds that are left out at the beginning of films.
       end: Second at which films end; None is their own end.
       hints: File of hints for one picture, or folder with NAME.hints.json for each; see `hints`.
+      engine: See `Colorizer`.
     """
 
     inputs: tuple[str, ...]
@@ -36,6 +37,7 @@ class BatchConfig(ColoringConfig):
     start: float = 0.0
     end: float | None = None
     hints: str | None = None
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,7 +32,6 @@ class ColoringConfig:
         rows, in bounded memory.
       color_inputs: One of `COLOR_INPUTS`: whether pictures and shots of films that are in color
         already, by `color_detection.in_color`, are left as they are or colored anew.
-      engine: See `Colorizer`.
     """
 
     model: str | None = None
@@ -47,7 +46,6 @@ class ColoringConfig:
     format: str = "keep"
     max_megapixels: float | None = None
     color_inputs: str = "recolor"
-    engine: str = "auto"
 
     def __post_init__(self) -> None:
         output_paths.check_format(self.format)

@@ -386,15 +386,16 @@ def _checked(saturation: float) -> float:
 
 # Arguments of `Colorizer` that `ColoringConfig` has under the same names.
 SETTINGS = tuple(
-    "size saturation upsampling vividness temperature prior_correction levels faces engine".split()
+    "size saturation upsampling vividness temperature prior_correction levels faces".split()
 )
 
 
-def configured(config: ColoringConfig) -> Colorizer:
-    """Loads the network that a config names, with the config's settings.
+def configured(config: ColoringConfig, engine: str = "auto") -> Colorizer:
+    """Loads the network that a config names, with the config's settings, into an engine.
 
     Raises:
       FileNotFoundError: there is no such model.
       ValueError: a wrong setting, or a damaged model.
     """
-    return Colorizer(config.model, **{name: getattr(config, name) for name in SETTINGS})
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    return Colorizer(config.model, engine=engine, **settings)

@@ -19,7 +19,7 @@ from residual_encoder.inference.colorizer import Colorizer
 
 @pytest.fixture(autouse=True)
 def load_once(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "configured", lambda _: colorizer)
+    monkeypatch.setattr(batch, "configured", lambda *_: colorizer)
 
 
 def run(*inputs: Path, output: Path, **options: object) -> batch.BatchSummary:

@@ -112,10 +112,8 @@ def _contents(record: bytes) -> tuple[bytes, str]:
 
 
 def load(config: CollectionConfig) -> Colorizer:
-    """Loads the network with its settings."""
-    if config.engine == "auto":  # TensorFlow is loaded already, and a worker colors much
-        config = replace(config, engine="tensorflow")
-    return configured(config)
+    """Loads the network with its settings, into TensorFlow: a worker has it, and colors much."""
+    return configured(config, "tensorflow")
 
 
 class _LeftOut(Exception):
