@@ -36,7 +36,8 @@ def quiet_tensorflow() -> None:
     Commands call it after their flags are parsed. Errors are Python exceptions anyway.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr():
+    in_main = threading.current_thread() is threading.main_thread()  # others take no signals
+    with stoppable_loading() if in_main else contextlib.nullcontext(), _quiet_stderr():
         import tensorflow as tf
 
         tf.config.list_physical_devices()  # the driver's own notices, once
@@ -46,6 +47,7 @@ def quiet_tensorflow() -> None:
 
 # What decoders of pictures print by themselves about harmless faults of a file.
 _CODECS = ("libpng", "TIFF", "LibTIFF", "Corrupt JPEG", "Premature end of JPEG", "JPEG datastream")
+_STOPPED = "Stopped; files that were not finished are not kept."
 _AGAIN = 0.02  # seconds after which an ignored interrupt is repeated
 _READER_ENDS = 1.0  # seconds that are waited for the last lines
 
@@ -70,15 +72,19 @@ def stoppable_loading() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[threading.Event]:
     """Makes Ctrl-C and SIGTERM raise `KeyboardInterrupt`, once; a second one ends at once.
 
     Python ignores what is raised in a callback of a library in C, in a `__del__` or for a weak
     reference. It is raised once more then.
+
+    Yields:
+      Set when one came: libraries may make another error of the interrupt.
     """
-    former = sys.unraisablehook
+    former, came = sys.unraisablehook, threading.Event()
 
     def stop(_number: int, _frame: Any) -> NoReturn:
+        came.set()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
@@ -93,7 +99,7 @@ def stoppable() -> Iterator[None]:
     sys.unraisablehook = ignored
     try:
         with _signals(stop):
-            yield
+            yield came
     finally:
         sys.unraisablehook = former
 
@@ -195,6 +201,8 @@ def run(
 ) -> None:
     """Parses flags and runs `main`; a user's error becomes one line on stderr and exit code 1.
 
+    Ctrl-C and SIGTERM become one line, too, and exit code 75, unless `main` takes them itself.
+
     Args:
       main: Takes the arguments that are no flags, returns the exit code (None is 0).
       positional: Whether such arguments are allowed.
@@ -207,13 +215,19 @@ def run(
 
     def guarded(argv: list[str]) -> int:
         arguments = argv[1:]
-        try:
-            if arguments and not positional:
-                raise ValueError(f"takes flags only, received {arguments}; see --help")
-            return main(arguments) or 0
-        except (ValueError, OSError) as error:
-            print(_error_line(error), file=sys.stderr)
-            return 1
+        with stoppable() as came:
+            try:
+                if arguments and not positional:
+                    raise ValueError(f"takes flags only, received {arguments}; see --help")
+                return main(arguments) or 0
+            except (Exception, KeyboardInterrupt) as error:
+                if came.is_set() or isinstance(error, KeyboardInterrupt):
+                    print(_STOPPED, file=sys.stderr)
+                    return INTERRUPTED
+                if not isinstance(error, ValueError | OSError):
+                    raise
+                print(_error_line(error), file=sys.stderr)
+                return 1
 
     app.run(guarded, flags_parser=lambda argv: _parse(argv, foreign))
 
@@ -221,11 +235,20 @@ def run(
 def _parse(argv: list[str], foreign: bool) -> list[str]:
     """Returns the program's name and all that is no flag of the command."""
     try:
-        return flags.FLAGS(argv, known_only=foreign)
+        rest = flags.FLAGS(argv, known_only=foreign)
+        _expand_homes()
+        return rest
     except flags.Error as error:
         sys.exit(_error_line(error))
     except SystemExit:  # absl ends --help with 1
         sys.exit(0)
+
+
+def _expand_homes() -> None:
+    """Replaces the ~ at the start of paths, which shells leave in --flag=~/path."""
+    for flag in flags.FLAGS.flag_values_dict():
+        if isinstance(value := flags.FLAGS[flag].value, str) and value.startswith("~"):
+            flags.FLAGS[flag].value = os.path.expanduser(value)
 
 
 def _error_line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 --model is the shipped weights unless another is named. --vividness, --temperature and
 --prior_correction are fixed in what is written. Nothing is kept that does not compute what the
-network does.
+network does. Flags of one format are refused with the others.
 """
 
 from __future__ import annotations
@@ -92,6 +92,11 @@ def _model() -> str:
 def _savedmodel() -> str:
     from residual_encoder.export import saved_model
 
+    least, most = saved_model.LEAST_PIXELS / 1e6, saved_model.MOST_PIXELS / 1e6
+    if not least <= _MAX_MEGAPIXELS.value <= most:  # also catches NaN
+        raise ValueError(
+            f"--max_megapixels takes {least:.3g} to {most:.0f}, received {_MAX_MEGAPIXELS.value:g}"
+        )
     folder = saved_model.export_saved_model(
         _model(),
         _OUTPUT.value,
@@ -140,6 +145,17 @@ def _weights() -> str:
     return f"weights in {_OUTPUT.value}; chroma within {difference:.1e} of the network"
 
 
+# Flags that the other formats would ignore.
+_OF_SOME_FORMATS = {
+    "average_with": ("weights",),
+    "version": ("savedmodel",),
+    "max_megapixels": ("savedmodel",),
+    "precision": ("litert",),
+    "data": ("litert",),
+    "data_dir": ("litert",),
+    "photographs": ("litert",),
+    "size": ("litert", "onnx"),
+}
 _EXPORTERS = {
     "savedmodel": _savedmodel,
     "litert": _litert,
@@ -151,10 +167,10 @@ _EXPORTERS = {
 
 def _check_flags() -> None:
     """Refuses flags that the format would ignore."""
-    if _AVERAGE_WITH.value and _FORMAT.value != "weights":
-        raise ValueError("--average_with goes with --format=weights; export its file then")
-    if _size() and _FORMAT.value not in ("litert", "onnx"):
-        raise ValueError(f"--size goes with --format=litert or onnx, not {_FORMAT.value}")
+    for name, formats in _OF_SOME_FORMATS.items():
+        if flags.FLAGS[name].present and _FORMAT.value not in formats:
+            wanted = " or ".join(formats)
+            raise ValueError(f"--{name} goes with --format={wanted}, not {_FORMAT.value}")
 
 
 def main(_: list[str]) -> None:

@@ -85,7 +85,7 @@ def release(
     path = Path(path)
     if not path.name.endswith(SUFFIX):
         raise ValueError(f"{path} must end in {SUFFIX}, which is how weights are found.")
-    files.check_free(path)
+    files.check_can_be_made(path)
     weights = weights_files.find_weights(model_path)
     arrays, about = weights_files.read_arrays(weights)
     if average_with is not None:
@@ -101,6 +101,7 @@ def release(
         )
     if colors.given:
         about = about | {"recipe": recipe.to_json()}
+    files.make_folder(path.parent)
     weights_files.write_arrays(path, shipped, about)
     files.write_text(f"{path}.sha256", f"{files.sha256(path)}  {path.name}\n")
     return difference

@@ -24,7 +24,7 @@ import tensorflow as tf
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import metrics
-from residual_encoder.export.model_file import load_for_export
+from residual_encoder.export.model_file import check_size, load_for_export
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.inference.model_loading import Loaded
 from residual_encoder.models import layers
@@ -134,7 +134,7 @@ def export_litert(config: LitertConfig) -> Report:
       OSError: the output cannot be written.
     """
     _check_installed()
-    files.check_free(config.output)
+    files.check_can_be_made(config.output)
     loaded = load_for_export(config.model, config.colors)
     size = _checked_size(config.size, loaded.recipe)
     photographs = _photographs(config.data, config.photographs, size)
@@ -143,7 +143,7 @@ def export_litert(config: LitertConfig) -> Report:
     content = _quantized(content, config.precision, calibration, _last_layer(loaded.network))
     report = verify(loaded, content, size, photographs[1::2])
     _check(report, config.precision)
-    Path(config.output).parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(Path(config.output).parent)
     with files.replacing(config.output) as temporary:
         temporary.write_bytes(content)
     return report
@@ -162,10 +162,11 @@ def _check_installed() -> None:
 def _checked_size(size: tuple[int, int] | None, recipe: Recipe) -> tuple[int, int]:
     """Returns the size wanted or, where it is free, the recipe's square to verify the file with."""
     multiple = recipe.multiple
+    check_size(size)
     if size is None:
         side = multiple * max(1, round(recipe.inference_size / multiple))
         return side, side
-    if min(size) < 1 or any(side % multiple for side in size):
+    if any(side % multiple for side in size):
         raise ValueError(
             f"Height and width must be multiples of {multiple}, what the network halves. "
             f"Received {size[0]}x{size[1]}."

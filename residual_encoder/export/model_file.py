@@ -17,6 +17,7 @@ from residual_encoder.models.vividness import ColorChoice
 from residual_encoder.utils import files
 
 TOLERANCE = 1e-5  # a fortieth of half an 8-bit step; float32 in another order stays below
+LARGEST = 4096  # of a height or width that a file fixes; networks see far smaller pictures
 # Batch, height, width of the random grays that are compared, where a file takes any size.
 PARITY_SHAPES = ((1, 17, 23), (3, 64, 48), (2, 57, 80))
 
@@ -44,6 +45,16 @@ class SavedFile(NamedTuple):
             f"gray: {recipe.gray}; short side: {recipe.inference_size} pixels; "
             f"color space: {recipe.color_space}"
         )
+
+
+def check_size(size: tuple[int, int] | None) -> None:
+    """Checks the height and width that a file is to take; None leaves them free.
+
+    Raises:
+      ValueError: one is not from 1 to `LARGEST`.
+    """
+    if size and not all(1 <= side <= LARGEST for side in size):
+        raise ValueError(f"Height and width must be 1 to {LARGEST}. Received {size[0]}x{size[1]}.")
 
 
 def card_of(loaded: Loaded) -> dict[str, Any]:
@@ -89,7 +100,7 @@ def save_checked(
     """
     if Path(output).suffix != suffix:
         raise ValueError(f"output is {output}; the name must end in {suffix}")
-    files.check_free(output)
+    files.check_can_be_made(output)
     loaded = load_for_export(model_path, colors)
     data = content(loaded)
     difference = largest_difference(loaded, runner(data), shapes)
@@ -98,7 +109,7 @@ def save_checked(
             f"The {suffix} file of {model_path} differs from the network by {difference:.2e}, "
             f"allowed are {TOLERANCE:.0e}; nothing was kept."
         )
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(Path(output).parent)
     with files.replacing(output) as temporary:
         temporary.write_bytes(data)
     return SavedFile(Path(output), loaded, difference)

@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from residual_encoder.export.model_file import PARITY_SHAPES, SavedFile, card_of, save_checked
+from residual_encoder.export.model_file import (
+    PARITY_SHAPES,
+    SavedFile,
+    card_of,
+    check_size,
+    save_checked,
+)
 from residual_encoder.export.portable_network import INPUT, OUTPUT, check_portable, write_network
 from residual_encoder.inference.model_loading import Loaded
 from residual_encoder.models.folding import Kernel
@@ -220,13 +226,15 @@ def export_onnx(
     Args:
       model_path: A training workdir or a weights file.
       output: The file to make, NAME.onnx.
-      size: Height and width that the file takes; None leaves them free, which OpenCV 4 cannot read.
+      size: Height and width that the file takes, see `check_size`; None leaves them free, which
+        OpenCV 4 cannot read.
       colors: Which color is taken from a distribution; fixed in the file.
 
     Raises:
       As `keras_model.export_keras`; a ValueError too where onnx or onnxruntime is missing.
     """
     _check_installed()
+    check_size(size)
 
     def content(loaded: Loaded) -> bytes:
         check_portable(loaded.recipe.network, model_path)

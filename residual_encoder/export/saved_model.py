@@ -24,11 +24,14 @@ from residual_encoder.inference.model_loading import (
 )
 from residual_encoder.models import any_size
 from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
+from residual_encoder.models.weights import EXPORTED
+from residual_encoder.utils import files
 from residual_encoder.utils.typing import Tensor
 
 # Largest picture that `colorize_bytes` takes, by default: as large as cameras make.
 MAX_PIXELS = 50_000_000
 LEAST_PIXELS = tf_serving.SCENE_SIZE**2  # as in the requests that warm a server up
+MOST_PIXELS = 2**31 - 1  # decoders of TensorFlow count them in 32 bits
 PARITY_BATCHES = (1, 3)
 PARITY_SIZES = ((17, 23), (64, 64), (120, 75))
 
@@ -77,7 +80,7 @@ class ExportedColorizer(tf.Module):
         """Colors files: [B] JPEG, PNG, BMP or WebP -> `png_bytes` [B], 8 bits, each at its size.
 
         A file that is broken or too large has empty bytes, and its reason in `error` [B], which is
-        empty for the others. JPEG files are turned upright by their EXIF data; alpha is dropped.
+        empty for the others. Pictures are turned upright by their EXIF data; alpha is dropped.
         """
         kinds = {"png_bytes": tf.string, "error": tf.string}
         return tf.map_fn(self._colorize_file, image_bytes, fn_output_signature=kinds)
@@ -128,7 +131,7 @@ def export_saved_model(
       version: Makes TensorFlow Serving's layout: the SavedModel becomes `output`/`version`, from 1
         up, with requests that warm it up; `output` is the model's name and may hold other versions.
       max_pixels: Height times width of the largest picture file that `colorize_bytes` takes;
-        `LEAST_PIXELS` or more.
+        `LEAST_PIXELS` to `MOST_PIXELS`.
       colors: Which color is taken from a distribution; fixed in the SavedModel and its recipe.
 
     Returns:
@@ -137,18 +140,26 @@ def export_saved_model(
     Raises:
       FileExistsError: that folder exists.
       FileNotFoundError: there is no such model.
-      ValueError: a number is too small; a version is asked for without what `tf_serving` needs; the
-        model is damaged or exported already, or does not take `colors`; or what was written
-        computes something else. Nothing is left on disk then.
+      ValueError: a number is out of range; the output is named as a file; a version is asked for
+        without what `tf_serving` needs; the model is damaged or exported already, or does not take
+        `colors`; or what was written computes something else. Nothing is left on disk then.
       OSError: the place cannot be written.
     """
     if version is not None and version < 1:
         raise ValueError(f"Versions are whole numbers from 1 up. Received {version}.")
-    if max_pixels < LEAST_PIXELS:
-        raise ValueError(f"max_pixels must be {LEAST_PIXELS} or more. Received {max_pixels}.")
+    if not LEAST_PIXELS <= max_pixels <= MOST_PIXELS:
+        raise ValueError(
+            f"max_pixels must be {LEAST_PIXELS} to {MOST_PIXELS}. Received {max_pixels}."
+        )
     target = Path(output) if version is None else Path(output) / str(version)
     if target.exists():
         raise FileExistsError(f"{target} exists; an export never replaces anything: choose another")
+    if (suffix := Path(output).suffix) in (*EXPORTED, ".h5"):
+        raise ValueError(
+            f"output is {output}; a SavedModel is a folder, whose name does not end in {suffix}. "
+            "For such a file choose another format (--format)."
+        )
+    files.check_can_be_made(target)
     loaded = load_for_export(model_path, colors)
     with _folder_becoming(target) as folder:
         if version is not None:

@@ -18,7 +18,7 @@ from residual_encoder.inference.hint_application import apply
 from residual_encoder.inference.hints import Hints, check_one_picture, parse
 from residual_encoder.inference.keras_access import KerasAccess
 from residual_encoder.inference.model_loading import Loaded, load_network, shipped_weights
-from residual_encoder.inference.picture_argument import PictureLike, as_picture
+from residual_encoder.inference.picture_argument import PictureLike, as_grays, as_picture
 from residual_encoder.models import any_size, factory
 from residual_encoder.models.vividness import ColorChoice, settings
 from residual_encoder.recipes import PRECISIONS
@@ -139,12 +139,13 @@ class Colorizer(KerasAccess):
         """Predicts chroma at the size of the pictures, before saturation, enlarged bilinearly.
 
         Args:
-          gray: [B, H, W, 1] float32 in [0, 1], any H and W.
+          gray: [B, H, W, 1] floats in [0, 1], any B, H and W; a ValueError where it is not.
 
         Returns:
           [B, H, W, 2] float32 in [0, 1], in the recipe's color space.
         """
-        return self._chroma(tf.cast(gray, tf.float32))
+        gray = as_grays(gray)
+        return self._chroma(gray) if gray.shape[0] != 0 else tf.zeros([*gray.shape[:3], 2])
 
     def colorize(
         self,
@@ -260,14 +261,16 @@ class Colorizer(KerasAccess):
         """Runs the network.
 
         Args:
-          gray: [B, h, w, 1] float32 in [0, 1], as `network_input` gives it; of other sizes the last
-            row and column are repeated for the network.
+          gray: [B, h, w, 1] floats in [0, 1], as `network_input` gives it, else a ValueError; of
+            other sizes the last row and column are repeated for the network.
 
         Returns:
           [B, h, w, 2] float32 in [0, 1], chroma in the recipe's color space, before saturation.
         """
-        height, width = np.shape(gray)[1:3]
-        gray = any_size.repeated(tf.cast(gray, tf.float32), self.recipe.multiple)
+        batch, height, width = (gray := as_grays(gray)).shape[:3]
+        if batch == 0:
+            return np.zeros((0, height, width, 2), np.float32)
+        gray = any_size.repeated(gray, self.recipe.multiple)
         if self.has_distribution:
             return self.choose_colors(self.predict_logits(gray))[:, :height, :width]
         return self._network(gray).numpy()[:, :height, :width]
@@ -286,7 +289,7 @@ class Colorizer(KerasAccess):
           ValueError: the model has no distribution, or is a SavedModel.
         """
         self._check_distribution()
-        return self._logits(tf.cast(gray, tf.float32)).numpy()
+        return self._logits(as_grays(gray)).numpy()
 
     def choose_colors(self, logits: np.ndarray, vividness: float | None = None) -> np.ndarray:
         """Takes colors from logits; the network does not run.

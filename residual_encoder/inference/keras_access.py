@@ -21,6 +21,8 @@ class NetworkModel(keras.Model):
 
     def load_weights(self, filepath: Any, *arguments: Any, **settings: Any) -> None:
         """Loads weights by the variables' names from a file of this package, else as Keras does."""
+        if not Path(filepath).exists():  # Keras's own error is HDF5's
+            raise FileNotFoundError(f"There is no weights file {filepath}.")
         if weights_files.is_weights_file(filepath):
             weights_files.load_weights(self, filepath)
         else:

@@ -20,6 +20,7 @@ from residual_encoder.utils import files
 
 BEST = "best.weights.h5"
 ABOUT = "about"  # the attribute with the description
+EXPORTED = (".keras", ".onnx", ".tflite")  # how the names of exported files end
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -185,8 +186,14 @@ def find_weights(model_path: str | os.PathLike[str]) -> Path:
 
     Raises:
       FileNotFoundError: the path does not exist, or the workdir has no weights yet.
+      ValueError: it is an export.
     """
     path = Path(model_path)
+    if path.is_file() and path.suffix in EXPORTED:
+        raise ValueError(
+            f"{path} was exported for other programs, and is not read here. Pass the workdir or "
+            "weights file that it was made from."
+        )
     if path.is_file():
         return path
     best = path / "checkpoints" / BEST

@@ -107,6 +107,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
       OSError: the folder cannot be written, or the disk is full.
     """
     target = Path(path)
+    if not target.parent.is_dir():  # else the error would name the temporary file
+        reason = errno.ENOTDIR if target.parent.exists() else errno.ENOENT
+        raise OSError(reason, "There is no such folder to write into", str(target.parent))
     temporary = _temporary(target)
     try:
         with writing(target):
@@ -159,6 +162,21 @@ def check_free(path: str | os.PathLike[str], overwrite: bool | None = None) -> N
     if not overwrite and Path(path).exists():
         advice = "remove it" if overwrite is None else "pass --overwrite"
         raise FileExistsError(f"{path} exists; {advice} or choose another output.")
+
+
+def check_can_be_made(path: str | os.PathLike[str]) -> None:
+    """Checks that a file or folder can be made, with the folders above it, before work is done.
+
+    Raises:
+      FileExistsError: it exists.
+      OSError: something above it is no folder, or a folder that cannot be written.
+    """
+    check_free(path)
+    place = next(folder for folder in Path(path).absolute().parents if folder.exists())
+    if not place.is_dir():
+        raise NotADirectoryError(f"Cannot write {path}: {place} is no folder; choose another.")
+    if not os.access(place, os.W_OK):
+        raise PermissionError(f"Cannot write {path}: {place} cannot be written; choose another.")
 
 
 def make_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import resource
 import subprocess
@@ -196,3 +197,36 @@ def test_the_fast_tests_cover_every_package() -> None:
         place = ROOT / "tests" if folder == "tests" else ROOT / "tests" / folder
         for name in names:
             assert (place / f"test_{name}.py").is_file()
+
+
+def test_a_home_in_a_flag_is_found() -> None:
+    """Shells leave --output=~/path as it is."""
+    lines = (
+        "from absl import flags\n"
+        "from residual_encoder.apps import cli, evaluate_cli\n"
+        "cli._parse(['x', '--output=~/a.json', '--data_dir=~/b', '--data=folder'], False)\n"
+        "print(flags.FLAGS.output, flags.FLAGS.data_dir, flags.FLAGS.data, flags.FLAGS.model)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", lines],
+        cwd=ROOT,
+        env=dict(os.environ, HOME="/home/anna"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "/home/anna/a.json /home/anna/b folder None\n", done.stderr
+
+
+def test_an_interrupt_that_a_library_turned_into_an_error() -> None:
+    """As extension modules do that are being imported."""
+    lines = (
+        "import os, signal\n"
+        "from residual_encoder.apps import cli\n"
+        "def main(_):\n"
+        "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    except KeyboardInterrupt: raise ImportError('initialization failed')\n"
+        "cli.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 75
+    assert done.stderr == "Stopped; files that were not finished are not kept.\n"

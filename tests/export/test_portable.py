@@ -162,10 +162,12 @@ def test_what_a_file_tells_of_itself(exports: Path) -> None:
 
 # What a process cannot import; Keras needs TensorFlow.
 WITHOUT = {
-    "onnxruntime": ("residual_encoder", "tensorflow", "keras", "cv2"),
-    "cv2": ("residual_encoder", "tensorflow", "keras", "onnxruntime", "PIL"),
-    "keras": ("residual_encoder", "onnxruntime", "cv2"),
+    "onnxruntime": ("residual_encoder", "tensorflow", "keras", "PIL", "skimage"),
+    "cv2": ("residual_encoder", "tensorflow", "keras", "onnxruntime", "PIL", "skimage"),
+    "keras": ("residual_encoder", "onnxruntime", "PIL", "skimage"),
 }
+GRAYS = {"luma": "np.float32([0.114, 0.587, 0.299])", "mean": "np.float32([1, 1, 1]) / 3"}
+NO_DNN = "import cv2\ndel cv2.dnn\n"  # it reads pictures for the others
 # Behind the documentation's lines: the chroma of the photograph, and of a batch of odd size.
 MORE = {
     "onnxruntime": "many = session.run(None, {'grayscale': batch})[0]",
@@ -180,14 +182,18 @@ def documented(library: str) -> str:
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     by_onnxruntime, by_opencv, by_keras = (
         next(block for block in blocks if word in block)
-        for word in ("import onnxruntime", "import cv2", "import keras")
+        for word in ("import onnxruntime", "cv2.dnn", "import keras")
     )
-    if library != "keras":
-        return by_onnxruntime if library == "onnxruntime" else by_opencv
-    start, load, predict = (line for line in by_keras.splitlines() if line)
-    others = by_onnxruntime.replace("import onnxruntime", start)
-    others = re.sub(r"^session = .*$", load, others, flags=re.MULTILINE)
-    return re.sub(r"^chroma = .*$", predict, others, flags=re.MULTILINE)
+    if library == "onnxruntime":
+        return by_onnxruntime
+    others = by_onnxruntime.replace("import onnxruntime\n", "")
+    lines = [line for line in (by_opencv if library == "cv2" else by_keras).splitlines() if line]
+    if library == "keras":
+        others = f"{lines.pop(0)}\n{others}"
+    session, about, *chroma = lines
+    for name, instead in (("session", session), ("about", about), ("chroma", "\n".join(chroma))):
+        others = re.sub(rf"^{name} = .*$", instead, others, flags=re.MULTILINE)
+    return others
 
 
 @pytest.mark.parametrize("library", list(WITHOUT))
@@ -197,16 +203,17 @@ def test_a_stranger_colors_a_photograph(library: str, exports: Path) -> None:
     picture = dict(sample_images.photographs())["astronaut"][:333, :501]  # odd sides
     Image.fromarray(picture).save(exports / "portrait.jpg", quality=95)
     np.save(exports / "batch.npy", gray(3, 77, 53).transpose(0, 3, 1, 2))
-    constants = f'SIZE, SPACE = {colorizer.size}, "{colorizer.recipe.color_space}"'
-    code = re.sub(r"^SIZE, SPACE = .*$", constants, documented(library), flags=re.MULTILINE)
     block = f"import sys\nfor name in {WITHOUT[library]}: sys.modules[name] = None\n"
+    block += NO_DNN if library != "cv2" else ""
     more = f"\nbatch = np.load('batch.npy')\n{MORE[library]}\n"
     more += "np.savez('chroma.npz', small=small, chroma=chroma, many=many)\n"
-    command = [sys.executable, "-c", block + code + more]
+    command = [sys.executable, "-c", block + documented(library) + more]
     done = subprocess.run(command, cwd=exports, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert library == "keras" or not done.stderr
 
     there = np.load(exports / "chroma.npz")
+    assert min(there["small"].shape) == colorizer.size
     expected = colorizer.predict(there["small"][None, ..., None])[0].transpose(2, 0, 1)
     assert np.abs(there["chroma"] - expected).max() < STEP
     many = colorizer.predict(gray(3, 77, 53)).transpose(0, 3, 1, 2)
@@ -214,21 +221,31 @@ def test_a_stranger_colors_a_photograph(library: str, exports: Path) -> None:
     colored = np.asarray(Image.open(exports / "colored.png")).astype(int)
     with Image.open(exports / "portrait.jpg") as photograph:
         here = colorizer.colorize(np.asarray(photograph)).astype(int)
+    assert np.ptp(here, axis=-1).mean() > 3
     assert colored.shape == here.shape and np.abs(colored - here).mean() < 3
 
 
 @pytest.mark.parametrize("library", ["onnxruntime", "cv2"])
-def test_the_examples_take_a_distribution(
-    library: str, distribution_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("weights_of", ["soft_weights", "distribution_weights"])
+def test_the_examples_take_both_kinds_of_networks(
+    library: str,
+    weights_of: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whose chroma is ab of Lab."""
+    """Whose chroma is UV, or ab of Lab."""
+    model = request.getfixturevalue(weights_of)
     monkeypatch.chdir(tmp_path)
-    colorizer = Colorizer(distribution_weights, precision="float32", upsampling="bilinear")
-    onnx_model.export_onnx(str(distribution_weights), "colorizer.onnx")
+    colorizer = Colorizer(model, precision="float32", upsampling="bilinear")
+    onnx_model.export_onnx(str(model), "colorizer.onnx")
     picture = dict(sample_images.photographs())["chelsea"]
     Image.fromarray(picture).save("portrait.jpg", quality=95)
-    constants = f'SIZE, SPACE = {colorizer.size}, "lab_luma"'
-    code = re.sub(r"^SIZE, SPACE = .*$", constants, documented(library), flags=re.MULTILINE)
+    told = {"short_side": colorizer.size, "color_space": colorizer.recipe.color_space}
+    code = re.sub(r"^about = \{.*$", f"about = {told}", documented(library), flags=re.MULTILINE)
+    code = re.sub(
+        r"^LUMA = .*$", f"LUMA = {GRAYS[colorizer.recipe.gray]}", code, flags=re.MULTILINE
+    )
     exec(code, {})
     colored = np.asarray(Image.open("colored.png")).astype(int)
     here = colorizer.colorize(np.asarray(Image.open("portrait.jpg"))).astype(int)

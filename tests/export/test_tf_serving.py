@@ -96,7 +96,7 @@ def test_a_version_is_not_replaced(folder: Path, soft_weights: Path) -> None:
         saved_model.export_saved_model(soft_weights, folder, version=1)
     with pytest.raises(ValueError, match="from 1 up. Received 0"):
         saved_model.export_saved_model(soft_weights, folder, version=0)
-    with pytest.raises(ValueError, match="max_pixels must be 262144 or more. Received 262143"):
+    with pytest.raises(ValueError, match="must be 262144 to 2147483647. Received 262143"):
         saved_model.export_saved_model(soft_weights, folder, max_pixels=262143)
 
 

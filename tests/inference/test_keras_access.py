@@ -71,6 +71,10 @@ def test_weights_of_both_kinds_are_read(colorizer: Colorizer, tmp_path: Path) ->
         np.testing.assert_array_equal(network(grays()), expected)
     with pytest.raises(ValueError, match="was written by Keras.*network.load_weights"):
         Colorizer(path)
+    with pytest.raises(FileNotFoundError, match="There is no weights file no.weights.h5"):
+        network.load_weights("no.weights.h5")
+    with pytest.raises(FileNotFoundError, match="no such folder to write into: '.*missing'"):
+        colorizer.save_weights(tmp_path / "missing" / "mine.weights.h5")
 
 
 def test_a_saved_model_has_no_layers(colorizer: Colorizer, tmp_path: Path) -> None:
@@ -146,3 +150,70 @@ def test_what_is_no_picture(colorizer: Colorizer) -> None:
         colorizer.colorize(b"Dear reader")
     with pytest.raises(ValueError, match="an image of Pillow of mode F"):
         colorizer.colorize(Image.fromarray(GRAY).convert("F"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("I", "=i4"), ("I;16", "<u2"), ("I;16B", ">u2"), ("I;16L", "<u2"), ("I;16N", "=u2")],
+)
+def test_all_sixteen_bits_of_pillow(colorizer: Colorizer, mode: str, kind: str) -> None:
+    deep = GRAY.astype(np.uint16) * 257
+    image = Image.frombytes(mode, deep.shape[::-1], deep.astype(kind).tobytes(), "raw", mode)
+    np.testing.assert_array_equal(colorizer.colorize(image), colorizer.colorize(deep))
+
+
+def test_samples_beyond_sixteen_bits(colorizer: Colorizer) -> None:
+    for samples in (-5, 70_000):
+        with pytest.raises(ValueError, match=f"samples from {samples} to {samples}; wanted are 0"):
+            colorizer.colorize(Image.fromarray(np.full((9, 9), samples, np.int32)))
+
+
+def test_premultiplied_alpha_of_pillow(colorizer: Colorizer) -> None:
+    image = Image.fromarray(GRAY).convert("LA")
+    expected = colorizer.colorize(image)
+    np.testing.assert_array_equal(colorizer.colorize(image.convert("La")), expected)
+
+
+def test_bytes_in_the_other_order(colorizer: Colorizer) -> None:
+    """As FITS files and TIFFs of old Macs give them."""
+    deep = GRAY.astype(np.uint16) * 257
+    for order in "<>":
+        swapped = colorizer.colorize(deep.astype(f"{order}u2"))
+        np.testing.assert_array_equal(swapped, colorizer.colorize(deep))
+
+
+def test_the_type_of_what_is_no_picture_is_named(colorizer: Colorizer) -> None:
+    for thing, name in ((None, "NoneType"), (io.BytesIO(), "BytesIO"), ({}, "dict")):
+        with pytest.raises(ValueError, match=f"takes one picture.* Received {name}"):
+            colorizer.colorize(thing)
+
+
+# --- batches of gray ------------------------------------------------------------------------------
+
+
+def test_grays_of_floats(colorizer: Colorizer, distribution_weights: Path) -> None:
+    for one in (colorizer, Colorizer(distribution_weights, precision="float32")):
+        for method in (one.chroma, one.predict):
+            expected = np.asarray(method(grays()))
+            np.testing.assert_array_equal(method(grays().astype(np.float64)), expected)
+            none = np.asarray(method(grays()[:0]))
+            assert none.shape == (0, 32, 40, 2) and none.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("gray", "received"),
+    [
+        (grays()[0], r"float32 \[32, 40, 1\]"),
+        (grays()[..., 0], r"float32 \[2, 32, 40\]"),
+        (np.zeros((1, 9, 9, 3), np.float32), r"float32 \[1, 9, 9, 3\]"),
+        (np.zeros((1, 0, 9, 1), np.float32), r"float32 \[1, 0, 9, 1\]"),
+        (np.zeros((1, 9, 9, 1), np.uint8), r"uint8 \[1, 9, 9, 1\]"),
+        (255 * grays(), "numbers from 0.* to 25"),
+        (np.full((1, 9, 9, 1), np.nan, np.float32), "numbers from nan to nan"),
+        ("portrait.jpg", r"<U12 \[\]"),
+    ],
+)
+def test_what_is_no_batch_of_gray(colorizer: Colorizer, gray: Any, received: str) -> None:
+    for method in (colorizer.chroma, colorizer.predict):
+        with pytest.raises(ValueError, match=rf"batch of floats.* Received {received}"):
+            method(gray)
