@@ -13,6 +13,7 @@ import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
+from av.video.frame import PictureType
 
 from residual_encoder.imaging import video_io
 from residual_encoder.imaging.video_io import FULL, MATRICES, Frame, VideoInfo
@@ -22,6 +23,11 @@ SUFFIX = ".nut"  # of segments: FFmpeg's own container, whose times are exact in
 # number of threads is fixed, since x264's bytes depend on it. CRF 18 is "visually lossless or
 # nearly so": trac.ffmpeg.org/wiki/Encode/H.264; the others are about as good.
 X264 = ("libx264", {"preset": "medium", "crf": "18", "bf": "0", "threads": "4"})
+# With AVX-512 x264's tree of macroblocks reads memory that it has not written: the same frames now
+# and then give other bytes.
+AVX512 = 13  # CV_CPU_AVX_512F of opencv2/core/cvdef.h
+if cv2.checkHardwareSupport(AVX512):
+    X264[1]["x264-params"] = "asm=avx2"
 VP9 = ("libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4", "lag-in-frames": "0", "threads": "4"})
 AV1 = ("libsvtav1", {"crf": "24", "preset": "9", "svtav1-params": "pred-struct=1:lp=4"})
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -109,11 +115,12 @@ def segment(
         context.color_range, context.colorspace = info.color[:2]
         context.color_primaries, context.color_trc = info.color[2:]
         context.sample_aspect_ratio = info.aspect
-        context.time_base = 1 / info.rate
+        context.time_base, context.thread_type = 1 / info.rate, "FRAME"  # slices are larger
         stream.time_base = info.time_base
 
         def write(time: int, image: Any) -> None:
             image.pts, image.time_base = len(times), context.time_base
+            image.pict_type = PictureType.NONE  # a frame that is kept has the source's
             times.append(time)
             mux(context.encode(image))
 

@@ -24,7 +24,7 @@ from residual_encoder.models import vividness
 from residual_encoder.utils import files
 
 SEGMENT = 120  # frames: 5 s at 24 a second, the most that a stop costs
-VERSION = 2  # of the hidden folder; raise it when frames would come out otherwise
+VERSION = 3  # of the hidden folder; raise it when frames would come out otherwise
 LOOK = 8  # frames from one look for color to the next
 BLANK = 6.0  # of 255, standard deviation of luma below which a frame tells nothing of its color
 COMPARED = ".compare"  # part of the names of segments
