@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-# OpenBLAS multiplies matrices of up to so many products in one thread. Several threads wait for each
-# other: on a busy machine that took a hundred times as long.
+# OpenBLAS multiplies matrices of up to so many products in one thread. Several threads wait for
+# each other: on a busy machine that took a hundred times as long.
 ALONE = 1 << 18
 GROUP = 8  # rows that are weighted together
 

@@ -81,6 +81,17 @@ class VideoInfo:
         size = "444" if self.width % 2 or self.height % 2 else "420"
         return f"yuv{size}p{'10le' if self.depth == 10 else ''}"
 
+    @property
+    def bytes(self) -> int:
+        """Returns the bytes of one frame."""
+        return (
+            self.width
+            * self.height
+            * (6 if "444" in self.form else 3)
+            * (2 if self.depth > 8 else 1)
+            // 2
+        )
+
 
 class Frame(NamedTuple):
     """Holds one frame."""
