@@ -130,7 +130,7 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     info = video_io.inspect(source, config.start, config.end)
     if config.color_inputs == "skip" and video_chroma.all_in_color(source, info):
         return _summary(VideoProgress(), info, False, (), None)
-    codec = ffmpeg.encoder(suffix, info.depth)
+    codec = ffmpeg.encoder(suffix, info)
     store = SegmentStore(target, _signature(colorizer, config, codec[0]))
     _color_segments(colorizer, config, info, codec, store)
     if not store.progress.frames:

@@ -21,7 +21,7 @@ from residual_encoder.utils.ahead import ahead
 
 LOOK = 8  # frames from one look for color to the next
 BLANK = 6.0  # of 255, standard deviation of luma below which a frame tells nothing of its color
-HELD = 100e6  # bytes of frames that wait for a stage, and that the network takes at once
+HELD = 30e6  # bytes of frames that wait for a stage, and that the network takes at once
 # Of gray in [0, 1]: a frame that is nowhere further from one whose chroma is known has the same.
 SAME = 0.25 / 255
 

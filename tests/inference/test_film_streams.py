@@ -341,7 +341,7 @@ def test_the_encoder_reads_no_memory_that_it_has_not_written(tmp_path):
         from residual_encoder.imaging import ffmpeg, video_io
         rate = video_io.Fraction(24)
         info = video_io.VideoInfo(200, 150, rate, 12, rate / rate, 1 / rate)
-        with ffmpeg.segment(Path(sys.argv[1]), info, ffmpeg.encoder(".mp4", 8), 200) as write:
+        with ffmpeg.segment(Path(sys.argv[1]), info, ffmpeg.encoder(".mp4", info), 200) as write:
             for time, gray in enumerate(film_frames(12, 1, (200, 150))):
                 frame = video_io.Frame(time, None, gray)
                 write(time, ffmpeg.painted(frame, info, None))
