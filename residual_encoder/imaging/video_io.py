@@ -229,7 +229,7 @@ def inspect(
     """
     with opened(path) as container:
         if (picture := picture_stream(container)) is None:
-            raise _no_film(path)
+            raise ValueError(f"{path} has no moving picture; a film was wanted")
         reading = Reading(container)
         offsets, count, seconds = _measured(reading)
         rates = (picture.average_rate, picture.base_rate, ASSUMED_RATE)
