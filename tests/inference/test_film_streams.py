@@ -356,6 +356,30 @@ def test_the_encoder_reads_no_memory_that_it_has_not_written(tmp_path):
     assert made[0] == made[1]
 
 
+@pytest.mark.slow
+def test_a_large_film_is_encoded_in_half_a_gigabyte(tmp_path):
+    code = textwrap.dedent(
+        """
+        import resource, sys
+        sys.path[:0] = sys.argv[2:]
+        from pathlib import Path
+        import numpy as np
+        from residual_encoder.imaging import ffmpeg, video_io
+        rate = video_io.Fraction(25)
+        info = video_io.VideoInfo(3840, 2160, rate, 30, rate / rate, 1 / rate)
+        codec = ffmpeg.encoder(".mp4", info)
+        luma = np.random.default_rng(0).integers(90, 130, (2190, 3870), np.uint8)
+        with ffmpeg.segment(Path(sys.argv[1]), info, codec, info.width) as write:
+            for time in range(30):
+                gray = luma[time : time + 2160, time : time + 3840]
+                write(time, ffmpeg.painted(video_io.Frame(time, None, gray), info, None))
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        """
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.nut"), *map(str, PATHS)]
+    assert int(subprocess.check_output(command)) < 550
+
+
 def test_on_a_full_disk_what_was_there_stays(plain, tmp_path):
     target = tmp_path / "b.mp4"
     target.write_bytes(b"mine")
