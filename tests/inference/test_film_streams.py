@@ -357,10 +357,11 @@ def test_the_encoder_reads_no_memory_that_it_has_not_written(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc to read memory from")
 def test_a_large_film_is_encoded_in_half_a_gigabyte(tmp_path):
     code = textwrap.dedent(
         """
-        import resource, sys
+        import sys
         sys.path[:0] = sys.argv[2:]
         from pathlib import Path
         import numpy as np
@@ -373,7 +374,8 @@ def test_a_large_film_is_encoded_in_half_a_gigabyte(tmp_path):
             for time in range(30):
                 gray = luma[time : time + 2160, time : time + 3840]
                 write(time, ffmpeg.painted(video_io.Frame(time, None, gray), info, None))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        peak = next(x for x in open("/proc/self/status") if x.startswith("VmHWM"))
+        print(int(peak.split()[1]) // 1024)  # not ru_maxrss, in which the parent's counts
         """
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a.nut"), *map(str, PATHS)]
