@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,40 @@ from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 KILLS = 3  # workers that an input may take along
 _LOADING = threading.Lock()
 _COLORIZERS: dict[CollectionConfig, Any] = {}  # one a process, whatever its threads
+
+
+class Company:
+    """Counts what a process has in work at a time, and lets one be alone with it.
+
+    When a process is killed, all that it had in work is suspect. Suspects are tried alone, so that
+    no other input is killed with them again, and is blamed for it.
+
+    Attributes:
+      inside: How many are in work.
+    """
+
+    def __init__(self) -> None:
+        self.inside, self._taken = 0, False
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def member(self, alone: bool) -> Iterator[None]:
+        """Waits until there is room: for one that is alone, until no other is in work."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken)
+            self._taken = alone  # those that come now wait
+            self._changed.wait_for(lambda: not alone or not self.inside)
+            self.inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.inside -= 1
+                self._taken = self._taken and not alone
+                self._changed.notify_all()
+
+
+_COMPANY = Company()
 
 
 @dataclass(frozen=True)
@@ -114,15 +149,21 @@ class _Painter:
         journal = self.job.journal
         if colorizer is None or task.closed:
             return str(processes.worker().color(colorizer, task, record, config, journal))
-        if journal.begin(task.source) >= KILLS:
-            why = (
-                f"{task.name}: {KILLS} workers were killed while they colored it, by the system "
-                "for want of memory or by a fault in a decoder"
-            )
-            task = replace(task, error=why)
-        line = processes.worker().color(colorizer, task, record, config, journal)
-        journal.end(task.source)
+        before = journal.begun(task.source)
+        if before >= KILLS:
+            task = replace(task, error=_deadly(task))
+        with _COMPANY.member(alone=before > 0):
+            journal.begin(task.source)
+            line = processes.worker().color(colorizer, task, record, config, journal)
+            journal.end(task.source)
         return str(line)
+
+
+def _deadly(task: Task) -> str:
+    return (
+        f"{task.name}: {KILLS} workers were killed while they colored it, by the system for want "
+        "of memory or by a fault in a decoder"
+    )
 
 
 def _noted(job: Job, task: Task, line: str) -> str:

@@ -112,14 +112,19 @@ class Journal:
 
     # --- inputs whose worker is lost ---
 
-    def begin(self, source: str) -> int:
-        """Notes that an input is begun; returns how often it was begun before and not ended."""
+    def begun(self, source: str) -> int:
+        """Returns how often an input was begun and not ended."""
+        try:
+            return self._begun(source).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def begin(self, source: str) -> None:
+        """Notes that an input is begun."""
         path = self._begun(source)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
-            before = file.tell()
             file.write(b".")
-        return before
 
     def end(self, source: str) -> None:
         """Notes that an input is done with."""
