@@ -70,7 +70,8 @@ def client(config: ClusterConfig) -> Iterator[Any]:
     from distributed import Client
 
     processes.let_find_package()
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # lost workers are expected
+    for name in ("distributed", "distributed.client", "tornado"):  # lost workers are expected
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_SETTINGS), contextlib.ExitStack() as stack:
         address: Any = config.scheduler or stack.enter_context(_local(config))
         try:
@@ -119,9 +120,3 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def ignore_interrupts() -> None:
-    """Ignores Ctrl-C in a worker: what it stops is the tool, which tells the workers."""
-    with contextlib.suppress(ValueError):  # not the main thread
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
