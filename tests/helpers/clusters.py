@@ -71,8 +71,8 @@ def plain(inputs: Path, output: Path) -> Path:
 class Cluster:
     """A scheduler and workers, each a process with a nanny; ends them all."""
 
-    def __init__(self, workers: int, folder: Path, threads: int = 2) -> None:
-        self.workers, self.threads, self.folder = workers, threads, folder
+    def __init__(self, workers: int, folder: Path, preload: str = deadly.__file__) -> None:
+        self.workers, self.folder, self.preload = workers, folder, preload
         folder.mkdir(parents=True, exist_ok=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -86,8 +86,8 @@ class Cluster:
         port = self.address.rpartition(":")[2]
         here = ("--host", "127.0.0.1")
         self.scheduler = self._process("scheduler", *here, "--port", port, "--no-dashboard")
-        settings = ("--nthreads", str(self.threads), "--no-dashboard", "--memory-limit", "0")
-        preload = ("--preload", str(Path(deadly.__file__)), "--local-directory", str(self.folder))
+        settings = ("--nthreads", "2", "--no-dashboard", "--memory-limit", "0")
+        preload = ("--preload", self.preload, "--local-directory", str(self.folder))
         self.nannies = [
             self._process("worker", self.address, *here, *settings, *preload)
             for _ in range(self.workers)
@@ -139,9 +139,9 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(workers: int, folder: Path, threads: int = 2) -> Iterator[Cluster]:
+def cluster(workers: int, folder: Path, preload: str = deadly.__file__) -> Iterator[Cluster]:
     """Starts a cluster, and ends it."""
-    started = Cluster(workers, folder, threads)
+    started = Cluster(workers, folder, preload)
     try:
         yield started
     finally:

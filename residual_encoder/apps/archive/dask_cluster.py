@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from residual_encoder.apps.archive import processes
+from residual_encoder.apps.archive import dask_worker, processes
 
 CONNECTING = 30  # seconds that are waited for a scheduler
 
@@ -107,6 +107,7 @@ def _local(config: ClusterConfig) -> Iterator[Any]:
             processes=True,
             dashboard_address=":0",
             silence_logs=logging.CRITICAL,
+            preload=[dask_worker.__name__],
         )
     with cluster:
         yield cluster

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -199,3 +200,13 @@ def _limit(cores: int) -> None:
 def load(job: Job) -> None:
     """Loads the network; errors as of `worker.load`."""
     _colorizer(job)
+
+
+def dask_setup(_: Any) -> None:
+    """Ignores Ctrl-C and SIGTERM, which may be sent to all processes: the tool stops its workers.
+
+    Dask calls it in workers on this machine, as they start.
+    """
+    with contextlib.suppress(ValueError):  # not the main thread
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
