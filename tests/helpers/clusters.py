@@ -157,8 +157,11 @@ def color(address: str, inputs: Path, output: Path, *flags: str) -> subprocess.P
 
 def outputs(folder: Path) -> int:
     """Returns how many files are in their places."""
-    found = folder.rglob("*.*g") if folder.exists() else ()
-    return sum(1 for path in found if FOLDER not in path.parts)
+    count = 0
+    for _, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != FOLDER]
+        count += sum(not name.startswith(".") for name in names)
+    return count
 
 
 def run_with_losses(inputs: Path, output: Path, workers: int, kills: int, seed: int) -> list[str]:
