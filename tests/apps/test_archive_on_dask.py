@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -290,6 +291,32 @@ def test_records_on_dask(cluster: None, tmp_path: Path, soft_weights: Path) -> N
     (broken,) = rows(output / ERRORS)
     assert broken["file"] == f"{tmp_path}/train-1@0"
     assert dask_engine.colorize_archive(config) == (0, 3, 1)
+
+
+@pytest.mark.dask
+def test_an_object_store(cluster: None, tmp_path: Path, soft_weights: Path) -> None:
+    """One of fsspec's own, in memory."""
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    photographs = write_photographs(tmp_path / "in", 6, 1)
+    plain, output = tmp_path / "plain", tmp_path / "out"
+    store.put(str(photographs), "/archive", recursive=True)
+    store.pipe("/archive/.hidden/1.png", b"hidden")
+    config = CollectionConfig(("memory://archive",), str(output), model=str(soft_weights))
+    try:
+        assert dask_engine.colorize_archive(config) == (5, 0, 1)
+        assert dask_engine.colorize_archive(config) == (0, 5, 1)
+    finally:
+        store.rm("/archive", recursive=True)
+    settings = BatchConfig((str(photographs),), str(plain), model=str(soft_weights))
+    batch.colorize_files(settings)
+    assert contents(output) == contents(plain)
+    (broken,) = rows(output / ERRORS)
+    assert broken["file"] == "memory:///archive/broken 0.png" in str(broken["error"])
+    assert {Path(str(row["output"])).exists() for row in rows(output / MANIFEST)} == {True}
+    with pytest.raises(FileNotFoundError, match="There is no memory://nowhere"):
+        listing.check(dataclasses.replace(config, inputs=("memory://nowhere",)))
+    with pytest.raises(ValueError, match=r"s3://bucket cannot be read here.*s3fs"):
+        listing.check(dataclasses.replace(config, inputs=("s3://bucket",)))
 
 
 @pytest.mark.dask

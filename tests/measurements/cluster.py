@@ -85,12 +85,12 @@ def _rate(output: Path) -> float:
 def memory(options: argparse.Namespace) -> None:
     """Prints the memory of all processes over many tiny inputs, with a network that is a stub."""
     inputs = options.folder / "tiny"
-    picture = _made(inputs / "one.png")
-    image_io.write(picture, np.full((8, 8), 7, np.uint8))
-    for number in range(options.pictures - 1):
-        path = inputs / f"{number // 1000:03d}" / f"{number:06d}.png"
-        if not path.exists():
-            _made(path).hardlink_to(picture)
+    for first in range(0, options.pictures, 1000):
+        picture = _made(inputs / f"{first // 1000:03d}" / "000.png")
+        image_io.write(picture, np.full((8, 8), 7, np.uint8))
+        for number in range(1, min(1000, options.pictures - first)):
+            if not (path := picture.with_name(f"{number:03d}.png")).exists():
+                path.hardlink_to(picture)
     output = options.folder / "colored"
     shutil.rmtree(output, ignore_errors=True)
     with clusters.cluster(

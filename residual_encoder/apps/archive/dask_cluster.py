@@ -70,7 +70,7 @@ def client(config: ClusterConfig) -> Iterator[Any]:
     from distributed import Client
 
     processes.let_find_package()
-    for name in ("distributed", "distributed.client", "tornado"):  # lost workers are expected
+    for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_SETTINGS), contextlib.ExitStack() as stack:
         address: Any = config.scheduler or stack.enter_context(_local(config))
@@ -87,6 +87,8 @@ def client(config: ClusterConfig) -> Iterator[Any]:
         yield connected
 
 
+# They tell of lost workers, which are expected.
+_LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application")
 # Workers here are neither paused nor spill: there is nothing of Dask's own in their memory.
 _SETTINGS = {
     "distributed.worker.memory.target": False,

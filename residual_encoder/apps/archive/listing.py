@@ -8,9 +8,10 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from residual_encoder.apps.archive import tasks
+from residual_encoder.apps.archive import remote, tasks
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.inference import file_discovery, output_paths
 from residual_encoder.inference.file_discovery import Job, Passed
@@ -27,33 +28,52 @@ def check(config: CollectionConfig) -> None:
       ValueError: there is none.
     """
     for given in filter(None, (*config.inputs, config.files_from)):
-        if not os.path.exists(given) and not _MAGIC & set(given):
+        if remote.is_remote(given):
+            next(remote.walk(given), None)
+        elif not os.path.exists(given) and not _MAGIC & set(given):
             raise FileNotFoundError(f"There is no {given}; wanted a file, a folder or a glob.")
     passed = file_discovery.Found()
-    for entry in _entries(config):
-        if isinstance(entry, Job) or entry.error:
+    for task in file_tasks(config):
+        if not task.left_out:
             return
-        passed.left_out[entry.source] = entry.left_out
+        passed.left_out[Path(task.source)] = task.left_out
     raise file_discovery.nothing(config.inputs, passed)
-
-
-def _entries(config: CollectionConfig) -> Iterator[Job | Passed]:
-    output = Path(config.output)
-    yield from file_discovery.walk(config.inputs, output, config.format)
-    if config.files_from:
-        with open(config.files_from, encoding="utf-8", errors="surrogateescape") as names:
-            for name in filter(None, (line.rstrip("\r\n") for line in names)):
-                yield file_discovery.listed(name, output, config.format)
 
 
 def file_tasks(config: CollectionConfig) -> Iterator[Task]:
     """Yields a task for each file, and one with the reason for each that is not to be colored."""
-    for number, entry in enumerate(_entries(config)):
-        source = str(entry.source)
-        if isinstance(entry, Job):
-            yield Task(source, str(entry.target), number=number, name=source)
-        else:
-            yield Task(source, error=entry.error, left_out=entry.left_out)
+    output = Path(config.output)
+    found = itertools.chain(
+        map(_task, file_discovery.walk(_local(config), output, config.format)),
+        _remote_tasks(config),
+        map(_task, _listed(config)),
+    )
+    yield from (replace(task, number=number) for number, task in enumerate(found))
+
+
+def _local(config: CollectionConfig) -> tuple[str, ...]:
+    return tuple(given for given in config.inputs if not remote.is_remote(given))
+
+
+def _task(entry: Job | Passed) -> Task:
+    source = str(entry.source)
+    if isinstance(entry, Job):
+        return Task(source, str(entry.target), name=source)
+    return Task(source, error=entry.error, left_out=entry.left_out)
+
+
+def _remote_tasks(config: CollectionConfig) -> Iterator[Task]:
+    for given in filter(remote.is_remote, config.inputs):
+        for url, place in remote.walk(given):
+            target = Path(config.output) / output_paths.output_name(Path(place), config.format)
+            yield Task(url, str(target), name=url)
+
+
+def _listed(config: CollectionConfig) -> Iterator[Job | Passed]:
+    if config.files_from:
+        with open(config.files_from, encoding="utf-8", errors="surrogateescape") as names:
+            for name in filter(None, (line.rstrip("\r\n") for line in names)):
+                yield file_discovery.listed(name, Path(config.output), config.format)
 
 
 def chunks(found: Iterable[Task]) -> Iterator[list[Task]]:
@@ -84,11 +104,11 @@ class Claims:
 
     def __init__(self, config: CollectionConfig) -> None:
         """Notes the inputs; the names that globs fit are held."""
-        given = config.inputs
+        given = _local(config)
         self._output = os.path.realpath(config.output)
         self._folders = [os.path.realpath(path) for path in given if os.path.isdir(path)]
         self._files = set() if config.records else set(_named_files(given))
-        self._single = len(given) == len(self._folders) == 1 and not config.files_from
+        self._single = len(config.inputs) == len(self._folders) == 1 and not config.files_from
         self._listed = config.files_from is not None
         self._parent, self._seen = "", dict[bytes, bytes]()
 
@@ -105,7 +125,7 @@ class Claims:
         parent, real = _real_folder(os.path.dirname(task.target)), _real_name(task.target)
         if os.path.lexists(real) and self._is_input(real):
             return tasks.refused(task)
-        if self._listed and _below(_real_name(task.source), self._output):  # an output of others?
+        if self._listed and self._is_of_output(task.source):
             return tasks.refused(task)
         self._forget(parent)
         name, owner = _digest(real), _digest(os.path.abspath(task.source))
@@ -113,6 +133,10 @@ class Claims:
             self._seen[name] = owner
             return task
         return None if self._seen[name] == owner else tasks.refused(task)
+
+    def _is_of_output(self, source: str) -> bool:
+        """Returns whether an input lies in the output folder, where other inputs may write it."""
+        return not remote.is_remote(source) and _below(_real_name(source), self._output)
 
     def _forget(self, parent: str) -> None:
         """Forgets the outputs of the folder before, where no other input can have them."""
@@ -197,7 +221,7 @@ class Counter:
 
     def _count(self, config: CollectionConfig) -> None:
         try:
-            entries = _entries(config)
+            entries = file_tasks(config)
             while not self._over and (some := sum(1 for _ in itertools.islice(entries, 1000))):
                 with self._changed:
                     self.total += some

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from residual_encoder.apps.archive import listing
+from residual_encoder.apps.archive import listing, remote
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import color_detection, image_headers, image_io
 from residual_encoder.inference import batch, file_discovery, output_paths, pages
@@ -35,7 +35,7 @@ def check(config: CollectionConfig) -> list[str]:
     if config.records:
         shards(config.inputs)
         return []
-    if config.files_from:
+    if config.files_from or any(map(remote.is_remote, config.inputs)):
         listing.check(config)
         return []
     found = file_discovery.find(config.inputs, Path(config.output), config.format)
@@ -153,7 +153,8 @@ def color(
         if staging:
             first = replace(task, target=str(staging.place(Path(task.target))))
         work = _film if _is_film(task) else _picture
-        facts = {"output": first.target} | work(colorizer, first, record, config)
+        with remote.fetched(first) as here:
+            facts = {"output": first.target} | work(colorizer, here, record, config)
         written, model = Path(str(facts["output"])), {"model": colorizer.sha256}
         facts["output"] = str(Path(task.target).with_name(written.name))
         line = _line(task, **facts, **model)
