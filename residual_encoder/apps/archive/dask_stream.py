@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 AHEAD = 3  # tasks a thread that the scheduler holds, so that no thread waits for the client
 RESENT = 20  # times that a task is sent anew whose workers are lost
+_LOST = "The Dask scheduler is lost; the same command does what is left"
 _LOOK = 2.0  # seconds between two looks at the size of the cluster
 
 Item = TypeVar("Item")
@@ -63,12 +65,13 @@ class Stream:
             else:
                 yield item, future.result()
 
-        for item in items:
-            send(item, 1)
-            while len(sent) >= self._room():
+        with _connected():
+            for item in items:
+                send(item, 1)
+                while len(sent) >= self._room():
+                    yield from received()
+            while sent:
                 yield from received()
-        while sent:
-            yield from received()
 
     def ordered(
         self, function: Callable[..., Any], items: Iterable[Item], *fixed: Any
@@ -76,10 +79,11 @@ class Stream:
         """Yields what workers make of items, in the items' order, a few of them ahead."""
         left = iter(items)
         submit = self.client.submit
-        waiting = [submit(function, item, *fixed) for item in itertools.islice(left, AHEAD)]
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting += [submit(function, item, *fixed) for item in itertools.islice(left, 1)]
+        with _connected():
+            waiting = [submit(function, item, *fixed) for item in itertools.islice(left, AHEAD)]
+            while waiting:
+                yield waiting.pop(0).result()
+                waiting += [submit(function, item, *fixed) for item in itertools.islice(left, 1)]
 
     def _room(self) -> int:
         """Returns how many tasks the scheduler is to hold; clusters grow and shrink."""
@@ -87,6 +91,21 @@ class Stream:
             self._threads = max(1, sum(self.client.nthreads().values()))
             self._looked = time.monotonic()
         return AHEAD * self._threads
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[None]:
+    """Explains what is raised when the scheduler is lost.
+
+    Raises:
+      OSError: it is.
+    """
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except CommClosedError as error:
+        raise OSError(_LOST) from error
 
 
 def _is_lost(future: Any) -> bool:
@@ -98,5 +117,5 @@ def _is_lost(future: Any) -> bool:
     from distributed import KilledWorker
 
     if future.status in ("cancelled", "lost"):
-        raise OSError("The Dask scheduler is lost; the same command does what is left")
+        raise OSError(_LOST)
     return future.status == "error" and isinstance(future.exception(), KilledWorker)
