@@ -96,6 +96,7 @@ class Cluster:
     def _process(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
         paths = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
         environment = os.environ | {"PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
         with (self.folder / f"{kind}.log").open("ab") as log:
             return subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -8,6 +8,7 @@ python tests/measurements/cluster.py memory --pictures=100000
 from __future__ import annotations
 
 import argparse
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,9 +25,8 @@ from helpers.archives import TOOLS, wholes
 
 from residual_encoder.imaging import image_io, resizing
 
-MEGAPIXEL = (866, 1155)
 # (workers, threads) of --engine=dask; None is tools/colorize.py
-SETTINGS = (None, (1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (4, 1))
+SETTINGS = (None, (1, 2), (2, 1), (4, 1), (1, 1), (1, 3), (2, 2))
 
 
 def losses(options: argparse.Namespace) -> None:
@@ -45,24 +45,37 @@ def losses(options: argparse.Namespace) -> None:
 
 
 def rates(options: argparse.Namespace) -> None:
-    """Prints pictures of a megapixel a second, of the plain tool and of workers, in turns."""
+    """Prints pictures a second, of the plain tool and of workers, in turns.
+
+    And the processor time of the whole run, from its start, which other programs do not change.
+    """
     inputs = options.folder / "photographs"
     for number in range(options.pictures):
         whole = wholes()[number % len(wholes())][..., :3]
-        image_io.write(_made(inputs / f"{number:04d}.jpg"), resizing.sampled_u8(whole, *MEGAPIXEL))
+        image_io.write(
+            _made(inputs / f"{number:04d}.jpg"), resizing.sampled_u8(whole, *options.size)
+        )
     seen: dict[object, list[float]] = {setting: [] for setting in SETTINGS}
     for _ in range(options.rounds):
         for setting in SETTINGS:
             output = options.folder / "rates"
             shutil.rmtree(output, ignore_errors=True)
+            before = _cpu_seconds()
             _colored(inputs, output, setting)
             seen[setting].append(_rate(output))
-            print(setting, [f"{rate:.2f}" for rate in seen[setting]], flush=True)
+            spent = _cpu_seconds() - before
+            print(setting, [f"{rate:.2f}" for rate in seen[setting]], f"{spent:.0f} s", flush=True)
 
 
 def _made(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _cpu_seconds() -> float:
+    """Returns the processor time of all that this process has started and seen end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _colored(inputs: Path, output: Path, setting: tuple[int, int] | None) -> None:
@@ -119,6 +132,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/cluster"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--pictures", type=int, default=997)
+    parser.add_argument("--size", type=int, nargs=2, default=(866, 1155), help="height and width")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

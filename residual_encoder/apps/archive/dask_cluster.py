@@ -94,6 +94,7 @@ _SETTINGS = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
+    "distributed.worker.profile.enabled": False,  # it keeps an hour of call stacks in each worker
     "distributed.comm.timeouts.connect": CONNECTING,
 }
 

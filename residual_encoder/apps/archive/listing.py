@@ -98,7 +98,7 @@ def chunks(found: Iterable[Task]) -> Iterator[list[Task]]:
 class Claims:
     """Gives each output to the first input that has it, unless it is an input itself.
 
-    Of a single folder it holds the outputs in one folder at a time. Otherwise it holds 100 bytes an
+    Of a single folder it holds the outputs in one folder at a time. Otherwise it holds 160 bytes an
     input: names in different inputs may meet.
     """
 
