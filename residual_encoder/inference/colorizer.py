@@ -385,9 +385,7 @@ def _checked(saturation: float) -> float:
 
 
 # Arguments of `Colorizer` that `ColoringConfig` has under the same names.
-SETTINGS = tuple(
-    "size saturation upsampling vividness temperature prior_correction levels faces".split()
-)
+_NAMES = "size saturation upsampling vividness temperature prior_correction levels faces"
 
 
 def configured(config: ColoringConfig, engine: str = "auto") -> Colorizer:
@@ -397,5 +395,5 @@ def configured(config: ColoringConfig, engine: str = "auto") -> Colorizer:
       FileNotFoundError: there is no such model.
       ValueError: a wrong setting, or a damaged model.
     """
-    settings = {name: getattr(config, name) for name in SETTINGS}
+    settings = {name: getattr(config, name) for name in _NAMES.split()}
     return Colorizer(config.model, engine=engine, **settings)
