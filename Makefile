@@ -5,7 +5,7 @@ DEMO ?= runs/demo
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 
-.PHONY: help quickstart demo web page test test-fast test-slow check format format-check lint types figure clean
+.PHONY: help quickstart demo web page test test-fast test-slow test-cluster check format format-check lint types figure clean
 
 help:  ## print this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ help:  ## print this list
 	touch $@
 
 .venv/optional: .venv/ready
-	$(INSTALL) --editable ".[dev,web,heic,beam,litert,onnx,serving]"
+	$(INSTALL) --editable ".[dev,web,heic,beam,dask,litert,onnx,serving]"
 	touch $@
 
 quickstart: .venv/ready  ## train, evaluate, export and color on this machine, in minutes
@@ -52,10 +52,13 @@ test: .venv/ready  ## run all tests but those that need minutes, the network or 
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: .venv/ready  ## run the quick tests, below two minutes on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'fast and not slow and not network and not gpu'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'fast and not slow and not network and not gpu and not cluster'
 
 test-slow: .venv/ready  ## run the tests that need minutes each
 	$(BIN)/python -m pytest -m slow
+
+test-cluster: .venv/optional  ## run the tests that kill workers and schedulers
+	$(BIN)/python -m pytest -m cluster
 
 figure: .venv/ready  ## draw the network of the README
 	$(BIN)/python tools/draw_model.py --output=docs/residual_encoder.svg --overwrite

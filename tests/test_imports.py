@@ -74,7 +74,13 @@ def test_only_apps_define_flags():
 
 @pytest.mark.parametrize(
     "module",
-    ["inference.output_paths", "apps.archive.tasks", "apps.archive.beam_pipeline", "utils.files"],
+    [
+        "inference.output_paths",
+        "apps.archive.tasks",
+        "apps.archive.beam_pipeline",
+        "apps.archive.dask_engine",
+        "utils.files",
+    ],
 )
 def test_naming_outputs_needs_no_tensorflow(module):
     unwanted = "tensorflow", "residual_encoder.inference.video", "residual_encoder.imaging.ffmpeg"

@@ -1,5 +1,6 @@
 """The weights that come with the package: their size, their accuracy, and how they are used."""
 
+import re
 import subprocess
 import sys
 
@@ -36,6 +37,12 @@ def test_better_than_gray_on_photographs_it_never_saw(colorizer):
         errors.append([np.mean((output.astype(float) - truth) ** 2) for output in outputs])
     ours, gray = np.mean(errors, axis=0)
     assert metrics.psnr(ours) > metrics.psnr(gray) + 0.2
+
+
+def test_the_documentation_names_its_layers(colorizer):
+    page = (ROOT / "docs" / "fine_tuning.md").read_text()
+    names = set(re.findall(r'get_layer\("(\w+)"\)', page))
+    assert len(names) > 1 and names <= {layer.name for layer in colorizer.network.layers}
 
 
 def test_keeps_the_gray(colorizer):

@@ -37,11 +37,13 @@ def tfds_source(config: DataConfig, split: str) -> Source:
     name, own = tfds_name_and_split(config.kind)
     builder = _prepared(name, config)
     key = _image_key(name, builder.info.features)
+    asked = own or _split_of(builder, split)
     try:
-        examples = _examples(builder, own or _split_of(builder, split), key)
+        examples = _examples(builder, asked, key)
     except ValueError as error:
         known = ", ".join(builder.info.splits) or "none"
-        raise ValueError(f"{config.kind}: {first_line(error)}; its splits are {known}") from error
+        reason = first_line(error).rstrip(".!")
+        raise ValueError(f"{name}, {asked!r}: {reason}; its splits are {known}") from error
 
     def record(example: dict[str, Tensor]) -> Record:
         return Record(example["tfds_id"], tf.constant(0, tf.int64), example[key], False)
@@ -69,8 +71,8 @@ def _prepared(name: str, config: DataConfig) -> Any:
         return builder
     except Exception as error:  # of a hundred programs for as many data sets
         raise ValueError(
-            f"TensorFlow Datasets cannot prepare {name!r}: {first_line(error)}. Names are in its "
-            "catalog, https://www.tensorflow.org/datasets/catalog."
+            f"TensorFlow Datasets cannot prepare {name!r}: {first_line(error).rstrip('.:')}. Names "
+            "are in its catalog, https://www.tensorflow.org/datasets/catalog."
         ) from error
 
 

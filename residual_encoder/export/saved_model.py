@@ -80,7 +80,7 @@ class ExportedColorizer(tf.Module):
         """Colors files: [B] JPEG, PNG, BMP or WebP -> `png_bytes` [B], 8 bits, each at its size.
 
         A file that is broken or too large has empty bytes, and its reason in `error` [B], which is
-        empty for the others. JPEG files are turned upright by their EXIF data; alpha is dropped.
+        empty for the others. Pictures are turned upright by their EXIF data; alpha is dropped.
         """
         kinds = {"png_bytes": tf.string, "error": tf.string}
         return tf.map_fn(self._colorize_file, image_bytes, fn_output_signature=kinds)

@@ -10,6 +10,7 @@ import numpy as np
 # Measured on pans and zooms that were interlaced, telecined and neither: in whole frames the two
 # ways to mix the lines of neighbors differ by at most 0.2 of their sum, of fields by 0.5 or more.
 LOPSIDED = 0.35
+COLUMNS = 256
 MOVES = 0.2  # of 255, mean change between frames: stiller ones tell nothing
 
 
@@ -41,6 +42,12 @@ def filters(
     return (f"bwdif=send_frame:{order}",), ("interlaced: fields were made whole frames (bwdif)",)
 
 
+def sampled(luma: np.ndarray) -> np.ndarray:
+    """Returns all lines of a frame, [H, W] uint8, in about `COLUMNS` columns: float32."""
+    rows, step = len(luma) // 2 * 2, 1 + luma.shape[1] // COLUMNS
+    return luma[:rows, ::step].astype(np.float32)
+
+
 def mixed(before: np.ndarray, now: np.ndarray) -> tuple[float, float] | None:
     """Measures how much rougher frames become whose lines are taken from two neighbors.
 
@@ -48,16 +55,20 @@ def mixed(before: np.ndarray, now: np.ndarray) -> tuple[float, float] | None:
     and the next one's upper lines are neighbors in time, and do not get rougher than a frame is.
 
     Args:
-      before: [H, W] uint8, a frame.
+      before: [H, w] float32 of 255, a frame by `sampled`.
       now: The next one.
 
     Returns:
       The roughness added by (upper lines from before, upper lines from now); None without motion.
     """
-    rows, step = len(before) // 2 * 2, 1 + before.shape[1] // 512
-    a, b = (frame[:rows, ::step].astype(np.float32) for frame in (before, now))
-    if a.shape != b.shape or len(a) < 4 or np.abs(a - b).mean() < MOVES:
+    if before.shape != now.shape or len(now) < 4 or np.abs(before - now).mean() < MOVES:
         return None
-    mixes = [np.stack([x[::2], y[1::2]], axis=1).reshape(a.shape) for x, y in ((a, b), (b, a))]
-    rough = [float(np.abs(x[:-2] - 2 * x[1:-1] + x[2:]).mean()) for x in (a, b, *mixes)]
+    pairs = (before, before), (now, now), (before, now), (now, before)
+    rough = [_roughness(upper[::2], lower[1::2]) for upper, lower in pairs]
     return rough[2] - (rough[0] + rough[1]) / 2, rough[3] - (rough[0] + rough[1]) / 2
+
+
+def _roughness(upper: np.ndarray, lower: np.ndarray) -> float:
+    """Returns how far lines are from the mean of their neighbors, of a frame of two fields."""
+    inner = np.abs(upper[:-1] - 2 * lower[:-1] + upper[1:]).mean()
+    return float(inner + np.abs(lower[:-1] - 2 * upper[1:] + lower[1:]).mean()) / 2

@@ -76,6 +76,17 @@ class VideoInfo:
         size = "444" if self.width % 2 or self.height % 2 else "420"
         return f"yuv{size}p{'10le' if self.depth == 10 else ''}"
 
+    @property
+    def bytes(self) -> int:
+        """Returns the bytes of one frame."""
+        return (
+            self.width
+            * self.height
+            * (6 if "444" in self.form else 3)
+            * (2 if self.depth > 8 else 1)
+            // 2
+        )
+
 
 class Frame(NamedTuple):
     """Holds one frame."""
@@ -213,7 +224,7 @@ def inspect(
     """
     with opened(path) as container:
         if (picture := picture_stream(container)) is None:
-            raise _no_film(path)
+            raise ValueError(f"{path} has no moving picture; a film was wanted")
         reading = Reading(container)
         offsets, count, seconds = _measured(reading)
         rates = (picture.average_rate, picture.base_rate, ASSUMED_RATE)
@@ -267,10 +278,11 @@ def _sampled(
                 if image.height > TALLEST_INTERLACED:
                     return first, False, []
                 marked |= image.interlaced_frame
-                gray = plane(image.reformat(format="gray"), 0)
+                plain = image if _has_luma(image, 8) else image.reformat(format="gray")
+                gray = fields.sampled(plane(plain, 0))
                 if before is not None and (pair := fields.mixed(before, gray)):
                     pairs.append(pair)
-                before = gray.copy()
+                before = gray
         if count < WINDOW:
             break
     return first, marked, pairs
@@ -322,9 +334,14 @@ def _whole(reading: Reading, info: VideoInfo) -> Iterator[Frame]:
         time = round(image.pts * image.time_base / info.time_base)
         image.color_range = info.color[0]
         plain = image.reformat(format=info.form, dst_color_range=info.color[0])
-        form = image.format
-        own = form.components[0].bits == info.depth and form.name.startswith(PLANAR)
-        yield Frame(time, plain, plane(plain if not own or form.is_big_endian else image, 0))
+        yield Frame(time, plain, plane(image if _has_luma(image, info.depth) else plain, 0))
+
+
+def _has_luma(image: Any, depth: int) -> bool:
+    """Returns whether a frame's first plane is its luma, in samples of so many bits."""
+    form = image.format
+    deep = form.components[0].bits == depth and not form.is_big_endian
+    return deep and form.name.startswith(PLANAR)
 
 
 def _filtered(images: Iterator[Any], filters: tuple[str, ...]) -> Iterator[Any]:

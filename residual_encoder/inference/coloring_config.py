@@ -25,6 +25,7 @@ class ColoringConfig:
       temperature: See `Colorizer`.
       prior_correction: See `Colorizer`.
       levels: See `Colorizer`; for pictures.
+      faces: See `Colorizer`; for pictures of at most 200 megapixels.
       format: "keep" or a key of `output_paths.FORMATS`, for pictures. What a format that is asked
         for cannot hold is left out, with a note; see `output_fit`.
       max_megapixels: The largest picture that is taken; None is 200. Larger ones are colored in
@@ -41,6 +42,7 @@ class ColoringConfig:
     temperature: float | None = None
     prior_correction: float | None = None
     levels: bool = False
+    faces: bool = False
     format: str = "keep"
     max_megapixels: float | None = None
     color_inputs: str = "recolor"

@@ -10,7 +10,7 @@ import numpy as np
 
 from residual_encoder.imaging import borders, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.inference import chroma_upsampling
+from residual_encoder.inference import chroma_upsampling, face_detail
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.coloring_config import ColoringConfig
 from residual_encoder.inference.engines import choice, settling
@@ -37,11 +37,12 @@ class Colorizer(KerasAccess):
       size: Short side in pixels that the network sees.
       saturation: Factor on the distance of the chroma from neutral; 1 leaves it as it is.
       upsampling: "guided" or "bilinear".
-      levels: Whether the tones of pictures are stretched before they are colored.
+      levels, faces: Whether tones are stretched, and small faces colored from a close-up.
       engine: What runs the network; see `engines`.
     """
 
     levels: bool = False
+    faces: bool = False
     engine: Engine
 
     def __init__(
@@ -56,6 +57,7 @@ class Colorizer(KerasAccess):
         temperature: float | None = None,
         prior_correction: float | None = None,
         levels: bool = False,
+        faces: bool = False,
         engine: str = "auto",
     ) -> None:
         """Loads the network.
@@ -77,6 +79,7 @@ class Colorizer(KerasAccess):
           prior_correction: Multiple of the log prior that is taken off the logits, from 0 to 1;
             overrides this part of `vividness`.
           levels: Whether `colorize` stretches a faded picture's tones; see `imaging.levels`.
+          faces: Whether `colorize` colors small faces from a close-up; see `face_detail`.
           engine: "tensorflow"; "onnx", which starts in a fraction of its time, and takes residual
             encoders and networks of classes in float32; or "auto": onnx where it can.
 
@@ -96,7 +99,7 @@ class Colorizer(KerasAccess):
         found = describe(shipped_weights() if model is None else model, colors)
         self.recipe, self.sha256, self.source = found.recipe, found.sha256, found.source
         self.size = found.recipe.inference_size if size == "auto" else int(size)
-        self.upsampling, self.levels = upsampling, levels
+        self.upsampling, self.levels, self.faces = upsampling, levels, faces
         self.engine = choice.make_engine(engine, found, precision, self.size)
         self._may_settle = engine == precision == "auto"
 
@@ -171,14 +174,22 @@ class Colorizer(KerasAccess):
         area = borders.print_area(picture)
         if self.levels:
             picture = chroma_upsampling.with_levels(picture, area, self.recipe.gray)
-        inside = borders.cropped(picture, area)
-        gray = self.network_input(inside)
+        chroma, gray = self._seen(borders.cropped(picture, area), vividness)
+        hinted = apply(chroma, gray, places, area, picture.pixels.shape, self.recipe.array_space)
+        colored = self.merge_area(picture, area, hinted, gray, saturation=saturation)
+        if not self.faces:
+            return colored
+
+        def close_up(part: Picture) -> np.ndarray:
+            return self.merge(part, *self._seen(part, vividness), saturation=saturation)
+
+        return face_detail.with_faces(picture, area, colored, self.size, places, close_up)
+
+    def _seen(self, picture: Picture, vividness: float | None) -> tuple[np.ndarray, np.ndarray]:
+        gray = self.network_input(picture)
         if vividness is None:
-            chroma = self.predict(gray[None])
-        else:
-            chroma = self.choose_colors(self.predict_logits(gray[None]), vividness)
-        hinted = apply(chroma[0], gray, places, area, picture.pixels.shape, self.recipe.array_space)
-        return self.merge_area(picture, area, hinted, gray, saturation=saturation)
+            return self.predict(gray[None])[0], gray
+        return self.choose_colors(self.predict_logits(gray[None]), vividness)[0], gray
 
     def colorize_file(
         self,
@@ -374,7 +385,7 @@ def _checked(saturation: float) -> float:
 
 
 # Arguments of `Colorizer` that `ColoringConfig` has under the same names.
-SETTINGS = tuple("size saturation upsampling vividness temperature prior_correction levels".split())
+_NAMES = "size saturation upsampling vividness temperature prior_correction levels faces"
 
 
 def configured(config: ColoringConfig, engine: str = "auto") -> Colorizer:
@@ -384,5 +395,5 @@ def configured(config: ColoringConfig, engine: str = "auto") -> Colorizer:
       FileNotFoundError: there is no such model.
       ValueError: a wrong setting, or a damaged model.
     """
-    settings = {name: getattr(config, name) for name in SETTINGS}
+    settings = {name: getattr(config, name) for name in _NAMES.split()}
     return Colorizer(config.model, engine=engine, **settings)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from residual_encoder.imaging import borders
+from residual_encoder.imaging import borders, face_detection
 from residual_encoder.imaging.borders import Box
 from residual_encoder.imaging.image_io import Picture
+from residual_encoder.imaging.rows import Rows
+from residual_encoder.inference.hints import Hint
 
 # A face that has as many pixels in the network's view needs no second one. Of ImageNet's crops, on
 # which the networks are trained, faces are about as large.
@@ -18,6 +20,39 @@ AROUND = 3.0  # side of the close-up, in heights of the face: head and shoulders
 # how much farther they fade out. The face's box reaches from eyebrows to chin.
 INSIDE = 0.55, 0.75
 FADED = 1.5
+
+
+def with_faces(
+    picture: Picture,
+    area: Box,
+    colored: np.ndarray,
+    size: int,
+    hints: Sequence[Hint],
+    color: Callable[[Picture], np.ndarray],
+) -> np.ndarray:
+    """Colors the small faces of a picture from close-ups.
+
+    Args:
+      picture: H by W pixels; one of `Rows` stays as it is, since it is never whole in memory.
+      area: What the network saw of it.
+      colored: As of `with_close_ups`.
+      size: Short side of the network's view, pixels.
+      hints: In pixels of the picture; faces that have one stay as they are.
+      color: As of `with_close_ups`.
+
+    Returns:
+      `colored`.
+    """
+    if isinstance(picture.pixels, Rows):
+        return colored
+    seen = area.bottom - area.top, area.right - area.left
+    faces = small_faces(face_detection.frontal_faces(picture), seen, size)
+    unhinted = [face for face in faces if not any(_on(face, hint) for hint in hints)]
+    return with_close_ups(picture, colored, unhinted, color)
+
+
+def _on(face: Box, hint: Hint) -> bool:
+    return bool(_weight(face, Box(int(hint.y), int(hint.y) + 1, int(hint.x), int(hint.x) + 1)))
 
 
 def small_faces(faces: Sequence[Box], shape: tuple[int, ...], size: int) -> list[Box]:
@@ -38,7 +73,10 @@ def with_close_ups(
     faces: Sequence[Box],
     color: Callable[[Picture], np.ndarray],
 ) -> np.ndarray:
-    """Gives faces the colors that they get up close.
+    """Gives faces the colors that they get up close, where those are the colors of skin.
+
+    Skin of every tone has more red than green, and more green than blue. What was taken for a face
+    and is none mostly has not.
 
     Args:
       picture: H by W pixels.
@@ -52,6 +90,9 @@ def with_close_ups(
     for face in faces:
         area = _around(face, picture.pixels.shape)
         near = color(borders.cropped(picture, area))[..., :3].astype(np.float32)
+        red, green, blue = near[_inside(face, area)].mean((0, 1))
+        if not red > green > blue:
+            continue
         place = colored[area.top : area.bottom, area.left : area.right, :3]
         weight = _weight(face, area)[..., None]
         place[:] = np.rint(place + weight * (near - place)).astype(colored.dtype)
@@ -67,6 +108,12 @@ def _around(face: Box, shape: tuple[int, ...]) -> Box:
         return start, min(start + side, length)
 
     return Box(*span(face.top, face.bottom, shape[0]), *span(face.left, face.right, shape[1]))
+
+
+def _inside(face: Box, area: Box) -> tuple[slice, slice]:
+    """Returns the place of a face in the square around it."""
+    rows = slice(max(face.top - area.top, 0), face.bottom - area.top)
+    return rows, slice(max(face.left - area.left, 0), face.right - area.left)
 
 
 def _weight(face: Box, area: Box) -> np.ndarray:

@@ -88,6 +88,61 @@ def find(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Found:
     return found
 
 
+class Passed(NamedTuple):
+    """Names an input that is not colored, and why: one of the two reasons."""
+
+    source: Path
+    error: str = ""
+    left_out: str = ""
+
+
+def walk(inputs: tuple[str, ...], output: Path, form: str = "keep") -> Iterator[Job | Passed]:
+    """Yields what `find` finds one by one, without holding it, for folders of any size.
+
+    What is named twice comes twice.
+
+    Args:
+      inputs: See `find`.
+      output: Folder for the outputs.
+      form: See `output_paths.output_name`.
+
+    Raises:
+      FileNotFoundError: an input does not exist, or a glob fits nothing.
+    """
+    found = Found()
+    for source, place in _sources(inputs, output, found):
+        yield from _passed(found)
+        yield Job(source, output / output_name(place, form))
+    yield from _passed(found)
+
+
+def listed(name: str, output: Path, form: str = "keep") -> Job | Passed:
+    """Returns what a line of a list of files names, which need not exist.
+
+    Args:
+      name: A path; a relative one keeps its folders below the output, an absolute one all of them.
+      output: Folder for the outputs.
+      form: See `output_paths.output_name`.
+    """
+    path = Path(name)
+    if ".." in path.parts or not path.name:
+        return Passed(path, error=f"{name!r} is no name below the output folder; remove its ..")
+    found, place = Found(), path.relative_to(path.anchor)
+    for source, below in _named(path, place, found):
+        return Job(source, output / output_name(below, form))
+    return next(_passed(found))
+
+
+def _passed(found: Found) -> Iterator[Passed]:
+    """Yields and forgets what was found that is not colored."""
+    while found.unreadable:
+        path, why = found.unreadable.popitem()
+        yield Passed(path, error=why)
+    while found.left_out:
+        path, why = found.left_out.popitem()
+        yield Passed(path, left_out=why)
+
+
 def _head(path: Path) -> bytes:
     """Returns a file's first bytes; none of a pipe, and none where it cannot be read."""
     with contextlib.suppress(OSError):
@@ -142,12 +197,12 @@ def _named(path: Path, place: Path, found: Found) -> Iterator[tuple[Path, Path]]
     if why := _why_not(path.suffix.lower()):
         found.unreadable[path] = f"{path}: a {why}"
     else:
-        yield path, _with_suffix(place, _head(path))
+        yield path, _with_suffix(place, path)
 
 
-def _with_suffix(place: Path, head: bytes) -> Path:
+def _with_suffix(place: Path, path: Path) -> Path:
     """Appends the suffix of a picture's format to a name that does not tell it."""
-    if place.suffix.lower() in _UNCLEAR and image_headers.is_picture(head):
+    if place.suffix.lower() in _UNCLEAR and image_headers.is_picture(head := _head(path)):
         return place.with_name(f"{place.name}{image_headers.suffix_of(head)}")
     return place
 
@@ -185,7 +240,7 @@ def _below(folder: Path, output: Path, found: Found) -> Iterator[tuple[Path, Pat
             found.left_out[path] = why
         elif suffix in _UNCLEAR:
             if _is_picture(path, found):
-                yield path, _with_suffix(place, _head(path))
+                yield path, _with_suffix(place, path)
             elif path not in found.left_out:
                 found.others[suffix or "no suffix"] += 1
         elif suffix in READABLE:

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from residual_encoder.imaging import color_detection, ffmpeg, film_names, video_io
-from residual_encoder.imaging.image_io import as_picture
-from residual_encoder.imaging.video_io import Frame, VideoInfo
-from residual_encoder.inference import output_paths, temporal_smoothing
+from residual_encoder.imaging import ffmpeg, film_names, video_io
+from residual_encoder.imaging.video_io import VideoInfo
+from residual_encoder.inference import output_paths, temporal_smoothing, video_chroma
 from residual_encoder.inference.colorizer import Colorizer
-from residual_encoder.inference.temporal_smoothing import Motion
+from residual_encoder.inference.video_chroma import Look
 from residual_encoder.inference.video_progress import SegmentStore, VideoProgress
 from residual_encoder.models import vividness
 from residual_encoder.utils import files
 
 SEGMENT = 120  # frames: 5 s at 24 a second, the most that a stop costs
-VERSION = 2  # of the hidden folder; raise it when frames would come out otherwise
-LOOK = 8  # frames from one look for color to the next
-BLANK = 6.0  # of 255, standard deviation of luma below which a frame tells nothing of its color
+VERSION = 3  # of the hidden folder; raise it when frames would come out otherwise
 COMPARED = ".compare"  # part of the names of segments
 
 
@@ -41,7 +38,8 @@ class VideoConfig:
         under another name; see `output_paths.matroska_name`.
       smoothing: Whether chroma is averaged along motion.
       overwrite: Whether a `target` that exists is replaced.
-      batch_size: Frames that the network takes at once, and that are in memory.
+      batch_size: Frames that the network takes at once, and that wait in memory for each of the
+        three stages (look, network, join); fewer where they are large.
       start: Seconds that are left out at the beginning.
       end: Second at which the colored part ends; None is the film's end.
       compare: Whether a film of gray next to colored is written too; see
@@ -108,7 +106,7 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     The film's own luma, size, pixel aspect, times of frames and, up to 10, bits are kept; a rotated
     film comes out upright, an interlaced one in whole frames. Sound, subtitles, chapters, cover and
     tags are copied as they are. Up to its end the work lies in a hidden folder next to the target,
-    about as large as the finished film. Memory holds `batch_size` frames, however long the film is.
+    about as large as the finished film. Memory holds a few frames, however long the film is.
 
     Args:
       colorizer: Gives the chroma.
@@ -130,9 +128,9 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     for path in targets:
         files.check_free(path, config.overwrite)
     info = video_io.inspect(source, config.start, config.end)
-    if config.color_inputs == "skip" and _all_in_color(source, info):
+    if config.color_inputs == "skip" and video_chroma.all_in_color(source, info):
         return _summary(VideoProgress(), info, False, (), None)
-    codec = ffmpeg.encoder(suffix, info.depth)
+    codec = ffmpeg.encoder(suffix, info)
     store = SegmentStore(target, _signature(colorizer, config, codec[0]))
     _color_segments(colorizer, config, info, codec, store)
     if not store.progress.frames:
@@ -173,99 +171,87 @@ def _color_segments(
     store: SegmentStore,
 ) -> None:
     """Colors the frames that are still gray, a segment at a time."""
-    frames = video_io.frames(config.source, info, first=store.progress.frames)
-    with tqdm(
+    progress, state = store.progress, store.state
+    start = video_chroma.Start(
+        progress.frames, None if state is None else state.gray, progress.shot
+    )
+    chromas = video_chroma.predicted(
+        colorizer,
+        Path(config.source),
+        info,
+        start,
+        skip=config.color_inputs == "skip",
+        batch_size=config.batch_size,
+        segment=SEGMENT,
+    )
+    bar = tqdm(
         desc=Path(config.source).name,
         total=info.declared or None,
-        initial=store.progress.frames,
+        initial=progress.frames,
         unit="frame",
         file=sys.stderr,
         disable=None,
-    ) as bar:
+    )
+    with bar, chromas as frames:
         for head in frames:
             part = itertools.chain([head], itertools.islice(frames, SEGMENT - 1))
-            number = store.progress.segments
-            endings = ["", COMPARED][: 1 + config.compare]
             with ExitStack() as stack:
-                writers = []
-                for width, ending in enumerate(endings, 1):
-                    path = store.segment(number, ending + ffmpeg.SUFFIX)
-                    temporary = stack.enter_context(files.replacing(path))
-                    encoding = ffmpeg.segment(temporary, info, codec, width * info.width)
-                    writers.append(stack.enter_context(encoding))
-                for frame, image in _colored(colorizer, config, info, part, store):
-                    writers[0](frame.time, image)
+                writers = [
+                    stack.enter_context(_writer(store, ending, info, codec, width))
+                    for width, ending in enumerate(["", COMPARED][: 1 + config.compare], 1)
+                ]
+                for look, chroma in part:
+                    image = _painted(colorizer, config, info, store, look, chroma)
+                    writers[0](look.frame.time, image)
                     if config.compare:
-                        gray = ffmpeg.painted(frame, info, None)
-                        writers[1](frame.time, ffmpeg.side_by_side(gray, image))
+                        gray = ffmpeg.painted(look.frame, info, None)
+                        writers[1](look.frame.time, ffmpeg.side_by_side(gray, image))
                     bar.update()
             if store.state is not None:
                 store.save(store.state)
 
 
-class _Look(NamedTuple):
-    """Holds a frame, and what is known of it before the network sees it."""
-
-    frame: Frame
-    half: np.ndarray  # [h, w, 1] gray at the size of the film's chroma
-    gray: np.ndarray  # [h, w, 1] float32, the network's input
-    motion: Motion | None  # None of the first frame
-    kept: bool  # whether it is in color and left as it is
-
-
-def _colored(
-    colorizer: Colorizer,
-    config: VideoConfig,
-    info: VideoInfo,
-    part: Iterator[Frame],
+@contextmanager
+def _writer(
     store: SegmentStore,
-) -> Iterator[tuple[Frame, Any]]:
-    """Yields frames of the film and colored ones; brings `store` up to date."""
-    gray = None if store.state is None else store.state.gray
-    while batch := list(itertools.islice(part, config.batch_size)):
-        looks = list[_Look]()
-        while batch:  # popped, so that two batches are never held
-            number = store.progress.frames + len(looks)
-            look = _look(colorizer, config, info, batch.pop(0), gray, store.progress, number)
-            looks.append(look)
-            gray = looks[-1].gray[..., 0]
-        grays = [look.gray for look in looks if not look.kept]
-        chromas = iter(colorizer.predict(np.stack(grays)) if grays else ())  # [B, h, w, 2]
-        while looks:
-            look = looks.pop(0)
-            if look.kept:
-                store.state = temporal_smoothing.unknown(look.gray)
-                store.progress.kept += 1
-                store.progress.add(look.frame.time, None)
-                yield look.frame, look.frame.image
-                continue
-            chroma = _steady(store, look, next(chromas), config.smoothing)
-            rgb = colorizer.merge(look.half, chroma, look.gray)
-            yield look.frame, ffmpeg.painted(look.frame, info, rgb)
+    ending: str,
+    info: VideoInfo,
+    codec: tuple[str, dict[str, str]],
+    width: int,
+) -> Iterator[Callable[[int, Any], None]]:
+    """Yields a function of (time, frame) that writes the next segment, of so many frames' width."""
+    path = store.segment(store.progress.segments, ending + ffmpeg.SUFFIX)
+    with (
+        files.replacing(path) as temporary,
+        ffmpeg.segment(temporary, info, codec, width * info.width) as write,
+    ):
+        yield write
 
 
-def _look(
+def _painted(
     colorizer: Colorizer,
     config: VideoConfig,
     info: VideoInfo,
-    frame: Frame,
-    before: np.ndarray | None,
-    progress: VideoProgress,
-    number: int,
-) -> _Look:
-    """Looks at a frame: its gray, its motion since the one before, whether its shot is in color."""
-    full = ffmpeg.gray(frame.luma, info)
-    gray = colorizer.network_input(full[..., None])
-    motion = None if before is None else temporal_smoothing.observe(before, gray)
-    cut = motion is None or motion.cut
-    if motion is not None and cut:
-        progress.cuts.append(number)
-    if config.color_inputs == "skip" and (cut or number % LOOK == 0):
-        progress.judge(_in_color(frame), cut)
-    return _Look(frame, ffmpeg.halved(full, info)[..., None], gray, motion, progress.in_color)
+    store: SegmentStore,
+    look: Look,
+    chroma: np.ndarray | None,
+) -> Any:
+    """Returns the colored frame, or as it is where it has no chroma; brings `store` up to date."""
+    progress = store.progress
+    progress.shot = look.shot
+    if look.motion is not None and look.motion.cut:
+        progress.cuts.append(progress.frames)
+    if chroma is None:
+        store.state = temporal_smoothing.unknown(look.gray)
+        progress.kept += 1
+        progress.add(look.frame.time, None)
+        return look.frame.image
+    steady = _steady(store, look, chroma, config.smoothing)
+    rgb = colorizer.merge(look.half, steady, look.gray)
+    return ffmpeg.painted(look.frame, info, rgb)
 
 
-def _steady(store: SegmentStore, look: _Look, chroma: np.ndarray, smoothing: bool) -> np.ndarray:
+def _steady(store: SegmentStore, look: Look, chroma: np.ndarray, smoothing: bool) -> np.ndarray:
     """Returns chroma averaged along motion, or as it is; brings `store` up to date."""
     change, before = None, store.state
     if before is None or look.motion is None:
@@ -278,31 +264,6 @@ def _steady(store: SegmentStore, look: _Look, chroma: np.ndarray, smoothing: boo
             change = change._replace(flicker=change.raw_flicker)
     store.progress.add(look.frame.time, change)
     return store.state.smooth if smoothing else chroma
-
-
-# --- shots in color -------------------------------------------------------------------------------
-
-
-def _in_color(frame: Frame) -> bool | None:
-    """Returns whether a frame is in color; None of one that is black or otherwise blank."""
-    image = frame.image
-    scale = min(1.0, 2 * color_detection.SIDE / max(image.width, image.height))
-    width, height = (max(2, round(side * scale)) for side in (image.width, image.height))
-    rgb = image.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray()
-    if color_detection.in_color(as_picture(rgb)):
-        return True
-    return None if rgb.std(axis=(0, 1)).max() < BLANK else False
-
-
-def _all_in_color(source: Path, info: VideoInfo) -> bool:
-    """Returns whether a film is in color from its beginning to its end."""
-    looks = (_in_color(f) for f in itertools.islice(video_io.frames(source, info), 0, None, LOOK))
-    found = False
-    for look in looks:
-        if look is False:
-            return False
-        found |= look is True
-    return found
 
 
 # --- the end --------------------------------------------------------------------------------------

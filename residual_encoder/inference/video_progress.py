@@ -8,7 +8,7 @@ import re
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,20 @@ DOUBTS = 3  # looks without color that end a shot in color where no cut was seen
 WRITTEN = re.compile(r"\.?(state|\d{6})\..+")  # the state, segments, and what a stop left of either
 
 
+class Shot(NamedTuple):
+    """Holds what is known of a shot."""
+
+    in_color: bool = False
+    doubts: int = 0  # looks in a row at a shot in color that found none
+
+    def judged(self, color: bool | None, cut: bool) -> Shot:
+        """Decides on a shot after a look at a frame, which may tell nothing (None)."""
+        if color is None:
+            return self
+        doubts = 0 if color else self.doubts + 1
+        return Shot(color or (self.in_color and not cut and doubts < DOUBTS), doubts)
+
+
 @dataclass
 class VideoProgress:
     """Counts frames, pairs and cuts so far; grows with the cuts and not with the frames."""
@@ -27,21 +41,13 @@ class VideoProgress:
     frames: int = 0
     segments: int = 0
     kept: int = 0  # frames that are in color and left as they are
-    in_color: bool = False  # the shot
-    doubts: int = 0  # looks in a row at a shot in color that found none
+    shot: Shot = Shot()
     pairs: int = 0  # neighboring frames of one scene
     without: float = 0.0  # sum of the flicker of the raw chroma; the name is part of saved progress
     flicker: float = 0.0  # sum of the flicker of the written chroma
     begins: int = 0  # ticks, time of the first frame
     ends: int = 0  # ticks, time of the last frame
     cuts: list[int] = field(default_factory=list)
-
-    def judge(self, color: bool | None, cut: bool) -> None:
-        """Decides on a shot after a look at a frame, which may tell nothing (None)."""
-        if color is None:
-            return
-        self.doubts = 0 if color else self.doubts + 1
-        self.in_color = color or (self.in_color and not cut and self.doubts < DOUBTS)
 
     def add(self, time: int, change: FrameChange | None) -> None:
         """Counts a frame and how it differs from the one before; the first has none."""
@@ -77,7 +83,9 @@ class SegmentStore:
         ):
             if saved["signature"].item() == self.signature:
                 state = SmoothingState(*(saved[name] for name in SmoothingState._fields))
-                return VideoProgress(**json.loads(saved["ledger"].item())), state
+                progress = VideoProgress(**json.loads(saved["ledger"].item()))
+                progress.shot = Shot(*progress.shot)
+                return progress, state
         return VideoProgress(), None
 
     def save(self, state: SmoothingState) -> None:

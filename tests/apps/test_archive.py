@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from helpers.archives import contents, crop, encoded, shard
 
-from residual_encoder.apps.archive import beam_pipeline, beam_runner, tasks, worker
-from residual_encoder.apps.archive.beam_pipeline import ERRORS, MANIFEST
+from residual_encoder.apps.archive import beam_pipeline, beam_runner, manifests, tasks, worker
+from residual_encoder.apps.archive.manifests import ERRORS, MANIFEST
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import heif, image_io
 from residual_encoder.inference import output_paths
@@ -96,11 +96,13 @@ def test_records_become_what_files_become(tmp_path: Path, soft_weights: Path) ->
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "2.jpg").write_text("done")
     colorizer = worker.load(config)
-    counted: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(beam_runner, "count", counted.append)
-        lines = dict(worker.colorize_records(colorizer, found[::-1][:4]))  # not the first
-    assert sorted(counted) == ["colored", "colored", "failed", "skipped"]
+    lines = dict(worker.colorize_records(colorizer, found[::-1][:4]))  # not the first
+    assert sorted(map(manifests.outcome, lines.values())) == [
+        "colored",
+        "colored",
+        "failed",
+        "skipped",
+    ]
     assert sorted(contents(tmp_path / "out")) == ["1.jpg", "2.jpg", "3.jpg"]
     assert (tmp_path / "out" / "2.jpg").read_text() == "done"
     wanted = encoded(colorizer, jpegs[3])
@@ -156,20 +158,20 @@ def test_the_newest_row_of_an_input_stays() -> None:
         beam_pipeline._row("a", bad)[1],
         beam_pipeline._row("a", bare)[1],
     )
-    assert latest((beam_pipeline._OLD_ERROR, bad), new[0]) == (MANIFEST, good)
-    assert latest((beam_pipeline._OLD, good), new[1]) == (ERRORS, bad)
-    assert latest((beam_pipeline._OLD, good), new[2]) == (MANIFEST, good)  # what was known of it
-    assert latest((beam_pipeline._OLD_ERROR, bad), new[2]) == (MANIFEST, bare)
-    assert latest((beam_pipeline._OLD, good)) == (MANIFEST, good)  # no longer among the inputs
+    assert latest((manifests.OLD_ERROR, bad), new[0]) == (MANIFEST, good)
+    assert latest((manifests.OLD, good), new[1]) == (ERRORS, bad)
+    assert latest((manifests.OLD, good), new[2]) == (MANIFEST, good)  # what was known of it
+    assert latest((manifests.OLD_ERROR, bad), new[2]) == (MANIFEST, bare)
+    assert latest((manifests.OLD, good)) == (MANIFEST, good)  # no longer among the inputs
 
 
 def test_foreign_files_are_not_replaced(tmp_path: Path) -> None:
     for text in ("Dear reader", "[1]", '{"a": 1}'):
         (tmp_path / MANIFEST).write_text(text)
         with pytest.raises(ValueError, match="manifest.jsonl is no manifest of this tool"):
-            beam_pipeline._check_manifests(tmp_path)
+            manifests.check(tmp_path)
     (tmp_path / MANIFEST).write_text('{"file": "a"}\n')
-    beam_pipeline._check_manifests(tmp_path)
+    manifests.check(tmp_path)
 
 
 def test_without_beam_a_line_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

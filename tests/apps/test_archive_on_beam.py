@@ -29,7 +29,7 @@ from helpers.metadata import SOURCE, SUFFIXES, check_kept, needs_exiftool, scan,
 
 from residual_encoder.apps import cli
 from residual_encoder.apps.archive import beam_pipeline, beam_runner, worker
-from residual_encoder.apps.archive.beam_pipeline import ERRORS, MANIFEST
+from residual_encoder.apps.archive.manifests import ERRORS, MANIFEST
 from residual_encoder.apps.archive.tasks import CollectionConfig
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import batch
@@ -60,6 +60,8 @@ def test_names_of_flags_do_not_meet(beam: object) -> None:
     [
         ("--runer=X", "neither this tool nor Apache Beam knows --runer=X"),
         ("--direct_num_workers=x", "direct_num_workers: invalid int value"),
+        ("--runner=DaskRunner", "loses data.*--engine=dask"),
+        ("--runner=apache_beam.runners.dask.dask_runner.DaskRunner", "loses data.*--engine=dask"),
     ],
 )
 def test_wrong_flags(beam: object, flag: str, message: str) -> None:

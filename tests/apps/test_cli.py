@@ -179,14 +179,15 @@ def test_nothing_below_the_commands_defines_a_flag() -> None:
     definers = {path for path in Path(ROOT / "residual_encoder").rglob("*.py")
                 if re.search(r"flags\.DEFINE|import flags", path.read_text())}  # fmt: skip
     assert {path.name for path in definers} == {
-        "cli.py", "shared_flags.py", *(f"{name}_cli.py" for name in COMMANDS)
+        "cli.py", "engine_flags.py", "shared_flags.py", *(f"{name}_cli.py" for name in COMMANDS)
     }  # fmt: skip
     assert {path.parent for path in definers} == {APPS}
 
 
 def test_archives_are_planned_without_tensorflow() -> None:
-    """Beam imports these where it builds the pipeline, and in workers before they are quiet."""
+    """Both engines import these before they start workers, and in workers that are not quiet."""
     names = ("tasks", "beam_pipeline", "beam_runner", "beam_shards")
+    names += ("dask_engine", "dask_shards", "dask_worker", "journal", "listing")
     code = "".join(f"import residual_encoder.apps.archive.{name}\n" for name in names)
     code += "import sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -49,6 +49,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> str:
     for name, counts, features in (
         ("TwoSplits", {"train": 12, "test": 5}, PHOTO),
         ("OneSplit", {"train": 40}, PHOTO),
+        ("OnePicture", {"train": 1}, PHOTO),
         ("NoPhotographs", {"train": 2}, {"label": PHOTO["label"]}),
     ):
         builder_of(name, counts, features)(data_dir=folder).download_and_prepare()
@@ -99,9 +100,10 @@ def test_the_same_batches_after_a_break(prepared: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("tfds:two_splits:other", "Unknown split 'other'.*its splits are train, test"),
+        ("tfds:two_splits:other", "'other': Unknown split 'other'.*its splits are train, test"),
+        ("tfds:one_picture", r"one_picture, 'train\[95%:\]': .* no data; its splits are train$"),
         ("tfds:no_photographs", r"holds no pictures of 8 bits; its features are \['label'\]"),
-        ("tfds:no_such_data", "cannot prepare 'no_such_data': .*not found"),
+        ("tfds:no_such_data", r"cannot prepare 'no_such_data': .*not found\. Names"),
     ],
 )
 def test_what_is_not_there(prepared: str, kind: str, message: str) -> None:

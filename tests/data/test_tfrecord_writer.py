@@ -13,7 +13,7 @@ import tensorflow as tf
 from conftest import ROOT
 from PIL import Image
 
-from residual_encoder.apps.archive import beam_shards
+from residual_encoder.apps.archive import beam_shards, dask_cluster, dask_shards
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import eval_batches
 from residual_encoder.data.tfrecord_writer import ShardsConfig, make_shards
@@ -152,6 +152,22 @@ def test_beam_writes_the_same_bytes(images, tmp_path):
         beam_shards.make_shards(chosen)
     beam_shards.make_shards(dataclasses.replace(chosen, shards=2, overwrite=True))
     assert len(list((tmp_path / "beam").glob("val-*-of-*"))) == 2
+
+
+@pytest.mark.dask
+def test_dask_writes_the_same_bytes(images, tmp_path, monkeypatch):
+    """On workers that are threads of this process."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    threads = {"n_workers": 1, "processes": False, "dashboard_address": None}
+    monkeypatch.setattr(dask_cluster, "_local", lambda _: distributed.LocalCluster(**threads))
+    settings = {"shards": 3, "resize": 20, "skip_gray": True}
+    plain = make_shards(config(images, tmp_path, **settings))
+    chosen = config(images, tmp_path, output=str(tmp_path / "dask"), **settings)
+    done = dask_shards.make_shards(chosen)
+    assert contents(tmp_path / "dask") == contents(tmp_path / "out")
+    assert done == dataclasses.replace(plain, manifest=done.manifest)
+    with pytest.raises(ValueError, match="already"):
+        dask_shards.make_shards(chosen)
 
 
 @pytest.mark.beam

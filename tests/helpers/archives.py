@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from conftest import ROOT
 
-from residual_encoder.apps.archive.beam_pipeline import ERRORS, MANIFEST
+from residual_encoder.apps.archive.manifests import ERRORS, MANIFEST
 from residual_encoder.data import sample_images
 from residual_encoder.imaging import image_io, image_metadata
 from residual_encoder.inference.colorizer import Colorizer

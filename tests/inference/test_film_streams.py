@@ -331,6 +331,57 @@ def test_killed_at_ten_moments_the_file_is_the_same(mixed, tmp_path):
         assert made.read_bytes() == whole.read_bytes()
 
 
+def test_the_encoder_reads_no_memory_that_it_has_not_written(tmp_path):
+    code = textwrap.dedent(
+        """
+        import sys
+        sys.path[:0] = sys.argv[2:]
+        from pathlib import Path
+        from helpers.films import film_frames
+        from residual_encoder.imaging import ffmpeg, video_io
+        rate = video_io.Fraction(24)
+        info = video_io.VideoInfo(200, 150, rate, 12, rate / rate, 1 / rate)
+        with ffmpeg.segment(Path(sys.argv[1]), info, ffmpeg.encoder(".mp4", info), 200) as write:
+            for time, gray in enumerate(film_frames(12, 1, (200, 150))):
+                frame = video_io.Frame(time, None, gray)
+                write(time, ffmpeg.painted(frame, info, None))
+        """
+    )
+    made = []
+    for filling in ("1", "2"):  # bytes that glibc fills new memory with
+        path = tmp_path / f"{filling}.nut"
+        command = [sys.executable, "-c", code, str(path), *map(str, PATHS)]
+        subprocess.run(command, check=True, env=os.environ | {"MALLOC_PERTURB_": filling})
+        made.append(path.read_bytes())
+    assert made[0] == made[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc to read memory from")
+def test_a_large_film_is_encoded_in_half_a_gigabyte(tmp_path):
+    code = textwrap.dedent(
+        """
+        import sys
+        sys.path[:0] = sys.argv[2:]
+        from pathlib import Path
+        import numpy as np
+        from residual_encoder.imaging import ffmpeg, video_io
+        rate = video_io.Fraction(25)
+        info = video_io.VideoInfo(3840, 2160, rate, 30, rate / rate, 1 / rate)
+        codec = ffmpeg.encoder(".mp4", info)
+        luma = np.random.default_rng(0).integers(90, 130, (2190, 3870), np.uint8)
+        with ffmpeg.segment(Path(sys.argv[1]), info, codec, info.width) as write:
+            for time in range(30):
+                gray = luma[time : time + 2160, time : time + 3840]
+                write(time, ffmpeg.painted(video_io.Frame(time, None, gray), info, None))
+        peak = next(x for x in open("/proc/self/status") if x.startswith("VmHWM"))
+        print(int(peak.split()[1]) // 1024)  # not ru_maxrss, in which the parent's counts
+        """
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.nut"), *map(str, PATHS)]
+    assert int(subprocess.check_output(command)) < 550
+
+
 def test_on_a_full_disk_what_was_there_stays(plain, tmp_path):
     target = tmp_path / "b.mp4"
     target.write_bytes(b"mine")

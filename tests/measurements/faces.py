@@ -4,7 +4,7 @@ The heads of scikit-image's astronaut and matplotlib's grace_hopper are pasted, 
 on five validation photographs that are enlarged to a megapixel. A face counts as right where the
 mean ab of its skin is within 12 of the truth's and its chroma at least half of the truth's.
 
-python tests/measurements/faces.py MODEL [SHORT_SIDE_OF_THE_NETWORK] [SHEET.png]
+python tests/measurements/faces.py MODEL [SHEET.png]
 """
 
 from __future__ import annotations
@@ -74,9 +74,14 @@ def scenes() -> Iterator[tuple[np.ndarray, np.ndarray]]:
                 yield scene, mask
 
 
-def main(model: str, size: int | None = None, sheet: str = "") -> None:
+def main(model: str, sheet: str = "") -> None:
+    """Prints the share of faces that are right, without and with --faces."""
+    for faces in (False, True):
+        measure(Colorizer(model, faces=faces), sheet if faces else "")
+
+
+def measure(colorizer: Colorizer, sheet: str) -> None:
     """Prints the share of faces that are right, and mean distance and chroma."""
-    colorizer = Colorizer(model, size=size)
     rows, strips = [], []
     for number, (scene, mask) in enumerate(scenes()):
         gray = np.asarray(Image.fromarray(scene).convert("L"))
@@ -88,13 +93,12 @@ def main(model: str, size: int | None = None, sheet: str = "") -> None:
     distance, share = np.array(rows).T
     right = (distance <= NEAR) & (share >= SHARE)
     print(
-        f"{right.mean():.0%} of {len(rows)} right; distance in ab {distance.mean():.1f}, chroma "
-        f"{share.mean():.0%} of the truth's"
+        f"faces={colorizer.faces}: {right.mean():.0%} of {len(rows)} right; distance in ab "
+        f"{distance.mean():.1f}, chroma {share.mean():.0%} of the truth's"
     )
     if sheet:
         image_io.write(sheet, image_grids.contact_sheet(strips))
 
 
 if __name__ == "__main__":
-    sizes = [int(argument) for argument in sys.argv[2:3]]
-    main(sys.argv[1], *sizes or [None], *sys.argv[3:])
+    main(*sys.argv[1:])

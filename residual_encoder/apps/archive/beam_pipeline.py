@@ -13,36 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from residual_encoder.apps import cli
-from residual_encoder.apps.archive import beam_runner, tasks
+from residual_encoder.apps.archive import beam_runner, listing, manifests, processes, tasks
+from residual_encoder.apps.archive.manifests import ERRORS, MANIFEST, CollectionSummary
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.utils import files
 
-MANIFEST, ERRORS = "manifest.jsonl", "errors.jsonl"  # in the output folder
-
-# Ranks of rows about one input; the highest stays.
-_OLD_ERROR, _THERE, _OLD, _NEW = range(4)
-_Row = tuple[bytes, tuple[int, str]]  # input -> rank, a line of JSON
-
-
-class _Counts(NamedTuple):
-    colored: int
-    skipped: int
-    failed: int
-
-
-class CollectionSummary(_Counts):
-    """Counts the inputs by their outcome: colored, skipped, failed.
-
-    Attributes:
-      colored: How many were colored.
-      skipped: How many had been colored earlier.
-      failed: How many could not be read or written.
-      left_out: How many were not colored though nothing is wrong with them.
-      waiting: How many were not begun since the run was stopped; None where it was not.
-    """
-
-    left_out: int = 0
-    waiting: int | None = None
+_Row = tuple[bytes, manifests.Ranked]  # input -> rank, a line of JSON
 
 
 class Prepared(NamedTuple):
@@ -81,7 +57,7 @@ def colorize_archive(config: CollectionConfig, flags: Sequence[str] = ()) -> Col
 def prepare(config: CollectionConfig, flags: Sequence[str] = ()) -> Prepared:
     """Checks the flags and the inputs; see `colorize_archive`."""
     chosen = beam_runner.options(flags)
-    lines = _worker().check(config)
+    lines = processes.worker().check(config)
     stop = Path(config.output) / f".stop-{uuid.uuid4().hex}"
     return Prepared(config, chosen, _TaskColorizer(config, stop), lines)
 
@@ -91,7 +67,12 @@ def load(prepared: Prepared) -> None:
     prepared.colorer.colorizer()
     output = Path(prepared.config.output)
     files.make_folder(output)
-    _check_manifests(output)
+    if (parts := manifests.shards_there(output)) > 1:
+        raise ValueError(
+            f"{output} has a manifest in {parts} parts, which --engine=dask writes; continue with "
+            "that, or choose another --output"
+        )
+    manifests.check(output)
 
 
 def colorize(prepared: Prepared, stopping: Callable[[], None] = lambda: None) -> CollectionSummary:
@@ -116,18 +97,7 @@ def colorize(prepared: Prepared, stopping: Callable[[], None] = lambda: None) ->
         stopped = colorer.stop.exists()
     finally:
         colorer.stop.unlink(missing_ok=True)
-    summary = CollectionSummary(*(counts.get(name, 0) for name in CollectionSummary._fields))
-    summary.left_out = counts.get("left_out", 0)
-    summary.waiting = counts.get("waiting", 0) if stopped else None
-    return summary
-
-
-def _worker() -> Any:
-    """Returns the module that imports TensorFlow, imported by Beam's workers when needed."""
-    beam_runner.quiet_tensorflow()
-    from residual_encoder.apps.archive import worker
-
-    return worker
+    return manifests.summary(counts, stopped)
 
 
 def _build(root: Any, config: CollectionConfig, colorer: _TaskColorizer) -> None:
@@ -156,12 +126,14 @@ def _build(root: Any, config: CollectionConfig, colorer: _TaskColorizer) -> None
 
 def _find(config: CollectionConfig) -> Iterator[Task | str]:
     """Yields tasks, or the shards that they lie in."""
-    work = _worker()
-    yield from work.shards(config.inputs) if config.records else work.file_tasks(config)
+    if config.records:
+        yield from processes.worker().shards(config.inputs)
+    else:
+        yield from listing.file_tasks(config)
 
 
 def _open(shard: str, config: CollectionConfig) -> Iterator[Task]:
-    yield from _worker().record_tasks(shard, config)
+    yield from processes.worker().record_tasks(shard, config)
 
 
 class _TaskColorizer:
@@ -178,19 +150,21 @@ class _TaskColorizer:
 
     def colorizer(self) -> Any:
         """Returns this process's `Colorizer`."""
-        return self.handle.acquire(lambda: _worker().load(self.config))
+        return self.handle.acquire(lambda: processes.worker().load(self.config))
 
     def color(self, task: Task) -> Iterator[_Row]:
         """Colors a file and yields its row."""
         if not self._waits(task):
-            line = _worker().color(self.colorizer(), task, config=self.config)
+            line = processes.worker().color(self.colorizer(), task, config=self.config)
+            beam_runner.count(manifests.outcome(line))
             yield _row(task.source, line)
 
     def colorize_records(self, group: tuple[tuple[bytes, int], Iterable[Task]]) -> Iterator[_Row]:
         """Colors records of one shard and yields their rows."""
-        work = _worker()
+        work = processes.worker()
         found = work.colorize_records(self.colorizer(), group[1], self.config, self._waits)
         for task, line in found:
+            beam_runner.count(manifests.outcome(line))
             yield _row(task.source, line)
 
     def _waits(self, task: Task) -> bool:
@@ -205,23 +179,19 @@ class _TaskColorizer:
 
 
 def _row(source: str, line: str) -> _Row:
-    facts = json.loads(line)
-    rank = _NEW if {"model", "error", "left_out"} & facts.keys() else _THERE
-    return os.fsencode(source), (rank, line)
+    return os.fsencode(source), manifests.ranked(line)
 
 
 def _earlier(config: CollectionConfig) -> Iterator[_Row]:
     """Yields the rows of earlier runs."""
-    for name, rank in ((MANIFEST, _OLD), (ERRORS, _OLD_ERROR)):
-        path = Path(config.output) / name
-        for line in path.read_text().splitlines() if path.exists() else ():
-            yield os.fsencode(json.loads(line)["file"]), (rank, line)
+    for rank, line in manifests.earlier(Path(config.output)):
+        yield os.fsencode(json.loads(line)["file"]), (rank, line)
 
 
-def _latest(rows: tuple[bytes, Iterable[tuple[int, str]]]) -> tuple[str, str]:
+def _latest(rows: tuple[bytes, Iterable[manifests.Ranked]]) -> tuple[str, str]:
     """Returns the row that stays of one input, with the file that it goes into."""
     line = max(rows[1])[1]
-    return (ERRORS if "error" in json.loads(line) else MANIFEST), line
+    return manifests.file_of(line), line
 
 
 def _both(_: CollectionConfig) -> Iterator[tuple[str, str]]:
@@ -230,23 +200,5 @@ def _both(_: CollectionConfig) -> Iterator[tuple[str, str]]:
 
 
 def _write(lines: tuple[str, Iterable[str]], output: str) -> None:
-    """Writes one of the two files, sorted, if that changes it."""
-    path = Path(output) / lines[0]
-    text = "".join(f"{line}\n" for line in sorted(filter(None, lines[1])))
-    if not path.exists() or text != path.read_text():
-        files.write_text(path, text)
-
-
-def _check_manifests(output: Path) -> None:
-    """Refuses to replace files of these names that another program wrote."""
-    for path in (output / MANIFEST, output / ERRORS):
-        try:
-            with path.open() as file:
-                if line := file.readline():
-                    json.loads(line)["file"]
-        except FileNotFoundError:
-            continue
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is no manifest of this tool and would be replaced; choose another --output"
-            ) from error
+    """Writes one of the two files."""
+    manifests.write(Path(output) / lines[0], filter(None, lines[1]))

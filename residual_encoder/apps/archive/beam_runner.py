@@ -7,16 +7,13 @@ import contextlib
 import importlib.util
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, NoReturn
 
-from residual_encoder.apps import cli
+from residual_encoder.apps.archive import processes
 
-_QUIET = threading.Lock()
 COUNTERS = "residual_encoder"  # the namespace of what pipelines count
 
 
@@ -53,7 +50,22 @@ def options(flags: Sequence[str]) -> Any:
             f"neither this tool nor Apache Beam knows {' '.join(unknown)}; "
             "inputs come first, Beam's flags last"
         )
-    return PipelineOptions(list(flags))
+    chosen = PipelineOptions(list(flags))
+    _refuse_dask_runner(chosen)
+    return chosen
+
+
+def _refuse_dask_runner(chosen: Any) -> None:
+    """Refuses a runner that was measured to lose data without an error."""
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    asked = chosen.view_as(StandardOptions).runner or ""
+    if asked.rpartition(".")[2].lower() in ("daskrunner", "dask"):
+        raise ValueError(
+            f"--runner={asked} loses data: of Beam 2.77's Dask runner, files of several transforms "
+            "came out empty, only the last of two branches was computed, and nothing was counted. "
+            "Pass --engine=dask, which runs on Dask itself"
+        )
 
 
 @contextlib.contextmanager
@@ -99,7 +111,7 @@ def _run(chosen: Any, build: Callable[[Any], object]) -> dict[str, int]:
     import apache_beam as beam
     from apache_beam.metrics import MetricsFilter
 
-    _let_workers_find_package()
+    processes.let_find_package()
     pipeline = beam.Pipeline(_runner(chosen), chosen)
     build(pipeline)
     result = pipeline.run()
@@ -116,16 +128,6 @@ def count(name: str) -> None:
     from apache_beam.metrics import Metrics
 
     Metrics.counter(COUNTERS, name).inc()
-
-
-def quiet_tensorflow() -> None:
-    """Imports TensorFlow as `cli.quiet_tensorflow`, once, for workers and their threads.
-
-    Workers start without a command line, which does it otherwise.
-    """
-    with _QUIET:
-        if "tensorflow" not in sys.modules:
-            cli.quiet_tensorflow()
 
 
 def _runner(chosen: Any) -> Any:
@@ -158,10 +160,3 @@ def _runner(chosen: Any) -> Any:
             return super().run_via_runner_api(pipeline_proto, options)
 
     return Runner(provision_info=fn_runner.ExtendedProvisionInfo(provision))
-
-
-def _let_workers_find_package() -> None:
-    """Lets worker processes on this machine import the package from where this one has it."""
-    root, known = str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")
-    if root not in known.split(os.pathsep):
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, known)))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from residual_encoder.apps.archive import beam_runner
+from residual_encoder.apps.archive import beam_runner, processes
 from residual_encoder.utils import files
-
-_Shard = tuple[bytes, list[bytes]]  # its path, and those of its pictures
 
 
 def make_shards(config: Any, flags: Sequence[str] = ()) -> Any:
@@ -30,7 +27,7 @@ def make_shards(config: Any, flags: Sequence[str] = ()) -> Any:
       OSError: the output cannot be made.
       RuntimeError: the pipeline failed.
     """
-    chosen, shards = beam_runner.options(flags), _shards()
+    chosen, shards = beam_runner.options(flags), processes.shards()
     shards.plan(config)  # reports a wrong folder at once
     old = shards.existing(config)
     files.make_folder(Path(config.output))
@@ -40,35 +37,17 @@ def make_shards(config: Any, flags: Sequence[str] = ()) -> Any:
     return done
 
 
-def _shards() -> Any:
-    """Returns the module that imports TensorFlow, imported by Beam's workers when needed."""
-    beam_runner.quiet_tensorflow()
-    from residual_encoder.data import tfrecord_writer
-
-    return tfrecord_writer
-
-
 def _build(root: Any, settings: dict[str, Any]) -> None:
     """Plans the shards, spreads them over the workers, writes them, joins their manifests."""
     import apache_beam as beam
 
     planned = root | beam.Create([settings]) | "plan" >> beam.FlatMap(_plan)
-    parts = planned | beam.Reshuffle() | "write" >> beam.Map(_write, settings)
+    parts = planned | beam.Reshuffle() | "write" >> beam.Map(processes.write_shard, settings)
     parts | "all" >> beam.GroupBy(_one) | "join" >> beam.Map(_join, settings)
 
 
-def _plan(settings: dict[str, Any]) -> Iterator[_Shard]:
-    shards = _shards()
-    for path, names in shards.plan(shards.ShardsConfig(**settings)).items():
-        yield os.fsencode(path), [os.fsencode(name) for name in names]
-
-
-def _write(shard: _Shard, settings: dict[str, Any]) -> str:
-    """Writes one shard and returns its part of the manifest."""
-    shards = _shards()
-    config = shards.ShardsConfig(**settings)
-    names = [os.fsdecode(name) for name in shard[1]]
-    return shards.to_json(config, shards.write_shard(config, Path(os.fsdecode(shard[0])), names))
+def _plan(settings: dict[str, Any]) -> Iterator[processes.Shard]:
+    yield from processes.planned(processes.shards().ShardsConfig(**settings))
 
 
 def _one(_: str) -> int:
@@ -78,7 +57,7 @@ def _one(_: str) -> int:
 
 def _join(parts: tuple[int, Iterable[str]], settings: dict[str, Any]) -> None:
     """Writes the manifest."""
-    shards = _shards()
+    shards = processes.shards()
     config = shards.ShardsConfig(**settings)
     done = shards.merged(config, [shards.from_json(config, part) for part in parts[1]])
     files.write_text(done.manifest, shards.to_json(config, done))

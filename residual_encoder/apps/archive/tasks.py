@@ -30,16 +30,20 @@ class CollectionConfig(ColoringConfig):
       output: Folder for the colored files and both manifests; made if need be.
       records: Whether the inputs are TFRecord files, with pictures in `image/encoded` and names in
         `image/filename`, as ImageNet's and `tools/make_shards.py`'s are.
+      files_from: A text file with a path a line, of more files; or none.
     """
 
     inputs: tuple[str, ...]
     output: str
     records: bool = False
+    files_from: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if "-" in (*self.inputs, self.output):
             raise ValueError("A collection is files and a folder; for - use tools/colorize.py.")
+        if self.files_from and self.records:
+            raise ValueError("files_from lists pictures and films; name TFRecord files as inputs.")
 
 
 @dataclass(frozen=True)
@@ -81,15 +85,25 @@ def output_keys(task: Task) -> Iterator[tuple[bytes, Task | None]]:
 
 
 def resolve_conflicts(key: tuple[bytes, Iterable[Task | None]]) -> Iterator[Task]:
-    """Yields the tasks of one output: the first may write it, unless it is an input."""
+    """Yields the tasks of one output: the first may write it, unless it is an input.
+
+    An input that was named twice stays once.
+    """
     found = list(key[1])
     tasks = sorted((task for task in found if task), key=lambda task: (task.shard, task.number))
     yield from (task for task in tasks if task.closed)
     writers = [task for task in tasks if not task.closed]
     free = 0 if None in found else 1
     yield from writers[:free]
+    same = os.path.abspath(writers[0].source) if writers and free else None
     for task in writers[free:]:
-        yield replace(task, error=output_conflict(task.source, task.target))
+        if os.path.abspath(task.source) != same:
+            yield refused(task)
+
+
+def refused(task: Task) -> Task:
+    """Returns a task that is not colored since its output is an input or another's output."""
+    return replace(task, error=output_conflict(task.source, task.target))
 
 
 def group(task: Task) -> tuple[bytes, int]:

@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import tensorflow as tf
 
-from residual_encoder.apps.archive import beam_runner
+from residual_encoder.apps.archive import listing, remote
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import color_detection, image_headers, image_io
 from residual_encoder.inference import batch, file_discovery, output_paths, pages
@@ -34,6 +35,9 @@ def check(config: CollectionConfig) -> list[str]:
     if config.records:
         shards(config.inputs)
         return []
+    if config.files_from or any(map(remote.is_remote, config.inputs)):
+        listing.check(config)
+        return []
     found = file_discovery.find(config.inputs, Path(config.output), config.format)
     if not found.jobs and not found.unreadable:
         raise file_discovery.nothing(config.inputs, found)
@@ -53,18 +57,6 @@ def shards(patterns: tuple[str, ...]) -> list[str]:
             raise FileNotFoundError(f"{pattern} fits no TFRecord file; try DIR/train-*.")
         found |= dict.fromkeys(sorted(fits))
     return list(found)
-
-
-def file_tasks(config: CollectionConfig) -> Iterator[Task]:
-    """Yields a task for each file, and one with the reason for each that is not to be colored."""
-    found = file_discovery.find(config.inputs, Path(config.output), config.format)
-    for number, job in enumerate(found.jobs):
-        source = str(job.source)
-        yield Task(source, str(job.target), number=number, name=source)
-    for path, why in found.unreadable.items():
-        yield Task(str(path), error=why)
-    for path, why in found.left_out.items():
-        yield Task(str(path), left_out=why)
 
 
 def record_tasks(shard: str, config: CollectionConfig) -> Iterator[Task]:
@@ -116,6 +108,16 @@ def load(config: CollectionConfig) -> Colorizer:
     return configured(config)
 
 
+class Staging(Protocol):
+    """Has outputs written in another place first, so that their rows are kept before them."""
+
+    def place(self, target: Path) -> Path:
+        """Returns where an output is written first: its own name, in a folder of its own."""
+
+    def keep(self, source: str, line: str, written: Path, target: Path) -> None:
+        """Keeps a row, and then moves what was written to its place."""
+
+
 class _LeftOut(Exception):
     """Ends the work on a picture that is not to be colored; its message is the reason."""
 
@@ -125,18 +127,21 @@ def color(
     task: Task,
     record: bytes | None = None,
     config: CollectionConfig | None = None,
+    staging: Staging | None = None,
 ) -> str:
-    """Colors a file, or a record's picture, and counts it by its outcome.
+    """Colors a file, or a record's picture.
 
     Args:
       colorizer: Gives the chroma.
       task: What to color.
       record: Its bytes, of a record.
       config: How; the defaults where it is left out.
+      staging: Where outputs are written first; None writes them in their places.
 
     Returns:
       A line of JSON: `file`, and `error`, or `left_out`, or `output` and its facts.
     """
+    first = task
     try:
         if task.error:
             raise ValueError(task.error)
@@ -144,20 +149,26 @@ def color(
             raise _LeftOut(task.left_out)
         for path in (Path(task.target), *_matroska(task)):
             if path.exists():
-                beam_runner.count("skipped")
                 return _line(task, output=str(path))
-        if _is_film(task):
-            facts = _film(colorizer, task, config)
-        else:
-            facts = _picture(colorizer, task, record, config)
+        if staging:
+            first = replace(task, target=str(staging.place(Path(task.target))))
+        work = _film if _is_film(task) else _picture
+        with remote.fetched(first) as here:
+            facts = {"output": first.target} | work(colorizer, here, record, config)
+        written, model = Path(str(facts["output"])), {"model": colorizer.sha256}
+        facts["output"] = str(Path(task.target).with_name(written.name))
+        line = _line(task, **facts, **model)
+        if staging:
+            staging.keep(task.source, line, written, Path(str(facts["output"])))
+        return line
     except _LeftOut as why:
-        beam_runner.count("left_out")
         return _line(task, left_out=str(why))
     except batch.INPUT_ERRORS as error:
-        beam_runner.count("failed")
-        return _line(task, error=errors.one_line(error, task.name))
-    beam_runner.count("colored")
-    return _line(task, **({"output": task.target} | facts), model=colorizer.sha256)
+        reason = errors.one_line(error, task.name)
+        return _line(task, error=reason.replace(first.target, task.target) if staging else reason)
+
+
+Paint = Callable[[Colorizer, Task, bytes | None, CollectionConfig | None], str]
 
 
 def colorize_records(
@@ -165,6 +176,7 @@ def colorize_records(
     tasks: Iterable[Task],
     config: CollectionConfig | None = None,
     waits: Callable[[Task], bool] = lambda task: False,
+    paint: Paint = color,
 ) -> Iterator[tuple[Task, str]]:
     """Colors records of one shard, which is read only where there is something to do.
 
@@ -173,13 +185,16 @@ def colorize_records(
       tasks: The records.
       config: How; the defaults where it is left out.
       waits: Returns whether a record is not begun, since the run is stopped.
+      paint: Colors one; as `color`.
 
     Yields:
       Each task and its line, as `color` gives it.
     """
     ordered = sorted(tasks, key=lambda task: task.number)
-    waiting = [task for task in ordered if not (task.error or Path(task.target).exists())]
-    yield from ((task, color(colorizer, task)) for task in ordered if task not in waiting)
+    waiting = [task for task in ordered if not (task.closed or Path(task.target).exists())]
+    for task in ordered:
+        if task not in waiting:
+            yield task, paint(colorizer, task, None, config)
     if not waiting:
         return
     places = {task.number: task for task in waiting}
@@ -187,7 +202,7 @@ def colorize_records(
     records = tf.data.TFRecordDataset(waiting[0].shard).skip(first).take(last - first + 1)
     for number, record in enumerate(records.as_numpy_iterator(), first):
         if number in places and not waits(places[number]):
-            yield places[number], color(colorizer, places[number], record, config)
+            yield places[number], paint(colorizer, places[number], record, config)
 
 
 def _line(task: Task, **facts: object) -> str:
@@ -205,7 +220,9 @@ def _is_film(task: Task) -> bool:
     return not task.shard and output_paths.is_film(Path(task.source))
 
 
-def _film(colorizer: Colorizer, task: Task, config: CollectionConfig | None) -> dict[str, object]:
+def _film(
+    colorizer: Colorizer, task: Task, _: bytes | None, config: CollectionConfig | None
+) -> dict[str, object]:
     choice = "recolor" if config is None else config.color_inputs
     source, target = Path(task.source), Path(task.target)
     film = batch.colorize_video_to_file(colorizer, source, target, color_inputs=choice)
