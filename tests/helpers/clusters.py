@@ -86,7 +86,7 @@ class Cluster:
         port = self.address.rpartition(":")[2]
         here = ("--host", "127.0.0.1")
         self.scheduler = self._process("scheduler", *here, "--port", port, "--no-dashboard")
-        settings = ("--nthreads", "2", "--no-dashboard", "--memory-limit", "0")
+        settings = ("--nthreads", "1", "--no-dashboard", "--memory-limit", "0")
         preload = ("--preload", self.preload, "--local-directory", str(self.folder))
         self.nannies = [
             self._process("worker", self.address, *here, *settings, *preload)
