@@ -97,6 +97,8 @@ class Cluster:
         paths = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
         environment = os.environ | {"PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
         environment["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
+        for name in ("OMP", "MKL", "OPENBLAS"):  # Dask's default is 1, the plain tool's all cores
+            environment[f"{name}_NUM_THREADS"] = str(os.cpu_count())
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
         with (self.folder / f"{kind}.log").open("ab") as log:
             return subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -92,6 +92,8 @@ _SETTINGS = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.profile.enabled": False,  # it keeps an hour of call stacks in each worker
+    # Without Dask's OPENBLAS_NUM_THREADS=1, with which sums over very large pictures differ.
+    "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536},
     "distributed.comm.timeouts.connect": CONNECTING,
 }
 
