@@ -25,9 +25,6 @@ class Engine:
             "workers": flags.DEFINE_integer(
                 "workers", None, "With --engine=dask: processes to start here."
             ),
-            "threads": flags.DEFINE_integer(
-                "threads", None, "With --engine=dask: inputs at a time in each of them."
-            ),
         }
 
     @property

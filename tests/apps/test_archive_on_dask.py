@@ -409,8 +409,8 @@ def test_what_is_wrong_is_told_in_a_line(
         dask_engine.colorize_archive(config, ClusterConfig("tcp://127.0.0.1:9"))
     with pytest.raises(ValueError, match="--scheduler has its own"):
         ClusterConfig("tcp://host:1", workers=2)
-    with pytest.raises(ValueError, match="threads must be at least 1"):
-        ClusterConfig(threads=0)
+    with pytest.raises(ValueError, match="workers must be at least 1"):
+        ClusterConfig(workers=0)
 
 
 def test_without_dask_a_line_tells_what_to_install(

@@ -86,7 +86,7 @@ class Cluster:
         port = self.address.rpartition(":")[2]
         here = ("--host", "127.0.0.1")
         self.scheduler = self._process("scheduler", *here, "--port", port, "--no-dashboard")
-        settings = ("--nthreads", "2", "--no-dashboard", "--memory-limit", "0")
+        settings = ("--nthreads", "1", "--no-dashboard", "--memory-limit", "0")
         preload = ("--preload", self.preload, "--local-directory", str(self.folder))
         self.nannies = [
             self._process("worker", self.address, *here, *settings, *preload)
@@ -97,6 +97,8 @@ class Cluster:
         paths = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
         environment = os.environ | {"PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
         environment["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
+        for name in ("OMP", "MKL", "OPENBLAS"):  # Dask's default is 1, the plain tool's all cores
+            environment[f"{name}_NUM_THREADS"] = str(os.cpu_count())
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
         with (self.folder / f"{kind}.log").open("ab") as log:
             return subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -25,8 +25,7 @@ from helpers.archives import TOOLS, wholes
 
 from residual_encoder.imaging import image_io, resizing
 
-# (workers, threads) of --engine=dask; None is tools/colorize.py
-SETTINGS = (None, (1, 2), (2, 1), (4, 1), (1, 1), (1, 3), (2, 2))
+SETTINGS = (None, 1, 2, 4)  # workers of --engine=dask; None is tools/colorize.py
 
 
 def losses(options: argparse.Namespace) -> None:
@@ -78,11 +77,11 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _colored(inputs: Path, output: Path, setting: tuple[int, int] | None) -> None:
+def _colored(inputs: Path, output: Path, setting: int | None) -> None:
     name, flags = "colorize.py", list[str]()
     if setting:
         name, flags = "colorize_archive.py", ["--engine=dask"]
-        flags += [f"--workers={setting[0]}", f"--threads={setting[1]}"]
+        flags += [f"--workers={setting}"]
     command = [sys.executable, str(TOOLS / name), str(inputs), f"--output={output}"]
     command += ["--color_inputs=recolor", *flags]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -22,26 +22,23 @@ class ClusterConfig:
 
     Attributes:
       scheduler: Address of a scheduler, such as tcp://HOST:8786; None starts workers here.
-      workers: How many processes to start here; None is one for two cores.
-      threads: How many inputs a process started here has in work at a time; None is 2.
+      workers: How many processes to start here, each with one input in work at a time; None is one
+        for each core.
     """
 
     scheduler: str | None = None
     workers: int | None = None
-    threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("workers", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1. Received {value}.")
-            if value is not None and self.scheduler:
-                raise ValueError(f"{name} is for workers on this machine; --scheduler has its own.")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be at least 1. Received {self.workers}.")
+        if self.workers is not None and self.scheduler:
+            raise ValueError("workers is for workers on this machine; --scheduler has its own.")
 
     @property
     def processes(self) -> int:
         """Returns how many worker processes to start on this machine."""
-        return self.workers or max(1, cores() // 2)
+        return self.workers or cores()
 
     @property
     def cores_each(self) -> int | None:
@@ -95,6 +92,8 @@ _SETTINGS = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.profile.enabled": False,  # it keeps an hour of call stacks in each worker
+    # Without Dask's OPENBLAS_NUM_THREADS=1, with which sums over very large pictures differ.
+    "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536},
     "distributed.comm.timeouts.connect": CONNECTING,
 }
 
@@ -106,7 +105,7 @@ def _local(config: ClusterConfig) -> Iterator[Any]:
     with _without_interrupts():
         cluster = LocalCluster(
             n_workers=config.processes,
-            threads_per_worker=config.threads or 2,
+            threads_per_worker=1,
             processes=True,
             dashboard_address=":0",
             silence_logs=logging.CRITICAL,

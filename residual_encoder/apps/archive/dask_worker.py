@@ -153,7 +153,8 @@ class _Painter:
         before = journal.begun(task.source)
         if before >= KILLS:
             task = replace(task, error=_deadly(task))
-        with _COMPANY.member(alone=before > 0):
+        # Readers take libvips' messages, of which a process has one list, for those of their file.
+        with _COMPANY.member(alone=True):
             journal.begin(task.source)
             line = processes.worker().color(colorizer, task, record, config, journal)
             journal.end(task.source)
