@@ -69,7 +69,8 @@ class Opened:
         self._layout: Layout | None = None  # where libvips needs a changed header
         self._planes: list[Any] = []
         self.errors: list[BaseException] = []  # of reading what was changed
-        self.raw = self._loaded()
+        with libvips.MESSAGES:
+            self.raw = self._loaded()
 
     def _loaded(self) -> Any:
         """Loads the header; of the kinds that libvips does not read an image without samples."""
@@ -123,11 +124,12 @@ class Opened:
         """
         vips = libvips.load()
         try:
-            image = self._normal(self._samples())
-            # Turning needs rows in another order than a sequential file gives.
-            if self.turned and self.access == "sequential":
-                image = computed(self, image.copy_memory)
-            return image.autorot()
+            with libvips.MESSAGES:
+                image = self._normal(self._samples())
+                # Turning needs rows in another order than a sequential file gives.
+                if self.turned and self.access == "sequential":
+                    image = computed(self, image.copy_memory)
+                return image.autorot()
         except (vips.Error, struct.error, OverflowError) as error:
             raise ValueError(image_headers.explain(self.data, libvips.reason(error))) from error
 
@@ -358,15 +360,16 @@ def computed(opened: Opened, work: Callable[..., Any], *arguments: Any) -> Any:
       ValueError: truncated or damaged; the message continues the file's name.
     """
     vips = libvips.load()
-    vips.vips_lib.vips_error_clear()
-    try:
-        samples = work(*arguments)
-    except vips.Error as error:
-        cause = next(iter(opened.errors), error)
-        if not isinstance(cause, vips.Error):
-            raise cause from error
-        raise ValueError(image_headers.explain(opened.data, libvips.reason(cause))) from error
-    notes = vips.ffi.string(vips.vips_lib.vips_error_buffer()).decode(errors="replace")
+    with libvips.MESSAGES:
+        vips.vips_lib.vips_error_clear()
+        try:
+            samples = work(*arguments)
+        except vips.Error as error:
+            cause = next(iter(opened.errors), error)
+            if not isinstance(cause, vips.Error):
+                raise cause from error
+            raise ValueError(image_headers.explain(opened.data, libvips.reason(cause))) from error
+        notes = vips.ffi.string(vips.vips_lib.vips_error_buffer()).decode(errors="replace")
     if opened.kind == "jpeg" and "premature end" in notes:
         raise ValueError("is a truncated JPEG: its end is missing; get the file again")
     if opened.kind == "jpeg" and re.search("bad Huffman|instead of RST", notes):

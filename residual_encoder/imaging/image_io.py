@@ -24,6 +24,7 @@ from residual_encoder.imaging import (
     image_encoding,
     image_metadata,
     image_rows,
+    libvips,
 )
 from residual_encoder.imaging.image_decoding import Opened
 from residual_encoder.imaging.image_encoding import WRITABLE, format_name
@@ -137,6 +138,11 @@ def decode(data: bytes, max_pixels: int | None = None) -> Picture:
 
 
 def _decoded(data: bytes, path: str | None, max_pixels: int) -> Picture:
+    with libvips.MESSAGES:  # every call of libvips may write messages, or stop them for a while
+        return _decoded_alone(data, path, max_pixels)
+
+
+def _decoded_alone(data: bytes, path: str | None, max_pixels: int) -> Picture:
     opened = Opened(data, path)
     height, width = opened.size
     if height * width > max_pixels:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+# libvips keeps the messages of all threads in one place. Who reads them there holds this lock from
+# before the first can be written, and calls nothing else that takes it from another thread.
+MESSAGES = threading.RLock()
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -139,6 +140,23 @@ def test_opencv_gives_what_the_header_declares(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(cv2, "imdecode", lambda *_, answer=wrong: answer)
         with pytest.raises(ValueError, match="JP2"):
             image_io.decode(data)
+
+
+def test_threads_do_not_mix_up_what_is_damaged() -> None:
+    """libvips keeps the messages of all threads in one place; a truncated JPEG is known by them."""
+    whole = jpeg()
+    files = [whole, whole[: len(whole) // 2], whole, b"\x89PNG\r\n\x1a\n" + bytes(50)] * 30
+
+    def is_read(data: bytes) -> bool:
+        try:
+            image_io.decode(data)
+        except ValueError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(is_read, files))
+    assert found == [True, False, True, False] * 30
 
 
 def test_the_reason_is_never_that_of_the_file_before() -> None:
