@@ -25,6 +25,7 @@ from residual_encoder.models.portable_network import (
     write_network,
 )
 from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
+from residual_encoder.utils import onnx_runtime
 
 SUFFIX = ".onnx"
 
@@ -93,7 +94,8 @@ def export_onnx(
 def _check_installed() -> None:
     try:
         import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
+
+        onnx_runtime.load()
     except ImportError as error:
         raise ValueError(
             'ONNX files need onnx and onnxruntime; in the project\'s folder: pip install ".[onnx]"'
@@ -102,8 +104,7 @@ def _check_installed() -> None:
 
 def _runner(content: bytes) -> Any:
     """Loads an ONNX file to call: gray [B, H, W, 1] -> chroma [B, H, W, 2]."""
-    import onnxruntime
-
+    onnxruntime = onnx_runtime.load()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
     def run(gray: np.ndarray) -> np.ndarray:

@@ -60,8 +60,10 @@ def command_line(photos, distribution_weights: Path, tmp_path_factory) -> Path:
 def test_moving_it_runs_no_network(colorizer, photos, monkeypatch) -> None:
     shown = preview.make_preview(colorizer, photos.jpeg)
     assert shown.logits.dtype == np.float16 and shown.logits.shape[-1] == 261
-    for name in ("predict", "predict_logits", "_network", "_logits"):
+    for name in ("predict", "predict_logits"):
         monkeypatch.setattr(colorizer, name, None)
+    for name in ("chroma", "logits"):
+        monkeypatch.setattr(colorizer.engine, name, None)
     own = preview.render_preview(colorizer, shown, 1.0)
     vivid = preview.render_preview(colorizer, shown, 1.0, VIVID)
     assert np.ptp(vivid, axis=-1).mean() > 1.1 * np.ptp(own, axis=-1).mean()

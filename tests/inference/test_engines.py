@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -262,3 +263,15 @@ def test_large_constants_lie_beside_the_graph(soft_weights: Path) -> None:
     large, small = np.ones((40, 40), np.float32), np.ones(3, np.float32)
     names = ops.constant(large), ops.constant(small), ops.constant(np.arange(2000))
     assert list(ops.held) == [names[0]] and ops.held[names[0]] is large
+
+
+def test_onnxruntime_sends_nothing_home(tmp_path: Path) -> None:
+    """Its telemetry writes a session file where programs keep temporary files; here it is off."""
+    code = (
+        "import numpy as np; from residual_encoder import Colorizer\n"
+        "assert Colorizer(engine='onnx').colorize(np.zeros((64, 64), np.uint8)).shape[2] == 3"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -129,7 +129,10 @@ def test_colorizer_takes_the_fast_form(deep, deep_weights, monkeypatch, rng):
     entry, made = factory.NETWORKS["ab_classes"], []
     watched = entry._replace(folded=lambda *args: made.append(args[2]) or entry.folded(*args))
     monkeypatch.setitem(factory.NETWORKS, "ab_classes", watched)
-    exact, quick = (Colorizer(deep_weights, precision=name) for name in ("float32", "bfloat16"))
+    exact, quick = (
+        Colorizer(deep_weights, precision=name, engine="tensorflow")
+        for name in ("float32", "bfloat16")
+    )
     assert made == ["float32", "bfloat16"] == [exact.precision, quick.precision]
     gray = smooth(rng, 1, 48)
     wanted = any_size.with_margin(deep, exact.recipe.margin)(gray).numpy()

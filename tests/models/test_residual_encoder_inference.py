@@ -94,7 +94,7 @@ def test_colorizer_takes_the_fast_form(soft_weights, monkeypatch):
     watched = entry._replace(folded=lambda *args: made.append(args[2]) or entry.folded(*args))
     monkeypatch.setitem(factory.NETWORKS, "residual_encoder", watched)
     monkeypatch.setattr(devices, "precision", lambda asked: {"auto": "bfloat16"}[asked])
-    assert Colorizer(soft_weights).precision == "bfloat16"
+    assert Colorizer(soft_weights, engine="tensorflow").precision == "bfloat16"
     assert made == ["bfloat16"]
     with pytest.raises(ValueError, match="precision must be one of"):
         Colorizer(soft_weights, precision="float16")

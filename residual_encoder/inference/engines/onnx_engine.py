@@ -12,6 +12,7 @@ from residual_encoder.models.folded_weights import NetworkWeights
 from residual_encoder.models.onnx_graph import OnnxOperations, model_of
 from residual_encoder.models.portable_network import INPUT, write_core
 from residual_encoder.models.recipe import Recipe
+from residual_encoder.utils import onnx_runtime
 
 ANSWER = "answer"
 HELD = 1024  # numbers from which on a constant is kept beside the graph
@@ -75,15 +76,14 @@ class _HeldOperations(OnnxOperations):
 
 
 def _session(weights: NetworkWeights, recipe: Recipe) -> Any:
-    import onnxruntime
-
+    runtime = onnx_runtime.load()
     ops = _HeldOperations()
     write_core(ops, weights, recipe, INPUT)
     graph = model_of(ops, INPUT, ANSWER, channels=None).SerializeToString()
-    options = onnxruntime.SessionOptions()
+    options = runtime.SessionOptions()
     # Threads that wait for work in a loop burn the time of other programs, and of the merging.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in ops.held.values()]
+    values = [runtime.OrtValue.ortvalue_from_numpy(array) for array in ops.held.values()]
     options.add_external_initializers(list(ops.held), values)
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
