@@ -1,1 +1,1 @@
-"""What runs a colorizer's network: TensorFlow, onnxruntime or LiteRT."""
+"""What runs a colorizer's network: TensorFlow or onnxruntime."""

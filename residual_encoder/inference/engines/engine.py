@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ class Engine(Protocol):
     Height and width of what it takes are multiples of the recipe's, but of `chroma_of_any_size`.
 
     Attributes:
-      name: "tensorflow", "onnx" or "litert".
+      name: "tensorflow" or "onnx".
       precision: Arithmetic of the network: "float32" or "bfloat16".
       has_distribution: Whether it has `logits` and `colors`.
     """
@@ -41,7 +42,7 @@ class Engine(Protocol):
         """Maps gray of any height and width to chroma, seen with a short side of `size` pixels."""
 
 
-class ArrayEngine:
+class ArrayEngine(ABC):
     """The part of an engine that works on arrays around a network without its margin.
 
     Attributes:
@@ -53,9 +54,9 @@ class ArrayEngine:
         """Takes the two attributes."""
         self.recipe, self.has_distribution = recipe, has_distribution
 
+    @abstractmethod
     def run(self, gray: np.ndarray) -> np.ndarray:
         """Runs the bare network: gray [B, h, w, 1] -> chroma, or logits, [B, h', w', C]."""
-        raise NotImplementedError
 
     def chroma(self, gray: np.ndarray) -> np.ndarray:
         """Maps gray [B, h, w, 1] to chroma [B, h, w, 2]."""
