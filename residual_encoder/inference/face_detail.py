@@ -12,8 +12,8 @@ from residual_encoder.imaging.image_io import Picture
 from residual_encoder.imaging.rows import Rows
 from residual_encoder.inference.hints import Hint
 
-# Choices of this project, by looking. A face of so many pixels in the network's view needs no second
-# one.
+# Choices of this project, by looking. A face of so many pixels in the network's view needs no
+# second one.
 LARGE = 40
 AROUND = 3.0  # side of the close-up, in heights of the face: head and shoulders
 # Half axes of the ellipse that takes the close-up's colors, in widths and heights of the face, and

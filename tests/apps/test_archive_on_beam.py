@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import signal
 import subprocess
@@ -14,9 +13,10 @@ import numpy as np
 import pytest
 from helpers.archives import (
     TOOLS,
+    check_records,
+    check_stop,
     contents,
     crop,
-    encoded,
     rows,
     shard,
     state,
@@ -27,14 +27,12 @@ from helpers.archives import (
 )
 from helpers.metadata import SOURCE, SUFFIXES, check_kept, needs_exiftool, scan, told
 
-from residual_encoder.apps import cli
 from residual_encoder.apps.archive import beam_pipeline, beam_runner, worker
 from residual_encoder.apps.archive.manifests import ERRORS, MANIFEST
 from residual_encoder.apps.archive.tasks import CollectionConfig
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import batch
 from residual_encoder.inference.batch import BatchConfig
-from residual_encoder.inference.colorizer import Colorizer
 
 COMMANDS = ("colorize_archive", "make_shards")
 
@@ -113,23 +111,7 @@ def test_a_mended_picture_leaves_the_errors(
 
 @pytest.mark.beam
 def test_records_on_beam(beam: object, tmp_path: Path, soft_weights: Path) -> None:
-    """Two shards, with one name in both: the first has it."""
-    jpegs = [image_io.encode(crop(number), ".jpg") for number in range(4)]
-    for number in range(2):
-        pair = zip(("both.jpg", f"{number}.jpg"), jpegs[2 * number :][:2], strict=True)
-        shard(tmp_path / f"train-{number}", *pair)
-    output = tmp_path / "out"
-    config = CollectionConfig(
-        (str(tmp_path / "train-*"),), str(output), True, model=str(soft_weights)
-    )
-    assert beam_pipeline.colorize_archive(config) == (3, 0, 1)
-    colorizer = Colorizer(soft_weights)
-    for name, data in (("both.jpg", jpegs[0]), ("0.jpg", jpegs[1]), ("1.jpg", jpegs[3])):
-        wanted = encoded(colorizer, data)
-        assert (output / name).read_bytes() == wanted
-    (broken,) = rows(output / ERRORS)
-    assert broken["file"] == f"{tmp_path}/train-1@0"
-    assert "the output of another" in broken["error"]
+    check_records(tmp_path, soft_weights, beam_pipeline.colorize_archive)
 
 
 @pytest.mark.beam
@@ -205,25 +187,7 @@ def test_a_stop_keeps_both_manifests_and_tells_how_to_resume(
     number: signal.Signals,
     flags: tuple[str, ...],
 ) -> None:
-    box, output = tmp_path / "box", tmp_path / "out"
-    box.mkdir()
-    image_io.write(box / "000.png", crop(0)[..., 0])
-    for copy in range(1, 600):
-        (box / f"{copy:03d}.png").hardlink_to(box / "000.png")
-    command = [sys.executable, str(TOOLS / "colorize_archive.py"), str(box), f"--output={output}"]
-    command += [f"--model={soft_weights}", *flags]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
-        until(lambda: len(list(output.glob("*.png"))) > 3)
-        os.killpg(process.pid, number)  # a terminal sends it to the workers, too
-        counts, errors = process.communicate(timeout=100)
-    assert process.returncode == cli.INTERRUPTED and "Traceback" not in errors, errors
-    written = len(list(output.glob("*.png")))
-    assert 3 < written < 600 and len(rows(output / MANIFEST)) == written
-    assert rows(output / ERRORS) == [] and counts.startswith(f"{written} colored, 0 skipped")
-    stop = f"Stopped. {600 - written} to go: the same command colors the rest."
-    assert errors.splitlines()[-1] == stop
-    assert not [path for path in output.iterdir() if path.name.startswith(".")]
+    check_stop(tmp_path, number, f"--model={soft_weights}", *flags)
 
 
 @pytest.mark.beam

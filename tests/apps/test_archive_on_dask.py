@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.archives import contents, crop, encoded, rows, shard, state, write_photographs
+from helpers.archives import check_records, contents, crop, rows, state, write_photographs
 
 from residual_encoder.apps.archive import (
     beam_pipeline,
@@ -35,7 +35,6 @@ from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import batch
 from residual_encoder.inference.batch import BatchConfig
-from residual_encoder.inference.colorizer import Colorizer
 
 # --- listing --------------------------------------------------------------------------------------
 
@@ -276,20 +275,7 @@ def test_a_small_archive(
 
 @pytest.mark.dask
 def test_records_on_dask(cluster: None, tmp_path: Path, soft_weights: Path) -> None:
-    """Two shards, with one name in both: the first has it."""
-    jpegs = [image_io.encode(crop(number), ".jpg") for number in range(4)]
-    for number in range(2):
-        pair = zip(("both.jpg", f"{number}.jpg"), jpegs[2 * number :][:2], strict=True)
-        shard(tmp_path / f"train-{number}", *pair)
-    output = tmp_path / "out"
-    pattern = str(tmp_path / "train-*")
-    config = CollectionConfig((pattern,), str(output), True, model=str(soft_weights))
-    assert dask_engine.colorize_archive(config) == (3, 0, 1)
-    colorizer = Colorizer(soft_weights)
-    for name, data in (("both.jpg", jpegs[0]), ("0.jpg", jpegs[1]), ("1.jpg", jpegs[3])):
-        assert (output / name).read_bytes() == encoded(colorizer, data)
-    (broken,) = rows(output / ERRORS)
-    assert broken["file"] == f"{tmp_path}/train-1@0"
+    config = check_records(tmp_path, soft_weights, dask_engine.colorize_archive)
     assert dask_engine.colorize_archive(config) == (0, 3, 1)
 
 

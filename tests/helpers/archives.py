@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +16,9 @@ import numpy as np
 import tensorflow as tf
 from conftest import ROOT
 
+from residual_encoder.apps import cli
 from residual_encoder.apps.archive.manifests import ERRORS, MANIFEST
+from residual_encoder.apps.archive.tasks import CollectionConfig
 from residual_encoder.data import sample_images
 from residual_encoder.imaging import image_io, image_metadata
 from residual_encoder.inference.colorizer import Colorizer
@@ -108,3 +112,46 @@ def shard(path: Path, *records: tuple[str | None, bytes]) -> str:
             example = tf.train.Example(features=tf.train.Features(feature=features))
             writer.write(example.SerializeToString())
     return str(path)
+
+
+def check_stop(tmp_path: Path, number: signal.Signals, *flags: str) -> None:
+    """Checks that a run that is stopped keeps its manifest, tells how to resume, leaves no mess."""
+    box, output = tmp_path / "box", tmp_path / "out"
+    box.mkdir()
+    image_io.write(box / "000.png", crop(0)[..., 0])
+    for copy in range(1, 600):
+        (box / f"{copy:03d}.png").hardlink_to(box / "000.png")
+    command = [sys.executable, str(TOOLS / "colorize_archive.py"), str(box), f"--output={output}"]
+    command += flags
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+        until(lambda: len(list(output.glob("*.png"))) > 3)
+        os.killpg(process.pid, number)  # a terminal sends it to the workers, too
+        counts, errors = process.communicate(timeout=100)
+    assert process.returncode == cli.INTERRUPTED and "Traceback" not in errors, errors
+    written = len(list(output.glob("*.png")))
+    assert 3 < written < 600 and len(rows(output / MANIFEST)) == written
+    assert rows(output / ERRORS) == [] and counts.startswith(f"{written} colored, 0 skipped")
+    stop = f"Stopped. {600 - written} to go: the same command colors the rest."
+    assert errors.splitlines()[-1] == stop
+    assert not [path for path in output.iterdir() if path.name.startswith(".")]
+
+
+def check_records(
+    tmp_path: Path, weights: Path, colorize: Callable[[CollectionConfig], tuple[int, int, int]]
+) -> CollectionConfig:
+    """Checks two shards with one name in both: the first has it, the other is an error."""
+    jpegs = [image_io.encode(crop(number), ".jpg") for number in range(4)]
+    for number in range(2):
+        pair = zip(("both.jpg", f"{number}.jpg"), jpegs[2 * number :][:2], strict=True)
+        shard(tmp_path / f"train-{number}", *pair)
+    output, pattern = tmp_path / "out", str(tmp_path / "train-*")
+    config = CollectionConfig((pattern,), str(output), True, model=str(weights))
+    assert colorize(config) == (3, 0, 1)
+    colorizer = Colorizer(weights)
+    for name, data in (("both.jpg", jpegs[0]), ("0.jpg", jpegs[1]), ("1.jpg", jpegs[3])):
+        assert (output / name).read_bytes() == encoded(colorizer, data)
+    (broken,) = rows(output / ERRORS)
+    assert broken["file"] == f"{tmp_path}/train-1@0"
+    assert "the output of another" in str(broken["error"])
+    return config
