@@ -16,8 +16,14 @@ from typing import Any
 # Here and not with `training.distributed.strategy`, because flags are read without TensorFlow.
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 JITS = ("auto", "on", "off")
-# CPU flags of hardware bfloat16 matrix products; without them bfloat16 is slower than float32.
+# CPU flags of hardware bfloat16 matrix products. Without them bfloat16 is slower than float32: a third
+# as fast with AVX-512 alone (docs/performance.md).
 _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
+# Values of oneDNN's variables that keep it from those instructions ("CPU dispatcher control" in its
+# documentation), and of them those with which it has no bfloat16 convolutions.
+_ISA_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_NO_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI"}
+_SLOW_BFLOAT16 = _NO_BFLOAT16 | {"AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
 
 
 def load_tensorflow() -> None:
@@ -87,11 +93,30 @@ def describe() -> str:
 
 
 def precision(asked: str) -> str:
-    """Returns the precision: "auto" is "bfloat16" on GPUs and on CPUs with AMX or AVX512-BF16."""
+    """Returns the precision: "auto" is "bfloat16" on GPUs and on CPUs with AMX or AVX512-BF16.
+
+    Raises:
+      ValueError: "bfloat16" on a CPU whose instructions are limited to AVX2 by a variable of the
+        environment: oneDNN fails there.
+    """
+    if asked == "bfloat16" and _isa_limits() & _NO_BFLOAT16 and not gpus():
+        raise ValueError(
+            f"bfloat16 on a CPU needs AVX-512, and {' or '.join(_ISA_LIMITS)} in the environment "
+            "excludes it. Remove that variable or give --precision=float32."
+        )
     if asked != "auto":
         return asked
-    fast = bool(gpus()) or bool(_BFLOAT16_FLAGS & set(_cpu_info().get("flags", "").split()))
-    return "bfloat16" if fast else "float32"
+    return "bfloat16" if gpus() or _cpu_is_fast_in_bfloat16() else "float32"
+
+
+def _cpu_is_fast_in_bfloat16() -> bool:
+    flags = set(_cpu_info().get("flags", "").split())
+    return bool(_BFLOAT16_FLAGS & flags) and not _isa_limits() & _SLOW_BFLOAT16
+
+
+def _isa_limits() -> set[str]:
+    """Returns the sets of instructions that the environment limits oneDNN to."""
+    return {os.environ.get(name, "").upper() for name in _ISA_LIMITS}
 
 
 def jit(asked: str, precision: str, replicas: int = 1) -> bool:

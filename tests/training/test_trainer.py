@@ -309,6 +309,32 @@ def test_precision_and_jit_choices(monkeypatch):
     assert devices.jit("auto", "bfloat16") is True
 
 
+@pytest.mark.parametrize(
+    ("limit", "wanted"),
+    [
+        ("AVX2", "float32"),
+        ("avx512_core_vnni", "float32"),
+        ("AVX512_CORE_BF16", "bfloat16"),
+        ("DEFAULT", "bfloat16"),
+    ],
+)
+def test_auto_precision_where_onednn_is_limited(monkeypatch, limit, wanted):
+    monkeypatch.setattr(devices, "_cpu_info", lambda: {"flags": "avx2 avx512_bf16"})
+    monkeypatch.setattr(devices, "gpus", lambda: [])
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert devices.precision("auto") == wanted
+
+
+def test_bfloat16_that_onednn_cannot_do_is_refused(monkeypatch):
+    monkeypatch.setattr(devices, "gpus", lambda: [])
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
+    with pytest.raises(ValueError, match="DNNL_MAX_CPU_ISA in the environment excludes it"):
+        devices.precision("bfloat16")
+    assert devices.precision("float32") == "float32"
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX512_CORE")  # slow, but right
+    assert devices.precision("bfloat16") == "bfloat16"
+
+
 @pytest.mark.slow
 def test_fine_tuning_compiled_on_a_cpu(tmp_path):
     """XLA refuses the gradient of pooling where operations have to be deterministic."""
