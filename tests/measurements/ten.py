@@ -1,8 +1,9 @@
-"""Judges a model's colors of grass, leaves, blue sky and skin on ten validation photographs.
+"""Judges a model's colors of grass, leaves, blue sky, skin, water and wood on photographs.
 
-From every 50th on, the first whose truth shows one of these; the truths alone were looked at, and
-boxes drawn. Where the truth is green, blue or skin there, the mean of the output must be, too.
-The sheet is gray | output | truth, two strips a row.
+From every 50th on, the first whose truth shows one of the first four: ten; and two before them of
+wood and water. The truths alone were looked at, and boxes drawn. Where the truth is green, blue,
+skin or wood there, the mean of the output must be, too. The sheet is gray | output | truth, two
+strips a row.
 
 python tests/measurements/ten.py MODEL SHEET.png
 """
@@ -29,11 +30,13 @@ from residual_encoder.inference.colorizer import Colorizer
 SIZE = 224
 # Number -> subjects and their boxes: left, top, right, bottom.
 PICKED = {
-    1: {"skin": (81, 40, 165, 124), "sky": (0, 0, 224, 40)},
+    1: {"skin": (81, 40, 165, 124), "sky": (0, 0, 224, 40), "water": (0, 24, 224, 46)},
     51: {"skin": (80, 5, 144, 56)},
     100: {"skin": (106, 42, 154, 109)},
+    151: {"wood": (59, 26, 164, 51)},
     153: {"green": (93, 0, 224, 42)},
     203: {"sky": (0, 0, 224, 110), "green": (0, 170, 224, 224)},
+    250: {"water": (0, 0, 224, 224)},
     252: {"green": (0, 90, 224, 224)},
     302: {"green": (0, 110, 140, 224)},
     352: {"green": (0, 0, 224, 224)},
@@ -41,8 +44,20 @@ PICKED = {
     451: {"skin": (98, 28, 152, 58)},
 }
 # Degrees of hue in Lab: of the truth's pixels that count, and the range accepted of the output.
-HUES = {"green": (95, 150), "sky": (200, 300), "skin": (20, 85)}
-RIGHT = {"green": (92, 160), "sky": (190, 310), "skin": (10, 88)}
+HUES = {
+    "green": (95, 150),
+    "sky": (200, 300),
+    "skin": (20, 85),
+    "water": (180, 290),
+    "wood": (40, 95),
+}
+RIGHT = {
+    "green": (92, 160),
+    "sky": (190, 310),
+    "skin": (10, 88),
+    "water": (170, 300),
+    "wood": (30, 100),
+}
 VIVID = 8.0  # Lab units of ab from where on the truth has a color
 VISIBLE = 5.0  # the same of the mean of the output
 
