@@ -33,7 +33,8 @@ KINDS = (
     ("tensorflow", "float32"),
     ("tensorflow", "bfloat16"),
     ("onnx", "float32"),
-    ("litert", "auto"),  # of a float16 file, which computes in float32
+    ("litert", "float16"),  # of the file; it computes in float32
+    ("litert", "int8"),
 )
 TURNS = 15
 
@@ -46,14 +47,15 @@ def photographs(folder: str, count: int):
         yield tf.io.parse_single_example(record, feature)["image/encoded"].numpy()
 
 
-def loaded(folder: str) -> list[Colorizer]:
-    """The shipped weights in every engine; LiteRT's file is written into a folder."""
-    path = str(Path(folder) / "shipped.tflite")
-    export_litert(LitertConfig(str(shipped_weights()), path))
-    return [
-        Colorizer(path if engine == "litert" else None, engine=engine, precision=kind)
-        for engine, kind in KINDS
-    ]
+def loaded(data: str, engine: str, kind: str) -> Colorizer:
+    """The shipped weights in an engine; LiteRT's file is made for it."""
+    if engine != "litert":
+        return Colorizer(engine=engine, precision=kind)
+    photographs = DataConfig("tfrecord", data_dir=data) if kind == "int8" else None
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "shipped.tflite")
+        export_litert(LitertConfig(str(shipped_weights()), path, kind, data=photographs))
+        return Colorizer(path)
 
 
 def times(colorizers: list[Colorizer]) -> list[tuple[float, float]]:
@@ -81,16 +83,13 @@ def steps_apart(colorizers: list[Colorizer], folder: str, count: int) -> list[np
 
 
 def main(folder: str, count: int = 50) -> None:
-    with tempfile.TemporaryDirectory() as temporary:
-        colorizers = loaded(temporary)
+    colorizers = [loaded(folder, *kind) for kind in KINDS]
     differences, spans = steps_apart(colorizers, folder, count), times(colorizers)
-    for (engine, _), steps, span, colorizer in zip(
-        KINDS, differences, spans, colorizers, strict=True
-    ):
+    for kind, steps, span, colorizer in zip(KINDS, differences, spans, colorizers, strict=True):
         config = EvaluateConfig(DataConfig("tfrecord", data_dir=folder), limit=count)
         report = evaluate_model(config, colorizer)
         print(
-            f"{engine} {colorizer.precision}: at most {steps.max()} of 255, "
+            f"{' '.join(kind)}: at most {steps.max()} of 255, "
             f"{np.mean(steps > 0):.4%} differ, {np.mean(steps > 1):.4%} by more than 1; "
             f"AuC {report['auc']['mean']:.6f}, PSNR {report['psnr_pooled']['mean']:.4f} dB; "
             f"{span[0]:.0f} ms a picture, {span[1]:.0f} of CPU time",

@@ -11,7 +11,7 @@ from residual_encoder.inference.engines.engine import ArrayEngine
 from residual_encoder.models.recipe import Recipe
 from residual_encoder.utils import litert_runtime
 
-FREE = [1, -1, -1, 1]  # shape of an input whose height and width are free
+FREE = (-1, -1)  # height and width of a file that takes pictures of all shapes
 
 
 class LitertEngine(ArrayEngine):
@@ -31,10 +31,9 @@ class LitertEngine(ArrayEngine):
         """
         super().__init__(recipe, has_distribution=False)
         self._interpreter = litert_runtime.interpreter(Path(path).read_bytes(), path)
-        (gray,) = self._interpreter.get_input_details()
-        (chroma,) = self._interpreter.get_output_details()
-        self._input, self._output = gray["index"], chroma["index"]
-        _check_free(path, list(gray["shape_signature"]))
+        gray, chroma = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        _check_free(path, tuple(gray[0]["shape_signature"][1:3]))
+        self._input, self._output = gray[0]["index"], chroma[0]["index"]
         kinds = {tensor["dtype"] for tensor in self._interpreter.get_tensor_details()}
         self.precision = "int8" if np.int8 in kinds else "float32"
         self._shape: tuple[int, ...] | None = None  # that there is memory for
@@ -67,10 +66,10 @@ class LitertEngine(ArrayEngine):
             self._shape = shape
 
 
-def _check_free(path: str, shape: list[int]) -> None:
+def _check_free(path: str, size: tuple[int, ...]) -> None:
     """Refuses a file whose height and width were fixed: those of pictures differ."""
-    if shape != FREE:
+    if size != FREE:
         raise ValueError(
-            f"{path} takes {'x'.join(map(str, shape[1:3]))} pixels only, and pictures have many "
-            "shapes. Export it again with --size=any."
+            f"{path} takes {'x'.join(map(str, size))} pixels only, and pictures have many shapes. "
+            "Export it again with --size=any."
         )

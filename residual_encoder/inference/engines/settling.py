@@ -30,7 +30,7 @@ class Settled(NamedTuple):
 
 
 def settle(engine: Engine, model: Described, size: int, pictures: int) -> Settled:
-    """Chooses the faster of an engine and TensorFlow for some pictures.
+    """Chooses the faster of an engine and TensorFlow for some pictures; only weights have both.
 
     Args:
       engine: What runs the model now.
