@@ -17,7 +17,7 @@ from residual_encoder.utils.devices import JITS
 UPSAMPLINGS = ("guided", "bilinear")
 FORMATS = ("keep", "jpeg", "png", "webp", "tiff")
 COLOR_INPUTS = ("skip", "recolor")
-ENGINES = ("auto", "tensorflow", "onnx")
+ENGINES = ("auto", "tensorflow", "onnx", "litert")
 
 flags.disclaim_key_flags()  # they belong to the command that asks for them
 
@@ -27,7 +27,7 @@ def model() -> flags.FlagHolder[str | None]:
     return flags.DEFINE_string(
         "model",
         None,
-        "Training workdir, weights file or exported SavedModel; default: shipped weights.",
+        "Training workdir, weights file or export (SavedModel, LiteRT); default: shipped weights.",
     )
 
 
@@ -218,7 +218,8 @@ def engine(default: str = "auto") -> flags.FlagHolder[str]:
         default,
         ENGINES,
         "What runs the network. onnx (onnxruntime) starts in a fraction of TensorFlow's time; auto "
-        "begins with it where it can run the model, and measures which is faster for many files.",
+        "begins with it where it can run the model, and measures which is faster for many files. "
+        "litert runs the LiteRT files of tools/export.py, for which it is auto.",
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from residual_encoder.evaluation import metrics
 from residual_encoder.imaging import resizing
-from residual_encoder.utils import files
+from residual_encoder.utils import files, litert_runtime
 
 BORDER = 16  # of the short side, one part of so many is cut off each side: the central 87.5 % stay
 TOP = 5
@@ -163,21 +163,9 @@ class LitertModel:
 
 def _interpreter(path: str) -> Any:
     """Returns LiteRT's interpreter of a file, ready to run."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise ValueError(
-            "Recognition runs LiteRT files, which need LiteRT; in the project's folder: "
-            'pip install ".[litert]"'
-        ) from error
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no {path}. Wanted a LiteRT file (.tflite).")
-    try:
-        interpreter = Interpreter(path, num_threads=os.cpu_count())
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is no LiteRT file that runs here ({error}).") from error
-    return interpreter
+    return litert_runtime.interpreter(Path(path).read_bytes(), path)
 
 
 def read_classes(path: str) -> dict[str, int]:

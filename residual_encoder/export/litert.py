@@ -24,19 +24,19 @@ import tensorflow as tf
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation import metrics
-from residual_encoder.export.model_file import check_size, load_for_export
+from residual_encoder.export.model_file import card_of, check_size, load_for_export
 from residual_encoder.imaging.colorspace import GRAYS
+from residual_encoder.inference import litert_file
 from residual_encoder.inference.model_loading import Loaded
 from residual_encoder.models import layers
 from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
 from residual_encoder.recipes import Recipe
-from residual_encoder.utils import files
+from residual_encoder.utils import files, litert_runtime
 from residual_encoder.utils.typing import Tensor
 
 Runner = Callable[[np.ndarray], np.ndarray]  # gray [1, H, W, 1] -> chroma [1, H, W, 2]
 
 PRECISIONS = ("float16", "int8")
-SUFFIX = ".tflite"
 INPUT, OUTPUT = "grayscale", "chroma"  # names in the file's one signature
 # Largest difference in chroma that float16 may make: one step of an 8-bit code value.
 FLOAT16_TOLERANCE = 1 / 255
@@ -72,8 +72,10 @@ class LitertConfig:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}; choose from {PRECISIONS}")
-        if Path(self.output).suffix != SUFFIX:
-            raise ValueError(f"output is {self.output}; a LiteRT file's name ends in {SUFFIX}")
+        if Path(self.output).suffix != litert_file.SUFFIX:
+            raise ValueError(
+                f"output is {self.output}; a LiteRT file's name ends in {litert_file.SUFFIX}"
+            )
         if self.precision == "int8" and self.data is None:
             raise ValueError("int8 takes its ranges from photographs: pass data and data_dir")
         if self.photographs < 2:
@@ -124,7 +126,8 @@ def export_litert(config: LitertConfig) -> Report:
     """Writes a LiteRT file, checks that it colors as the network does, and only then keeps it.
 
     Its one signature takes `grayscale` float32 [1, H, W, 1] in [0, 1] and gives `chroma` float32
-    [1, H, W, 2] in [0, 1], as the SavedModel's signature `network` does.
+    [1, H, W, 2] in [0, 1], as the SavedModel's signature `network` does. The recipe lies behind the
+    graph; see `litert_file`.
 
     Raises:
       FileExistsError: the output exists.
@@ -141,6 +144,7 @@ def export_litert(config: LitertConfig) -> Report:
     content = _converted(loaded.network, config.size)
     calibration = _grays(loaded.recipe, photographs[0::2])
     content = _quantized(content, config.precision, calibration, _last_layer(loaded.network))
+    content = litert_file.with_card(content, card_of(loaded))
     report = verify(loaded, content, size, photographs[1::2])
     _check(report, config.precision)
     files.make_folder(Path(config.output).parent)
@@ -312,9 +316,7 @@ def _grays(recipe: Recipe, rgb_u8: np.ndarray) -> Iterator[np.ndarray]:
 
 def runner(content: bytes) -> Runner:
     """Loads a LiteRT file to call: gray [1, H, W, 1] float32 -> chroma [1, H, W, 2] float32."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
+    interpreter = litert_runtime.interpreter(content, "The file")
     signature = interpreter.get_signature_runner()  # resizes the free dimensions
     return lambda gray: signature(**{INPUT: gray})[OUTPUT]
 

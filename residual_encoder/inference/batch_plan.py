@@ -39,8 +39,8 @@ def plan(config: BatchConfig) -> Plan:
     output = Path(config.output)
     if config.model is not None and not Path(config.model).exists():
         raise FileNotFoundError(
-            f"There is no {config.model}. Wanted a weights file, a training workdir or an exported "
-            "SavedModel."
+            f"There is no {config.model}. Wanted a weights file, a training workdir or an export "
+            "(SavedModel, LiteRT)."
         )
     found = file_discovery.find(config.inputs, output, config.format)
     _check_jobs(config, found)

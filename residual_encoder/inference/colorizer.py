@@ -63,7 +63,7 @@ class Colorizer(KerasAccess):
         """Loads the network.
 
         Args:
-          model: A training workdir, weights file or exported SavedModel; None takes the
+          model: A training workdir, weights file or export (SavedModel, LiteRT); None takes the
             weights that come with the package.
           size: Short side in pixels that the network sees, rounded to what it takes; "auto" is the
             recipe's. The output has the size of the picture whatever this is.
@@ -72,7 +72,7 @@ class Colorizer(KerasAccess):
             its gray, "bilinear" ignores it.
           precision: "float32", "bfloat16", or "auto": bfloat16 where the device is fast at it and
             the engine is TensorFlow. Only residual encoders and networks of classes have it;
-            SavedModels stay float32.
+            exports keep their own.
           vividness: From 0, safe, to 1, vivid, of a model that predicts a distribution over colors;
             None leaves the recipe's own choice. See `models.vividness`.
           temperature: Of the annealed mean, above 0; overrides this part of `vividness`.
@@ -81,12 +81,12 @@ class Colorizer(KerasAccess):
           levels: Whether `colorize` stretches a faded picture's tones; see `imaging.levels`.
           faces: Whether `colorize` colors small faces from a close-up; see `face_detail`.
           engine: "tensorflow"; "onnx", which starts in a fraction of its time, and takes residual
-            encoders and networks of classes in float32; or "auto": onnx where it can.
+            encoders and networks of classes in float32; "litert", for LiteRT files; or "auto".
 
         Raises:
           FileNotFoundError: there is no such model.
           ValueError: an argument is out of range, or the model is damaged; or colors are chosen and
-            the model has no distribution, or is a SavedModel.
+            the model has no distribution, or is an export.
         """
         if size != "auto" and not (isinstance(size, int) and size >= 8):
             raise ValueError(f'size must be "auto" or a whole number from 8 up. Received {size!r}.')
@@ -120,7 +120,7 @@ class Colorizer(KerasAccess):
 
     @property
     def precision(self) -> str:
-        """Returns the arithmetic of the network: "float32" or "bfloat16"."""
+        """Returns the arithmetic of the network: "float32", "bfloat16" or "int8"."""
         return self.engine.precision
 
     @property
@@ -286,7 +286,7 @@ class Colorizer(KerasAccess):
           margin included.
 
         Raises:
-          ValueError: the model has no distribution, or is a SavedModel.
+          ValueError: the model has no distribution, or is an export.
         """
         self._check_distribution()
         return self.engine.logits(as_grays(gray))
@@ -302,7 +302,7 @@ class Colorizer(KerasAccess):
           As `predict`.
 
         Raises:
-          ValueError: the model has no distribution, or is a SavedModel; or out of range.
+          ValueError: the model has no distribution, or is an export; or out of range.
         """
         self._check_distribution()
         config = ColorChoice(vividness).applied(self.recipe.network)
@@ -311,7 +311,7 @@ class Colorizer(KerasAccess):
     def _check_distribution(self) -> None:
         if not self.has_distribution:
             raise ValueError(
-                f"{self.source} has no distribution to choose colors from, or it is a SavedModel, "
+                f"{self.source} has no distribution to choose colors from, or it is an export, "
                 "in which the choice was fixed at export. Use saturation (--saturation) instead."
             )
 

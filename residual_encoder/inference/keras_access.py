@@ -59,11 +59,11 @@ class KerasAccess:
         trained one by `save_weights`, and load that.
 
         Raises:
-          ValueError: the model is a SavedModel, which holds no layers.
+          ValueError: the model is an export, which holds no layers.
         """
-        if not Path(self.source).is_file():
+        if (kind := model_loading.kind_of(self.source)) != model_loading.WEIGHTS:
             raise ValueError(
-                f"{self.source} is a SavedModel, which holds no layers of Keras. Load the weights "
+                f"{self.source} is a {kind}, which holds no layers of Keras. Load the weights "
                 "file that it was exported from."
             )
         from residual_encoder.inference.network_model import NetworkModel  # which loads Keras
@@ -79,7 +79,7 @@ class KerasAccess:
 
         Raises:
           FileExistsError: it exists.
-          ValueError: the name is wrong, or the model is a SavedModel.
+          ValueError: the name is wrong, or the model is an export.
           OSError: it cannot be written.
         """
         if not Path(path).name.endswith(model_loading.SUFFIX):

@@ -1,4 +1,4 @@
-"""Finds a trained network: a workdir, a weights file, an exported model or the package's own.
+"""Finds a trained network: a workdir, a weights file, an export or the package's own.
 
 TensorFlow is loaded where a network is built for it, and not to read what a model is.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from residual_encoder.inference import litert_file
 from residual_encoder.models import weights as weights_files
 from residual_encoder.models.vividness import AS_TRAINED, ColorChoice
 from residual_encoder.recipes import Recipe
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".weights.h5"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
+WEIGHTS, SAVED_MODEL, LITERT = "weights file", "SavedModel", "LiteRT file"  # kinds of models
 # Names inside an exported SavedModel, which `export` writes and `load_network` reads.
 CARD = Path("assets") / "recipe.json"  # {"recipe": ..., "weights_sha256": ...}
 NETWORK_SIGNATURE = "network"  # the bare network, for the heights and widths it takes
@@ -32,8 +35,13 @@ class Described(NamedTuple):
 
     recipe: Recipe
     sha256: str  # of the weights file
-    source: str  # the weights file or SavedModel folder
-    arrays: weights_files.Arrays | None  # variables by name; None of a SavedModel
+    source: str  # the weights file, SavedModel folder or LiteRT file
+    arrays: weights_files.Arrays | None  # variables by name; None of an export
+
+    @property
+    def kind(self) -> str:
+        """Returns what `kind_of` does."""
+        return kind_of(self.source)
 
 
 class Loaded(NamedTuple):
@@ -45,23 +53,32 @@ class Loaded(NamedTuple):
     source: str  # the weights file or SavedModel folder
 
 
-def describe(model_path: str | os.PathLike[str], colors: ColorChoice = AS_TRAINED) -> Described:
-    """Reads a training workdir, a weights file or the description of an exported SavedModel.
+def kind_of(model_path: str | os.PathLike[str]) -> str:
+    """Returns what is at a path: `SAVED_MODEL`, `LITERT` or else `WEIGHTS`, also of a workdir."""
+    path = Path(model_path)
+    if (path / "saved_model.pb").is_file():
+        return SAVED_MODEL
+    return LITERT if path.suffix == litert_file.SUFFIX and path.is_file() else WEIGHTS
 
-    A weights file holds numbers only. A SavedModel is a program: load only those you trust.
+
+def describe(model_path: str | os.PathLike[str], colors: ColorChoice = AS_TRAINED) -> Described:
+    """Reads a training workdir, a weights file or the description of an export.
+
+    A weights file holds numbers only. Exports, SavedModels and LiteRT files, are programs: load
+    only those you trust.
 
     Args:
-      model_path: The path of one of the three.
+      model_path: The path of one of the four.
       colors: Which color is taken from a distribution; the recipe that is returned has it.
 
     Raises:
-      FileNotFoundError: nothing of the three is there.
+      FileNotFoundError: nothing of the four is there.
       ValueError: the file is damaged, or of another version; or the model does not take `colors`.
     """
     path = Path(model_path)
-    if (path / "saved_model.pb").is_file():
-        _check_fixed(path, colors)
-        return _described_saved_model(path)
+    if (kind := kind_of(path)) != WEIGHTS:
+        _check_fixed(path, kind, colors)
+        return _described_export(path, kind)
     weights = weights_files.find_weights(path)
     arrays, about = weights_files.read_arrays(weights)
     recipe = with_colors(Recipe.from_json(weights_files.recipe_of(about, weights)), colors)
@@ -77,9 +94,14 @@ def load_described(described: Described) -> Loaded:
     """Builds the network of a model for TensorFlow.
 
     Raises:
-      ValueError: the model is damaged, or its weights do not fit its network.
+      ValueError: the model is damaged or a LiteRT file, or its weights do not fit its network.
     """
     recipe, sha256, source, arrays = described
+    if described.kind == LITERT:
+        raise ValueError(
+            f"{source} is a {LITERT}, which TensorFlow does not run here. Pass the workdir or "
+            "weights file that it was made from."
+        )
     if arrays is None:
         return Loaded(_saved_network(Path(source)), recipe, sha256, source)
     from residual_encoder.models import factory
@@ -100,24 +122,34 @@ def with_colors(recipe: Recipe, colors: ColorChoice) -> Recipe:
     return dataclasses.replace(recipe, network=colors.applied(recipe.network))
 
 
-def _check_fixed(path: Path, colors: ColorChoice) -> None:
-    """Refuses to change what the graph of a SavedModel holds as constants."""
+def _check_fixed(path: Path, kind: str, colors: ColorChoice) -> None:
+    """Refuses to change what the graph of an export holds as constants."""
     if colors.given:
         raise ValueError(
-            f"{' and '.join(colors.given)} cannot be set: {path} is a SavedModel, in which they "
+            f"{' and '.join(colors.given)} cannot be set: {path} is a {kind}, in which they "
             "were fixed at export. Export it again with tools/export.py and the flags wanted, or "
             "pass the weights file."
         )
 
 
-def _described_saved_model(path: Path) -> Described:
-    """Reads the description in a folder that `saved_model.export_saved_model` wrote."""
+def _described_export(path: Path, kind: str) -> Described:
+    """Reads the description that an export holds."""
     try:
-        card = json.loads((path / CARD).read_text(encoding="utf-8"))
+        card = _CARDS[kind](path)
         recipe, sha256 = Recipe.from_json(card["recipe"]), card["weights_sha256"]
-    except (OSError, KeyError, ValueError) as error:
-        raise _damaged(path, error) from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, kind, error) from error
     return Described(recipe, sha256, str(path), None)
+
+
+def _saved_model_card(path: Path) -> Any:
+    return json.loads((path / CARD).read_text(encoding="utf-8"))
+
+
+_CARDS: dict[str, Callable[[Path], Any]] = {
+    SAVED_MODEL: _saved_model_card,
+    LITERT: litert_file.read_card,
+}
 
 
 def _saved_network(path: Path) -> Any:
@@ -128,7 +160,7 @@ def _saved_network(path: Path) -> Any:
         restored = tf.saved_model.load(str(path))
         restored.signatures[NETWORK_SIGNATURE]
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, SAVED_MODEL, error) from error
 
     def network(gray: Tensor) -> Tensor:
         return restored.signatures[NETWORK_SIGNATURE](grayscale=gray)["chroma"]
@@ -136,10 +168,10 @@ def _saved_network(path: Path) -> Any:
     return network
 
 
-def _damaged(path: Path, error: Exception) -> ValueError:
+def _damaged(path: Path, kind: str, error: Exception) -> ValueError:
     return ValueError(
-        f"{path} is damaged or no SavedModel of this project ({error}). "
-        "Wanted: a folder written by tools/export.py."
+        f"{path} is damaged or no {kind} of this project ({error}). "
+        "Wanted: one written by this version's tools/export.py."
     )
 
 
@@ -165,8 +197,7 @@ def shipped_weights(name: str | None = None) -> Path:
     if not found:
         raise FileNotFoundError(
             "This version ships no weights yet. Pass a model (--model=PATH on the command line): "
-            "a training workdir, a weights file or an exported SavedModel; "
-            "tools/train.py makes the first two."
+            "a training workdir, a weights file or an export; tools/train.py makes the first two."
         )
     if name is not None and name not in found:
         raise ValueError(f"There is no preset {name!r}; this version ships {', '.join(found)}.")

@@ -218,7 +218,7 @@ def find_weights(model_path: str | os.PathLike[str]) -> Path:
     best = path / "checkpoints" / BEST
     if best.is_file():
         return best
-    wanted = "a weights file, a training workdir or an exported SavedModel"
+    wanted = "a weights file, a training workdir or an export"
     if path.is_dir():
         raise FileNotFoundError(f"{path} holds no checkpoints/{BEST}. Wanted {wanted}.")
     raise FileNotFoundError(f"There is no {path}. Wanted {wanted}.")

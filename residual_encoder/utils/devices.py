@@ -34,15 +34,15 @@ def load_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr():
+    with quiet_stderr():
         import tensorflow as tf
 
         tf.config.list_physical_devices()  # the driver's own notices, once
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Discards what C++ writes to stderr: TensorFlow 2.21 logs before its log level counts."""
+def quiet_stderr() -> Iterator[None]:
+    """Discards what C++ writes to stderr: TensorFlow 2.21 and LiteRT log whatever their level."""
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

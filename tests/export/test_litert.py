@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,30 @@ def test_float16_colors_any_size_as_the_network(
     assert report.photographs == 0 and report.psnr is None
     assert 0.49 < report.size_bytes / (4 * 8_142_503) < 0.52  # of its float32 parameters
     assert report.size_bytes == len(content)
+
+
+def test_what_it_colors_is_told_behind_the_graph(
+    half: tuple[bytes, litert.Report], loaded: Loaded, tmp_path: Path
+) -> None:
+    """And without that part the file has the same graph, which interpreters take with it."""
+    content, _ = half
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        (entry,) = archive.infolist()
+        assert entry.filename == "recipe.json"
+    path, gray = tmp_path / "half.tflite", np.zeros((1, 8, 16, 1), np.float32)
+    path.write_bytes(content)
+    from ai_edge_litert.interpreter import Interpreter
+
+    whole = Interpreter(str(path))  # as a phone opens it
+    (taken,), (given,) = whole.get_input_details(), whole.get_output_details()
+    whole.resize_tensor_input(taken["index"], gray.shape)
+    whole.allocate_tensors()
+    whole.set_tensor(taken["index"], gray)
+    whole.invoke()
+    alone = litert.runner(content[: entry.header_offset])(gray)
+    np.testing.assert_array_equal(whole.get_tensor(given["index"]), alone)
+    colorizer = Colorizer(path)
+    assert (colorizer.recipe, colorizer.sha256) == (loaded.recipe, loaded.sha256)
 
 
 def test_only_operations_that_devices_have(half: tuple[bytes, litert.Report]) -> None:

@@ -80,6 +80,7 @@ def test_weights_of_both_kinds_are_read(colorizer: Colorizer, tmp_path: Path) ->
 def test_a_saved_model_has_no_layers(colorizer: Colorizer, tmp_path: Path) -> None:
     served = Colorizer.__new__(Colorizer)
     served.source = str(tmp_path)
+    (tmp_path / "saved_model.pb").touch()
     with pytest.raises(ValueError, match="holds no layers of Keras"):
         _ = served.network
 

@@ -1,1 +1,1 @@
-"""What runs a colorizer's network: TensorFlow or onnxruntime."""
+"""What runs a colorizer's network: TensorFlow, onnxruntime or LiteRT."""

@@ -20,8 +20,8 @@ class Engine(Protocol):
     Height and width of what it takes are multiples of the recipe's, but of `chroma_of_any_size`.
 
     Attributes:
-      name: "tensorflow" or "onnx".
-      precision: Arithmetic of the network: "float32" or "bfloat16".
+      name: "tensorflow", "onnx" or "litert".
+      precision: Arithmetic of the network: "float32", "bfloat16" or "int8".
       has_distribution: Whether it has `logits` and `colors`.
     """
 
@@ -47,7 +47,7 @@ class ArrayEngine(ABC):
 
     Attributes:
       recipe: Of the network.
-      has_distribution: Whether the network ends in logits.
+      has_distribution: Whether the network ends in logits; else in chroma.
     """
 
     def __init__(self, recipe: Recipe, has_distribution: bool) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from residual_encoder.inference.engines import choice
 from residual_encoder.inference.engines.engine import Engine
-from residual_encoder.inference.model_loading import Described
+from residual_encoder.inference.model_loading import WEIGHTS, Described
 from residual_encoder.models.network_size import network_size
 
 # Seconds on two cores until TensorFlow is imported and the network compiled in it.
@@ -30,7 +30,7 @@ class Settled(NamedTuple):
 
 
 def settle(engine: Engine, model: Described, size: int, pictures: int) -> Settled:
-    """Chooses the faster of an engine and TensorFlow for some pictures.
+    """Chooses the faster of an engine and TensorFlow for some pictures; only weights have both.
 
     Args:
       engine: What runs the model now.
@@ -38,7 +38,7 @@ def settle(engine: Engine, model: Described, size: int, pictures: int) -> Settle
       size: Short side in pixels that the network sees.
       pictures: How many there are to color.
     """
-    if engine.name == "tensorflow" or pictures < RUNS:
+    if engine.name == "tensorflow" or model.kind != WEIGHTS or pictures < RUNS:
         return Settled(engine, None)
     now = seconds(engine, model, size)
     if pictures * now < WORTH * LOADING:

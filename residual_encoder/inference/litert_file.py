@@ -1,0 +1,39 @@
+"""A LiteRT file of this project: a graph, and behind it a ZIP archive that describes the model.
+
+LiteRT's own metadata keep files in the same place: interpreters pass over it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+import zlib
+from typing import Any
+
+SUFFIX = ".tflite"
+CARD = "recipe.json"  # {"recipe": ..., "weights_sha256": ...}
+LARGEST_CARD = 2**20  # bytes
+
+
+def with_card(graph: bytes, card: dict[str, Any]) -> bytes:
+    """Appends the description of a model, JSON-able, to its graph."""
+    file = io.BytesIO(graph)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(CARD, json.dumps(card))
+    return file.getvalue()
+
+
+def read_card(path: str | os.PathLike[str]) -> Any:
+    """Returns the description in a LiteRT file, as JSON.
+
+    Raises:
+      OSError: the file cannot be read.
+      ValueError: it has no description, as those of other programs and of earlier versions.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(CARD) as file:
+            return json.loads(file.read(LARGEST_CARD))
+    except (zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, EOFError) as error:
+        raise ValueError(f"it holds no {CARD}, or not all of it") from error
