@@ -109,11 +109,8 @@ def _solution(
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-    share, weight, color = (
-        np.zeros(owner.size),
-        np.full(owner.size, 1e-300),
-        np.zeros((2, owner.size)),
-    )
+    share, color = np.zeros(owner.size), np.zeros((2, owner.size))
+    weight = np.full(owner.size, 1e-300)  # not 0, by which is divided
     for first in range(0, len(colors), TOGETHER):
         some = np.arange(first, min(first + TOGETHER, len(colors)))
         shares = np.maximum(factors.solve(HOLD * (owner[:, None] == some)), 0)

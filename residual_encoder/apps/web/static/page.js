@@ -232,6 +232,7 @@ async function offer(place, withFocus) {
     own = found.own;
     palette.offer(found, current.hints[chosen]);
   } catch (error) {
+    if (mine !== asked) return;
     closePalette();
     complain(error);
   }

@@ -28,6 +28,7 @@ export class Palette {
   // Opens at a place, given in shares of the stage; `withFocus` for the keyboard.
   show(left, top, withFocus) {
     $("likely").replaceChildren();
+    $("keep").disabled = true; // until its color is known
     $("palette").hidden = false;
     document.body.classList.add("choosing");
     this.#bringIntoView(top);
@@ -88,6 +89,7 @@ export class Palette {
       return button;
     }));
     if (this.focusFirst && document.activeElement === $("neutral")) $("likely").firstChild?.focus();
+    $("keep").disabled = false;
     this.mark(hint);
     this.#mixer(hint?.gray ? [128, 128, 128] : hint?.rgb || own);
     this.#draw();
