@@ -110,12 +110,13 @@ class Colorizer(KerasAccess):
           pictures: How many are to be colored; a film counts as `settling.FRAMES`.
 
         Returns:
-          A line that tells what was measured; None where so few are not worth it.
+          A line that tells what was measured; None where so few are not worth it, or once it was.
         """
         if not self._may_settle:
             return None
         found = describe(self.source)._replace(recipe=self.recipe)
         self.engine, line = settling.settle(self.engine, found, self.size, pictures)
+        self._may_settle = line is None
         return line
 
     @property

@@ -17,6 +17,7 @@ from residual_encoder.imaging import ffmpeg, film_names, video_io
 from residual_encoder.imaging.video_io import VideoInfo
 from residual_encoder.inference import output_paths, temporal_smoothing, video_chroma
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.engines import settling
 from residual_encoder.inference.video_chroma import Look
 from residual_encoder.inference.video_progress import SegmentStore, VideoProgress
 from residual_encoder.models import vividness
@@ -109,7 +110,8 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     about as large as the finished film. Memory holds a few frames, however long the film is.
 
     Args:
-      colorizer: Gives the chroma.
+      colorizer: Gives the chroma; for a long film it changes to TensorFlow where that is faster and
+        it may choose, see `Colorizer.settle`.
       config: The film, and how to color it.
 
     Returns:
@@ -130,6 +132,7 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     info = video_io.inspect(source, config.start, config.end)
     if config.color_inputs == "skip" and video_chroma.all_in_color(source, info):
         return _summary(VideoProgress(), info, False, (), None)
+    colorizer.settle(info.declared or settling.FRAMES)
     codec = ffmpeg.encoder(suffix, info)
     store = SegmentStore(target, _signature(colorizer, config, codec[0]))
     _color_segments(colorizer, config, info, codec, store)

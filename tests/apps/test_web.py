@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -21,9 +22,11 @@ from conftest import ROOT
 
 from residual_encoder.apps.web import preview
 from residual_encoder.apps.web import server as server_module
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import borders, face_detection, image_io
+from residual_encoder.imaging.borders import Box
+from residual_encoder.inference import face_detail
 from residual_encoder.inference.colorizer import Colorizer
-from residual_encoder.inference.hints import parse
+from residual_encoder.inference.hints import Hint, parse
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -119,6 +122,35 @@ def test_what_is_clear_is_shown_on_white(colorizer, photos) -> None:
     gray = image_io.read(photos.clear).pixels.astype(float)
     opacity = photos.alpha / 255
     assert np.abs(colored - (opacity * gray + (1 - opacity) * 255)[..., None]).max() <= 2
+
+
+def test_small_faces_are_colored_as_by_the_command_line(
+    colorizer, photos, tmp_path, monkeypatch
+) -> None:
+    face, hint = Box(20, 50, 30, 60), Hint(45, 35, (200, 30, 40))
+
+    def pasted(picture, colored, faces, color) -> np.ndarray:
+        for one in faces:
+            part = color(borders.cropped(picture, one))
+            colored[one.top : one.bottom, one.left : one.right] = part
+        return colored
+
+    monkeypatch.setattr(face_detection, "frontal_faces", lambda _: [face])
+    monkeypatch.setattr(face_detail, "with_close_ups", pasted)
+    near = copy.copy(colorizer)
+    near.faces = True
+    shown = preview.make_preview(colorizer, photos.jpeg)
+    plain, faces = (
+        preview.render_preview(colorizer, shown, 1.0, faces=some) for some in (False, True)
+    )
+    np.testing.assert_array_equal(faces, near.colorize(photos.jpeg))
+    assert (faces != plain).any()
+    hinted = preview.render_preview(colorizer, shown, 1.0, None, [hint], True)
+    np.testing.assert_array_equal(hinted, colorizer.colorize(photos.jpeg, hints=[hint]))
+    deep = preview.make_preview(colorizer, photos.deep)
+    made = preview.render_full_size(colorizer, deep, 1.0, tmp_path, faces=True)
+    np.testing.assert_array_equal(image_io.read(made).pixels, near.colorize(photos.deep))
+    assert not colorizer.faces
 
 
 def test_the_file_is_what_the_command_line_writes(
@@ -300,9 +332,12 @@ def test_upload_divide_saturate_and_download(visit, photos, command_line) -> Non
     assert "old photo.jpg" in visit.get_attribute("#color", "alt")
 
     visit.locator("#saturation").fill(str(VIVID))
-    vivid = pixels(visit, changed(visit, plain))
+    moved = changed(visit, plain)
+    vivid = pixels(visit, moved)
     assert np.ptp(vivid, axis=-1).mean() > 1.3 * np.ptp(before, axis=-1).mean()
 
+    visit.check("#faces")  # there are none
+    changed(visit, moved)
     name, data = saved(visit, "#save")
     assert name == "old photo_colored.jpg"
     assert data == (command_line / photos.jpeg.name).read_bytes()

@@ -15,6 +15,7 @@ from test_web import address, browser, photos, saved, visit  # noqa: F401
 from residual_encoder.apps.web import films, limits, store
 from residual_encoder.inference import video
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.engines import choice, settling
 
 FRAMES = 12
 
@@ -52,6 +53,29 @@ def test_a_film_comes_back_with_its_sound(film, soft_weights, tmp_path) -> None:
     path = jobs.store.result(done["url"].removeprefix("files/"))
     assert path.name == "old film_colored.mp4"
     assert {"video", "audio"} <= set(streams(path))
+
+
+def test_films_settle_by_their_frames_and_pictures_keep_their_engine(
+    film, soft_weights, tmp_path, monkeypatch
+) -> None:
+    """The page and Python choose an engine for a film as the command line does."""
+    asked = []
+
+    def settle(engine, model, size, pictures) -> settling.Settled:
+        asked.append(pictures)
+        return settling.Settled(choice.tensorflow_engine(model, "float32", size), "measured")
+
+    monkeypatch.setattr(settling, "settle", settle)
+    page = Colorizer(soft_weights)
+    (tmp_path / "kept").mkdir()
+    kept = store.Store(tmp_path / "kept")
+    jobs, entry = films.Films(page, kept), kept.add(film.name)
+    shutil.copy(film, entry.path)
+    asyncio.run(jobs.color(entry, 1.0))
+    assert films.progress(entry)["state"] == "done" and asked == [FRAMES]
+    assert (jobs.colorizer.engine.name, page.engine.name) == ("tensorflow", "onnx")
+    video.colorize_video(page, video.VideoConfig(str(film), str(tmp_path / "out.mp4")))
+    assert page.engine.name == "tensorflow" and asked == [FRAMES, FRAMES]
 
 
 def test_what_is_no_film_is_a_sentence(soft_weights, tmp_path) -> None:

@@ -88,11 +88,11 @@ def test_an_unmoved_control_leaves_the_models_own_numbers(
     assert page.start == vividness.nearest(0.9, 0.0)
     entry = entry_of(page, photos.jpeg)
     unmoved = page._look({"vividness": page.start})
-    assert unmoved == (1.0, None, [])
+    assert unmoved == (1.0, None, [], False)
     shown = preview.render_preview(own, preview.make_preview(own, photos.jpeg), 1.0)
-    first = page._drawn(entry, *unmoved).body
+    first = page._drawn(entry, unmoved).body
     assert first == image_io.encode(shown, ".jpg")
-    assert page._drawn(entry, *page._look({"vividness": page.start + 0.05})).body != first
+    assert page._drawn(entry, page._look({"vividness": page.start + 0.05})).body != first
 
 
 def test_control_starts_where_the_model_was_set(
@@ -107,7 +107,7 @@ def test_download_is_what_the_command_line_writes(
     colorizer, photos, command_line, tmp_path
 ) -> None:
     page = site(colorizer, tmp_path)
-    made = page._made(entry_of(page, photos.jpeg), *page._look({"vividness": VIVID}))
+    made = page._made(entry_of(page, photos.jpeg), page._look({"vividness": VIVID}))
     path = page.store.result(made["url"].removeprefix("files/"))
     assert made["name"] == path.name == "old photo_colored.jpg"
     assert path.read_bytes() == (command_line / photos.jpeg.name).read_bytes()
@@ -121,8 +121,9 @@ def test_a_number_out_of_range_is_a_message(colorizer, photos) -> None:
 
 def test_likely_colors_are_those_of_the_distribution(colorizer, photos) -> None:
     shown = preview.make_preview(colorizer, photos.jpeg)
-    rgb, gray = preview.likely_at(colorizer, shown, 70, 45)
+    rgb, gray, own = preview.likely_at(colorizer, shown, 70, 45)
     assert rgb.shape == (6, 3) and 0 < gray < 1
+    np.testing.assert_allclose(own, colorizer.colorize(photos.jpeg)[45, 70], atol=10)
     with pytest.raises(ValueError, match="outside the picture"):
         preview.likely_at(colorizer, shown, 140, 0)
 

@@ -255,6 +255,7 @@ def test_many_pictures_take_the_faster_engine(
         "a picture"
     )
     assert colorizer.engine.name == better
+    assert colorizer.settle(100) is None  # it is measured once
     assert colorizer.colorize(noise(20, 20)).shape == (20, 20, 3)
 
 

@@ -15,6 +15,7 @@ from residual_encoder.apps.web.store import Entry, Store
 from residual_encoder.imaging import video_io
 from residual_encoder.inference import video
 from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.engines import settling
 
 
 class Stopped(Exception):
@@ -26,7 +27,8 @@ class Films:
 
     def __init__(self, colorizer: Colorizer, store: Store) -> None:
         """Uses a colorizer and the store that has the films."""
-        self.colorizer, self.store = colorizer, store
+        # A copy: what is fastest for a film need not give a picture the bytes of the command line.
+        self.colorizer, self.store = copy.copy(colorizer), store
         self.line = Line(FILMS_WAITING)
         self.ending = False
 
@@ -47,7 +49,9 @@ class Films:
         return str(error)
 
     def _color(self, entry: Entry, saturation: float) -> None:
-        entry.facts |= {"state": "working", "total": video_io.inspect(entry.path).declared}
+        total = video_io.inspect(entry.path).declared
+        entry.facts |= {"state": "working", "total": total}
+        self.colorizer.settle(total or settling.FRAMES)  # here, as `_counting` makes copies
         target = Path(tempfile.mkdtemp(dir=entry.path.parent)) / preview.colored_name(
             entry.path.name
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from residual_encoder.imaging import borders, image_io
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.inference import likely_colors, output_paths
+from residual_encoder.inference import face_detail, likely_colors, output_paths
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.hint_application import apply, mark
 from residual_encoder.inference.hints import Hint
@@ -33,6 +34,14 @@ class Preview(NamedTuple):
     logits: np.ndarray | None  # [h', w', Q] float16 of a model with a distribution, else None
     height: int  # of the file's picture, pixels
     width: int
+
+
+class Likely(NamedTuple):
+    """What colors a place may have."""
+
+    colors: np.ndarray  # uint8 [n, 3], the likeliest first
+    gray: float  # of the place, in [0, 1]
+    own: list[int]  # red, green and blue that the network gives it, without hints and saturation
 
 
 def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Preview:
@@ -70,8 +79,9 @@ def render_preview(
     saturation: float,
     vividness: float | None = None,
     hints: Sequence[Hint] = (),
+    faces: bool = False,
 ) -> np.ndarray:
-    """Colors the small copy; the network does not run.
+    """Colors the small copy; the network runs for small faces only.
 
     Args:
       colorizer: The colorizer to use.
@@ -79,6 +89,7 @@ def render_preview(
       saturation: As in `Colorizer`.
       vividness: As in `Colorizer`; None leaves the colorizer's own choice of colors.
       hints: In pixels of the picture at full size.
+      faces: Whether small faces are colored from close-ups; see `face_detail`.
 
     Returns:
       uint8 [h, w, 3], on white where clear.
@@ -97,10 +108,37 @@ def render_preview(
     pixels = colorizer.merge_area(
         shown.picture, shown.area, chroma, shown.gray, saturation=saturation
     )
+    if faces:
+        pixels = _with_faces(colorizer, shown, pixels, saturation, vividness, hints)
     if shown.picture.alpha is None:
         return pixels
     opacity = pixels[..., 3:] / np.float32(255)
     return np.rint(255 + opacity * (pixels[..., :3] - np.float32(255))).astype(np.uint8)
+
+
+def _with_faces(
+    colorizer: Colorizer,
+    shown: Preview,
+    colored: np.ndarray,
+    saturation: float,
+    vividness: float | None,
+    hints: Sequence[Hint],
+) -> np.ndarray:
+    """Colors the small faces of the small copy as the colorizer does those of the picture."""
+
+    def close_up(part: Picture) -> np.ndarray:
+        gray = colorizer.network_input(part)
+        chroma, logits = _predicted(colorizer, gray)
+        if vividness is not None and logits is not None:
+            chroma = colorizer.choose_colors(logits[None], vividness)[0]
+        return colorizer.merge(part, chroma, gray, saturation=saturation)
+
+    height, width = shown.picture.pixels.shape[:2]
+    down, across = height / shown.height, width / shown.width
+    small = [Hint(hint.x * across, hint.y * down, hint.rgb) for hint in hints]
+    return face_detail.with_faces(
+        shown.picture, shown.area, colored, colorizer.size, small, close_up
+    )
 
 
 def _chroma(colorizer: Colorizer, shown: Preview, vividness: float | None) -> np.ndarray:
@@ -112,7 +150,7 @@ def _chroma(colorizer: Colorizer, shown: Preview, vividness: float | None) -> np
 
 def likely_at(
     colorizer: Colorizer, shown: Preview, x: float, y: float, vividness: float | None = None
-) -> tuple[np.ndarray, float]:
+) -> Likely:
     """Finds colors that a place is likely to have.
 
     Args:
@@ -122,9 +160,6 @@ def likely_at(
       y: As `x`.
       vividness: As in `Colorizer`.
 
-    Returns:
-      uint8 [n, 3], the likeliest first; and the gray there, in [0, 1].
-
     Raises:
       ValueError: the place lies outside the picture or on its border.
     """
@@ -133,15 +168,16 @@ def likely_at(
         Hint(x, y, None), "the place", shown.gray.shape, shown.full_area, shape, space
     )
     gray = float(shown.gray[row, column, 0])
+    chroma = _chroma(colorizer, shown, vividness)[row, column]
     if shown.logits is None:
-        ab = likely_colors.ab_of(gray, _chroma(colorizer, shown, vividness)[row, column], space)
-        likely = likely_colors.around(ab)
+        likely = likely_colors.around(likely_colors.ab_of(gray, chroma, space))
     else:
         margin = colorizer.recipe.margin
         height, width = shown.gray.shape[0] + 2 * margin, shown.gray.shape[1] + 2 * margin
         across, down = (column + 0.5 + margin) / width, (row + 0.5 + margin) / height
         likely = likely_colors.of_distribution(shown.logits, down, across)
-    return likely_colors.peaks(likely, gray), gray
+    own = likely_colors.shown(gray, chroma, space)
+    return Likely(likely_colors.peaks(likely, gray), gray, own)
 
 
 def render_full_size(
@@ -151,6 +187,7 @@ def render_full_size(
     folder: Path,
     vividness: float | None = None,
     hints: Sequence[Hint] = (),
+    faces: bool = False,
 ) -> Path:
     """Writes the picture in full size, byte for byte as colorize would.
 
@@ -161,6 +198,7 @@ def render_full_size(
       folder: A new folder is made in it for the file.
       vividness: As in `Colorizer`; None leaves the colorizer's own choice of colors.
       hints: As in `Colorizer.colorize`.
+      faces: As in `Colorizer`.
 
     Returns:
       The file: NAME_colored, with the suffix that the tool would give it.
@@ -170,9 +208,9 @@ def render_full_size(
       OSError: the picture is gone, or the folder cannot be written.
     """
     target = Path(tempfile.mkdtemp(dir=folder)) / colored_name(shown.source.name)
-    colorizer.colorize_file(
-        shown.source, target, saturation=saturation, vividness=vividness, hints=hints
-    )
+    own = copy.copy(colorizer)  # other visitors' is not touched
+    own.faces = faces
+    own.colorize_file(shown.source, target, saturation=saturation, vividness=vividness, hints=hints)
     return target
 
 

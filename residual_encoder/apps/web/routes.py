@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import logging
 from starlette.applications import Starlette
@@ -37,6 +37,15 @@ class Refused(Exception):
         """Takes the HTTP status and the sentence."""
         super().__init__(reason)
         self.status = status
+
+
+class Look(NamedTuple):
+    """How a visitor wants a picture; in the order of the arguments of `preview`."""
+
+    saturation: float
+    vividness: float | None = None  # None leaves the colorizer's own choice of colors
+    hints: Sequence[hints.Hint] = ()
+    faces: bool = False
 
 
 def answering(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
@@ -152,30 +161,28 @@ class Site:
     async def gray(self, request: Request) -> Response:
         """Sends a picture without color, small."""
         entry = self.store.get(request.path_params["id"])
-        return await self.line.run(self._drawn, entry, 0.0, None, [])
+        return await self.line.run(self._drawn, entry, Look(0.0))
 
     @answering
     async def color(self, request: Request) -> Response:
         """Sends a picture in color, small."""
         entry = self.store.get(request.path_params["id"])
-        return await self.line.run(self._drawn, entry, *self._look(await _body(request)))
+        return await self.line.run(self._drawn, entry, self._look(await _body(request)))
 
-    def _drawn(
-        self, entry: Entry, saturation: float, vividness: float | None, places: list[hints.Hint]
-    ) -> Response:
-        shown = self._preview(entry)
-        pixels = preview.render_preview(self.colorizer, shown, saturation, vividness, places)
+    def _drawn(self, entry: Entry, look: Look) -> Response:
+        pixels = preview.render_preview(self.colorizer, self._preview(entry), *look)
         return Response(image_io.encode(pixels, ".jpg"), media_type="image/jpeg")
 
-    def _look(self, body: dict[str, Any]) -> tuple[float, float | None, list[hints.Hint]]:
-        """Reads saturation, vividness and hints of a request."""
+    def _look(self, body: dict[str, Any]) -> Look:
+        """Reads saturation, vividness, hints and faces of a request."""
         vividness = _number(body, "vividness", None)
         # A control that was not moved: the model's own numbers may lie off the curve.
         vividness = None if vividness == self.start else vividness
-        return (
+        return Look(
             _number(body, "saturation", 1.0) or 0.0,
             vividness,
             hints.parse(body.get("hints", [])),
+            body.get("faces") is True,
         )
 
     @answering
@@ -183,12 +190,12 @@ class Site:
         """Tells which colors a place is likely to have."""
         entry, body = self.store.get(request.path_params["id"]), await _body(request)
         place = _number(body, "x", 0.0), _number(body, "y", 0.0)
-        vividness = self._look(body)[1]
+        vividness = self._look(body).vividness
 
         def found() -> dict[str, Any]:
             shown = self._preview(entry)
-            colors, gray = preview.likely_at(self.colorizer, shown, *place, vividness)
-            return {"colors": colors.tolist(), "gray": gray}
+            found = preview.likely_at(self.colorizer, shown, *place, vividness)
+            return {"colors": found.colors.tolist(), "gray": found.gray, "own": found.own}
 
         return JSONResponse(await self.line.run(found))
 
@@ -197,14 +204,12 @@ class Site:
         """Writes a picture at full size, and its hints."""
         entry = self.store.get(request.path_params["id"])
         return JSONResponse(
-            await self.line.run(self._made, entry, *self._look(await _body(request)))
+            await self.line.run(self._made, entry, self._look(await _body(request)))
         )
 
-    def _made(
-        self, entry: Entry, saturation: float, vividness: float | None, places: list[hints.Hint]
-    ) -> dict[str, Any]:
+    def _made(self, entry: Entry, look: Look) -> dict[str, Any]:
         path = preview.render_full_size(
-            self.colorizer, self._preview(entry), saturation, entry.path.parent, vividness, places
+            self.colorizer, self._preview(entry), look.saturation, entry.path.parent, *look[1:]
         )
         return {"url": f"files/{self.store.add_result(entry, path)}", "name": path.name}
 

@@ -2,6 +2,11 @@
 
 const $ = (id) => document.getElementById(id);
 
+function noteOf(item) {
+  const count = item.hints.length;
+  return count ? `Colored, ${count} correction${count > 1 ? "s" : ""}` : "Colored";
+}
+
 export class Gallery {
   // `on` has: choose(item), remove(item)
   constructor(on) {
@@ -12,7 +17,7 @@ export class Gallery {
 
   add(name, film, file, sample) {
     const item = {
-      name, film, file, sample, saturation: 1, vividness: null, hints: [], past: [], future: [],
+      name, film, file, sample, saturation: 1, vividness: null, faces: false, hints: [], past: [], future: [],
     };
     const [entry, button, away] = ["li", "button", "button"].map((tag) => document.createElement(tag));
     item.parts = { entry, button };
@@ -58,7 +63,7 @@ export class Gallery {
       item.parts.frame.replaceChildren(image);
     }
     image.src = item.colorUrl;
-    this.note(item, item.hints.length ? `Colored, hints: ${item.hints.length}` : "Colored");
+    this.note(item, noteOf(item));
   }
 
   current(item) {

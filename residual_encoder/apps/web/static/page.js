@@ -76,18 +76,19 @@ async function develop(item) {
   gallery.picture(item);
 }
 
-const look = (item) => ({ saturation: item.saturation, vividness: item.vividness, hints: item.hints });
+const look = (item) => ({ saturation: item.saturation, vividness: item.vividness, hints: item.hints,
+  faces: item.faces });
 
 async function takeHints(file) {
   const stem = file.name.replace(/(\.hints)?( \(\d+\))?\.json$/i, "");
   const item = gallery.items.find((one) => !one.film && one.grayUrl && one.name.replace(/\.[^.]*$/, "") === stem)
     || (current && !current.film ? current : null);
-  if (!item) throw new api.Failure(`${file.name}: open the picture first, then its hints.`);
+  if (!item) throw new api.Failure(`${file.name}: open the picture first, then its corrections.`);
   let hints;
   try {
     hints = JSON.parse(await file.text());
   } catch {
-    throw new api.Failure(`${file.name} is no file of hints: it is no JSON.`);
+    throw new api.Failure(`${file.name} is no file of corrections: it is no JSON.`);
   }
   const before = item.hints;
   item.hints = hints;
@@ -128,6 +129,7 @@ function show(item) {
   if (item.film) return showFilm();
   stage.show(item);
   $("saturation").value = item.saturation;
+  $("faces").checked = item.faces;
   if (item.vividness !== null) $("vividness").value = item.vividness;
   describe();
   refresh();
@@ -139,6 +141,9 @@ function refresh() {
   $("undo").disabled = !current.past.length;
   $("redo").disabled = !current.future.length;
   $("clear").disabled = $("save-hints").disabled = !current.hints.length;
+  $("tip").hidden = current.hints.length > 0;
+  $("tip-after").hidden = !current.hints.length;
+  palette.mark(current.hints[chosen]);
 }
 
 // Colors again; only the newest wish is answered.
@@ -213,13 +218,21 @@ const stage = new Stage({
   drop: (index) => dropMark(index),
 });
 
+let asked = null; // the newest place
+let own = null; // its color without corrections
+
 async function offer(place, withFocus) {
+  const mine = (asked = {});
+  own = null;
   palette.show((place.x + 0.5) / current.width, (place.y + 0.5) / current.height, withFocus);
   try {
     const body = { x: place.x, y: place.y, vividness: current.vividness };
     const found = await api.send(`api/pictures/${current.id}/likely`, body);
-    if (palette.open) palette.offer(found.colors, found.gray);
+    if (mine !== asked || !palette.open) return;
+    own = found.own;
+    palette.offer(found, current.hints[chosen]);
   } catch (error) {
+    if (mine !== asked) return;
     closePalette();
     complain(error);
   }
@@ -228,9 +241,7 @@ async function offer(place, withFocus) {
 const palette = new Palette({
   color: (part) => setColor(part),
   keep() {
-    const place = pending || current.hints[chosen];
-    const rgb = place && stage.shownAt(place.x, place.y);
-    if (rgb) setColor({ rgb });
+    if (own) setColor({ rgb: own });
   },
   pick(on) {
     picking = on;
@@ -280,6 +291,10 @@ addEventListener("keydown", (event) => {
   else step(current.past, current.future);
 });
 
+$("faces").onchange = () => {
+  current.faces = $("faces").checked;
+  recolor();
+};
 for (const name of ["saturation", "vividness"]) {
   $(name).oninput = () => {
     current[name] = Number($(name).value);

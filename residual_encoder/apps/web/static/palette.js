@@ -11,7 +11,7 @@ export class Palette {
     this.on = on;
     this.level = 50; // L of the place
     this.likely = [];
-    $("close").onclick = () => on.close();
+    $("close").onclick = $("done").onclick = () => on.close();
     $("neutral").onclick = () => on.color({ gray: true });
     $("keep").onclick = () => on.keep();
     $("pick").onclick = () => this.picking($("pick").getAttribute("aria-pressed") !== "true");
@@ -28,6 +28,7 @@ export class Palette {
   // Opens at a place, given in shares of the stage; `withFocus` for the keyboard.
   show(left, top, withFocus) {
     $("likely").replaceChildren();
+    $("keep").disabled = true; // until its color is known
     $("palette").hidden = false;
     document.body.classList.add("choosing");
     this.#bringIntoView(top);
@@ -35,9 +36,13 @@ export class Palette {
     const box = $("palette").getBoundingClientRect();
     const x = left * stage.width;
     const toRight = x + 24 + box.width + stage.left < innerWidth - 8;
-    const beside = toRight ? x + 24 : x - 24 - box.width;
+    const nextToPlace = toRight ? x + 24 : x - 24 - box.width;
+    // Where there is room, next to the picture, so that all of it can be seen.
+    const outside = stage.right + 16 + box.width < innerWidth - 8;
+    const beside = outside ? stage.width + 16 : nextToPlace;
     $("palette").style.left = `${Math.max(8 - stage.left, beside)}px`;
-    const low = Math.max(8, innerHeight - 8) - stage.top - box.height;
+    const end = outside ? Math.min(stage.bottom, innerHeight - 8) : Math.max(8, innerHeight - 8);
+    const low = end - stage.top - box.height;
     $("palette").style.top = `${Math.min(Math.max(top * stage.height - 40, 0), Math.max(low, -stage.top + 8))}px`;
     this.focusFirst = withFocus;
     if (withFocus) $("neutral").focus();
@@ -58,19 +63,43 @@ export class Palette {
     if (place > 0.8 * above || place < 0) scrollBy(0, place - above / 2);
   }
 
-  offer(colors, gray) {
+  // Marks the color that a correction has; without one there is nothing to remove.
+  mark(hint) {
+    $("drop-mark").hidden = !hint;
+    $("neutral").setAttribute("aria-pressed", String(Boolean(hint?.gray)));
+    for (const button of $("likely").children) {
+      button.setAttribute("aria-pressed", String(button.dataset.rgb === String(hint?.rgb)));
+    }
+  }
+
+  // What the server answers of a place, and the correction that is there already.
+  offer({ colors, gray, own }, hint) {
     // As on the server: near black and white colors cannot be told apart.
     this.level = Math.min(80, Math.max(45, rgbToLab([255 * gray, 255 * gray, 255 * gray])[0]));
     $("likely").replaceChildren(...colors.map((rgb, index) => {
       const button = document.createElement("button");
       button.type = "button";
       button.style.background = `rgb(${rgb.join(" ")})`;
+      button.dataset.rgb = String(rgb);
       button.setAttribute("aria-label", `Likely color ${index + 1}: ${nameOf(rgb)}`);
-      button.onclick = () => this.on.color({ rgb });
+      button.onclick = () => {
+        this.#mixer(rgb);
+        this.on.color({ rgb });
+      };
       return button;
     }));
     if (this.focusFirst && document.activeElement === $("neutral")) $("likely").firstChild?.focus();
+    $("keep").disabled = false;
+    this.mark(hint);
+    this.#mixer(hint?.gray ? [128, 128, 128] : hint?.rgb || own);
     this.#draw();
+  }
+
+  // Sets the controls of the mixer to a color.
+  #mixer(rgb) {
+    const [, a, b] = rgbToLab(rgb);
+    $("hue").value = Math.round(((Math.atan2(b, a) * 180) / Math.PI + 360) % 360);
+    $("strength").value = Math.round(Math.min(100, (100 * Math.hypot(a, b)) / MOST));
   }
 
   picking(on) {

@@ -133,7 +133,7 @@ export class Stage {
     mark.style.top = `${(100 * (hint.y + 0.5)) / this.size.height}%`;
     mark.style.background = hint.rgb || hint.gray ? css(hint) : "transparent";
     mark.setAttribute("aria-label",
-      `Hint ${index + 1}: Enter changes its color, arrow keys move it, Delete removes it`);
+      `Correction ${index + 1}: Enter changes its color, arrow keys move it, Delete removes it`);
     this.#draggable(mark, index);
     mark.addEventListener("keydown", (event) => this.#markKey(event, hint, index));
     return mark;
