@@ -16,8 +16,8 @@ from typing import Any
 # Here and not with `training.distributed.strategy`, because flags are read without TensorFlow.
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 JITS = ("auto", "on", "off")
-# CPU flags of hardware bfloat16 matrix products. Without them bfloat16 is slower than float32: a third
-# as fast with AVX-512 alone (docs/performance.md).
+# CPU flags of hardware bfloat16 matrix products. Without them bfloat16 is slower than float32: with
+# AVX-512 alone a third as fast (docs/performance.md).
 _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 # Values of oneDNN's variables that keep it from those instructions ("CPU dispatcher control" in its
 # documentation), and of them those with which it has no bfloat16 convolutions.
