@@ -376,6 +376,30 @@ def test_a_task_whose_workers_are_lost_is_sent_again(
 
 
 @pytest.mark.dask
+def test_a_result_that_is_lost_with_its_worker_is_waited_for(
+    cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker dies between the end of a task and the question for its result."""
+    import distributed
+
+    lost = list[str]()
+
+    class Unlucky(distributed.as_completed):
+        def __next__(self) -> Any:
+            future = super().__next__()
+            if not lost:
+                lost.append(future.key)
+                client._handle_lost_data(future.key)
+                client.loop.call_later(0.3, client._handle_key_in_memory, future.key)
+            return future
+
+    monkeypatch.setattr(distributed, "as_completed", Unlucky)
+    with dask_cluster.client(ClusterConfig()) as client:
+        found = dict(dask_stream.Stream(client).results(abs, [-1, -2, -3]))
+    assert found == {-1: 1, -2: 2, -3: 3} and len(lost) == 1
+
+
+@pytest.mark.dask
 def test_what_is_wrong_is_told_in_a_line(
     cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

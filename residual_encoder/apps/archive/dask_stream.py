@@ -59,6 +59,9 @@ class Stream:
 
         def received() -> Iterator[tuple[Item, Any]]:
             future = next(ready)
+            if future.status == "lost":  # its worker, before it was asked; Dask computes it again
+                ready.add(future)
+                return
             item, attempt = sent.pop(future)
             if _is_lost(future):
                 send(item, attempt + 1)
@@ -116,6 +119,6 @@ def _is_lost(future: Any) -> bool:
     """
     from distributed import KilledWorker
 
-    if future.status in ("cancelled", "lost"):
+    if future.status == "cancelled":
         raise OSError(_LOST)
     return future.status == "error" and isinstance(future.exception(), KilledWorker)
