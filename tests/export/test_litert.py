@@ -292,7 +292,7 @@ def test_shipped_weights_on_photographs(precision: str, shared: Path, tmp_path: 
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"litert, {precision}, in {path}: " in done.stdout
-    assert path.stat().st_size < {"float16": 17e6, "int8": 8.5e6}[precision]
+    assert path.stat().st_size < {"float16": 17e6, "int8": 9e6}[precision]  # 8.2 million weights
 
     colorizer = Colorizer(weights, precision="float32")
     run, network = litert.runner(path.read_bytes()), model_loading.load_network(weights).network
