@@ -1,6 +1,6 @@
 """Measures the brush: how far one hint reaches in rendered scenes, and three hints in photographs.
 
-    PYTHONPATH=tests python tests/measurements/brush.py [--model=...]
+python tests/measurements/brush.py [--model=...]
 
 Scenes of `helpers.shapes`: of each shape the share within 10 in ab of its hint, and of the rest the
 share that moves by more than 5. Photographs: the change of the RMSE of ab by three hints, each the
@@ -11,8 +11,13 @@ it, as a person does; "at once" looks for all three in the first result, at leas
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+import conftest  # noqa: F401  finds the package
 import cv2
 import numpy as np
 from absl import app, flags
