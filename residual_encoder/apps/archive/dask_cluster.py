@@ -92,8 +92,10 @@ _SETTINGS = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.profile.enabled": False,  # it keeps an hour of call stacks in each worker
-    # Without Dask's OPENBLAS_NUM_THREADS=1, with which sums over very large pictures differ.
-    "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536},
+    # Nothing of Dask's: with OPENBLAS_NUM_THREADS=1 sums over very large pictures differ, and with
+    # MALLOC_TRIM_THRESHOLD_=65536 the memory of every array goes back to the system when it is
+    # freed, which doubles the processor time of a picture (docs/scaling.md).
+    "distributed.nanny.pre-spawn-environ": {},
     "distributed.comm.timeouts.connect": CONNECTING,
 }
 
