@@ -10,11 +10,22 @@ import json
 import os
 import zipfile
 import zlib
+from pathlib import Path
 from typing import Any
 
 SUFFIX = ".tflite"
+_MAGIC = b"TFL3"  # from byte 4 on
 CARD = "recipe.json"  # {"recipe": ..., "weights_sha256": ...}
 LARGEST_CARD = 2**20  # bytes
+
+
+def is_litert(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a path is a file that is a LiteRT file by its name or content."""
+    path = Path(path)
+    if not path.is_file() or path.suffix.lower() == SUFFIX:
+        return path.is_file()
+    with path.open("rb") as file:
+        return file.read(8)[4:] == _MAGIC
 
 
 def with_card(graph: bytes, card: dict[str, Any]) -> bytes:
