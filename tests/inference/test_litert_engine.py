@@ -264,6 +264,15 @@ def test_what_is_not_described_is_refused(content: bytes, reason: str, tmp_path:
         Colorizer(path)
 
 
+def test_a_damaged_graph_is_refused(exported: dict[str, Path], tmp_path: Path) -> None:
+    """One wrong bit of a kernel would give other colors, without an error."""
+    content = bytearray(exported["cnn"].read_bytes())
+    content[len(content) // 3] ^= 1
+    (tmp_path / "model.tflite").write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged or .*its graph is not the one that was writ"):
+        Colorizer(tmp_path / "model.tflite")
+
+
 def test_what_litert_cannot_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(litert_file.with_card(b"no graph", CARD))
@@ -306,4 +315,5 @@ def test_want_of_memory_is_told_as_such(exported: dict[str, Path]) -> None:
 def test_only_the_description_is_behind_the_graph(exported: dict[str, Path]) -> None:
     with zipfile.ZipFile(exported["cnn"]) as archive:
         assert archive.namelist() == ["recipe.json"]
-        assert set(json.loads(archive.read("recipe.json"))) == {"recipe", "weights_sha256"}
+        card = json.loads(archive.read("recipe.json"))
+    assert set(card) == {"recipe", "weights_sha256", "graph_sha256"}
