@@ -202,6 +202,7 @@ def run(
       positional: Whether such arguments are allowed.
       foreign: Whether flags that are not defined are passed to `main`, instead of refused.
     """
+    _reopen_stderr()
     logging.set_verbosity(logging.WARNING)
     _show_in_help(main.__module__)
     if "version" not in flags.FLAGS:  # export has one of its own, of a model
@@ -224,6 +225,16 @@ def run(
                 return 1
 
     app.run(guarded, flags_parser=lambda argv: _parse(argv, foreign))
+
+
+def _reopen_stderr() -> None:
+    """Opens a stderr that the caller closed: no file gets its number, and stdout no messages."""
+    if sys.stderr is None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # the lowest free number
+        if nowhere != 2:
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+        sys.stderr = os.fdopen(2, "w")
 
 
 def _parse(argv: list[str], foreign: bool) -> list[str]:

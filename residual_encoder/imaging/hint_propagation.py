@@ -31,7 +31,7 @@ OUTSIDE, INSIDE = 0.1, 0.2  # shares of hints below and above which a pixel has 
 # Texture is smoothed first, by a median and then a guided filter of the gray by itself.
 MEDIAN = 3  # pixels a side
 RADIUS, EPSILON = 2, 0.004
-TIP = 3  # pixels around a hint that it holds as well, where they are as gray
+TIP = 3  # pixels around a hint that it holds as well, where they are as gray and no other's
 TIP_CONTRAST = 0.08  # of gray
 CONTEST = 2  # that power
 TOGETHER = 32  # colors that are solved for at a time, which bounds the memory
@@ -70,11 +70,12 @@ def _held(gray: np.ndarray, marks: list[Mark]) -> tuple[np.ndarray, np.ndarray]:
     """Finds the pixels that marks hold. -> [n] the color that each is to have, or -1; [k, 2]."""
     colors, which = np.unique([mark.chroma for mark in marks], axis=0, return_inverse=True)
     owner = np.full(gray.shape, -1)
-    for (y, x, _), color in zip(marks, which, strict=True):
-        rows = slice(max(0, y - TIP), y + TIP + 1)
-        columns = slice(max(0, x - TIP), x + TIP + 1)
-        like = np.abs(gray[rows, columns] - gray[y, x]) < TIP_CONTRAST
-        owner[rows, columns][like] = color
+    for reach in range(TIP, -1, -1):  # from far to near: each pixel is the nearest mark's
+        for (y, x, _), color in zip(marks, which, strict=True):
+            rows = slice(max(0, y - reach), y + reach + 1)
+            columns = slice(max(0, x - reach), x + reach + 1)
+            like = np.abs(gray[rows, columns] - gray[y, x]) < TIP_CONTRAST
+            owner[rows, columns][like] = color
     return owner.ravel(), colors.astype(np.float64)
 
 

@@ -58,7 +58,7 @@ def kind_of(model_path: str | os.PathLike[str]) -> str:
     path = Path(model_path)
     if (path / "saved_model.pb").is_file():
         return SAVED_MODEL
-    return LITERT if path.suffix == litert_file.SUFFIX and path.is_file() else WEIGHTS
+    return LITERT if litert_file.is_litert(path) else WEIGHTS
 
 
 def describe(model_path: str | os.PathLike[str], colors: ColorChoice = AS_TRAINED) -> Described:

@@ -248,9 +248,12 @@ class Recipe:
         """Builds the recipe that `to_json` wrote.
 
         Raises:
-          ValueError: a field or the network is unknown to this version.
+          ValueError: they are no fields, or a field or the network is unknown to this version.
         """
-        network = dict(fields.get("network", {}))
+        try:
+            network = dict(fields.get("network", {}))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ValueError(f"A recipe is an object of JSON. Received {fields!r:.80}.") from error
         name = network.pop("name", None)
         if name not in CONFIGS:
             raise ValueError(f"Unknown network {name!r}; this version has {list(CONFIGS)}.")

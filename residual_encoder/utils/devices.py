@@ -9,6 +9,7 @@ import contextlib
 import os
 import platform
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 _ISA_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _NO_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI"}
 _SLOW_BFLOAT16 = _NO_BFLOAT16 | {"AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+_STDERR = threading.RLock()
 
 
 def load_tensorflow() -> None:
@@ -42,16 +44,23 @@ def load_tensorflow() -> None:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Discards what C++ writes to stderr: TensorFlow 2.21 and LiteRT log whatever their level."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    """Discards what C++ writes to stderr: TensorFlow 2.21 and LiteRT log whatever their level.
+
+    One thread at a time: a second one would save, and in the end restore, what discards it.
+    """
+    if sys.stderr is None:  # closed, as services have it
         yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+        return
+    with _STDERR:
+        sys.stderr.flush()
+        saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(nowhere)
 
 
 def gpus() -> list[Any]:

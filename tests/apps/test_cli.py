@@ -233,3 +233,11 @@ def test_an_interrupt_that_a_library_turned_into_an_error() -> None:
     done = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 75
     assert done.stderr == "Stopped; files that were not finished are not kept.\n"
+
+
+def test_a_closed_stderr(tmp_path: Path) -> None:
+    """As services have it: the work is done, and messages do not get into stdout."""
+    (tmp_path / "a.tif").write_bytes(b"no picture")
+    command = ["sh", "-c", '"$0" "$@" 2>&-', sys.executable, str(TOOLS / "colorize.py")]
+    done = subprocess.run([*command, "a.tif", "--json=a.jsonl"], capture_output=True, cwd=tmp_path)
+    assert done.returncode == 1 and b"1 failed" in done.stdout and b"Errno" not in done.stdout

@@ -139,6 +139,16 @@ def test_a_small_thing_does_not_tint_what_surrounds_it() -> None:
     assert np.quantile(distance(both, shirt.chroma)[around], 0.9) < 0.02
 
 
+@pytest.mark.parametrize("apart", [1, 2, 3, 4])
+def test_close_hints_keep_their_places(apart: int) -> None:
+    """Also of a like gray: the later one does not wipe out the one before."""
+    gray, chroma = np.full((24, 24, 1), 0.5, np.float32), np.full((24, 24, 2), 0.5, np.float32)
+    first, second = Mark(12, 8, np.float32([0.7, 0.4])), Mark(12, 8 + apart, np.float32([0.3, 0.6]))
+    both = hint_propagation.propagate(gray, chroma, [first, second])
+    for mark in (first, second):
+        np.testing.assert_allclose(both[mark.y, mark.x], mark.chroma, atol=0.06)
+
+
 def test_two_halves() -> None:
     """A step of the gray stops a color; what lies beyond it stays to the bit."""
     gray = np.full((32, 48, 1), 0.3, np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -107,6 +108,14 @@ def test_the_file_decides_the_engine(pair: list[Colorizer], exported: dict[str, 
     assert by_litert.sha256 == by_tensorflow.sha256
     assert by_litert.size == by_tensorflow.size
     assert Colorizer(exported["cnn"], engine="litert").engine.name == "litert"
+
+
+@pytest.mark.parametrize("name", ["MODEL.TFLITE", "model.bin", "model"])
+def test_a_file_is_known_by_its_content(
+    name: str, exported: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copy(exported["cnn"], tmp_path / name)
+    assert Colorizer(tmp_path / name).engine.name == "litert"
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (33, 47), (90, 61, 3), (40, 300, 4)])
@@ -242,6 +251,8 @@ def test_layers_are_in_the_weights_file(colorizer: Colorizer) -> None:
         (b"anything", "it holds no recipe.json"),
         (litert_file.with_card(b"", {}), "'recipe'"),
         (litert_file.with_card(b"", {"recipe": {}}), "Unknown network None"),
+        (litert_file.with_card(b"", {"recipe": None}), "Received None"),
+        (litert_file.with_card(b"", {"recipe": {"network": 5}}), "Received {'network': 5}"),
         (litert_file.with_card(b"", CARD)[:-9], "it holds no recipe.json, or not all of it"),
     ],
 )
@@ -251,6 +262,15 @@ def test_what_is_not_described_is_refused(content: bytes, reason: str, tmp_path:
     wanted = rf"is damaged or no LiteRT file of this project \(.*{reason}.*\)\. Wanted: one written"
     with pytest.raises(ValueError, match=wanted):
         Colorizer(path)
+
+
+def test_a_damaged_graph_is_refused(exported: dict[str, Path], tmp_path: Path) -> None:
+    """One wrong bit of a kernel would give other colors, without an error."""
+    content = bytearray(exported["cnn"].read_bytes())
+    content[len(content) // 3] ^= 1
+    (tmp_path / "model.tflite").write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged or .*its graph is not the one that was writ"):
+        Colorizer(tmp_path / "model.tflite")
 
 
 def test_what_litert_cannot_run_is_refused(tmp_path: Path) -> None:
@@ -295,4 +315,5 @@ def test_want_of_memory_is_told_as_such(exported: dict[str, Path]) -> None:
 def test_only_the_description_is_behind_the_graph(exported: dict[str, Path]) -> None:
     with zipfile.ZipFile(exported["cnn"]) as archive:
         assert archive.namelist() == ["recipe.json"]
-        assert set(json.loads(archive.read("recipe.json"))) == {"recipe", "weights_sha256"}
+        card = json.loads(archive.read("recipe.json"))
+    assert set(card) == {"recipe", "weights_sha256", "graph_sha256"}
