@@ -111,7 +111,7 @@ def precision(asked: str) -> str:
     if asked == "bfloat16" and _isa_limits() & _NO_BFLOAT16 and not gpus():
         raise ValueError(
             f"bfloat16 on a CPU needs AVX-512, and {' or '.join(_ISA_LIMITS)} in the environment "
-            "excludes it. Remove that variable or give --precision=float32."
+            "excludes it. Remove that variable, or take the precision float32."
         )
     if asked != "auto":
         return asked
