@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,7 +20,7 @@ from helpers.scans import (
 )
 from PIL import Image
 
-from residual_encoder.imaging import image_io
+from residual_encoder.imaging import image_io, libvips
 
 imagecodecs = pytest.importorskip("imagecodecs")
 
@@ -165,3 +166,19 @@ def test_the_reason_is_never_that_of_the_file_before() -> None:
     with pytest.raises(ValueError, match="damaged or truncated PNG") as error:
         image_io.decode(b"\x89PNG\r\n\x1a\n" + b"xx" * 100)
     assert "JPEG" not in str(error.value)
+
+
+def test_warnings_of_libvips_run_no_python(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Else one that comes while garbage is collected within another ends the program."""
+    pyvips = libvips.load()
+    done, encoded = cv2.imencode(".jpg", np.full((16, 16), 90, np.uint8))
+    jpeg = encoded.tobytes()
+    scan = jpeg.rindex(b"\xff\xda")
+    caplog.set_level(logging.DEBUG, logger="pyvips")
+    picture = pyvips.Image.new_from_buffer(jpeg[:scan] + b"junkjunk" + jpeg[scan:], "")
+    assert done and abs(picture.avg() - 90) < 1  # with a warning of 8 bytes before the scan
+    del picture
+    assert not [record for record in caplog.records if "read gave" in record.message]
+    assert capfd.readouterr().err == ""
