@@ -27,8 +27,8 @@ def load() -> Any:
     logging.getLogger("pyvips").setLevel(logging.CRITICAL)
     import pyvips
 
-    # Its handler runs Python at every warning. Where that collects garbage, images are closed, which
-    # may warn, too, and GLib ends the program at a warning within one ("recursed").
+    # Its handler runs Python at every warning. Where that collects garbage, images are closed,
+    # which may warn, too, and GLib ends the program at a warning within one ("recursed").
     pyvips._remove_log_handler()
     pyvips.cache_set_max(0)
     return pyvips
