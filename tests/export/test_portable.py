@@ -81,7 +81,7 @@ def test_files_compute_what_the_colorizer_does(model: Path, tmp_path: Path) -> N
         expected = colorizer.predict(gray(*shape))
         assert expected.shape == (*shape, 2) and np.ptp(expected) > 0.01
         received = [loaded.predict(gray(*shape), verbose=0), run(gray(*shape))]
-        if min(shape[1:]) > colorizer.recipe.multiple:  # OpenCV 5.0 errs there: docs/export.md
+        if min(shape[1:]) > colorizer.recipe.multiple:  # see docs/export.md
             received.append(opencv(as_onnx.path, gray(*shape)))
         for chroma in received:
             np.testing.assert_allclose(chroma, expected, atol=1e-5)
