@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from absl import app, flags, logging
 from residual_encoder.utils import devices
 
 INTERRUPTED = 75  # exit code of work that was stopped and saved: EX_TEMPFAIL of sysexits.h
+UNREAD = 141  # exit code where nobody reads stdout: 128 and SIGPIPE, as shells call it
 
 
 def quiet_tensorflow() -> None:
@@ -216,6 +218,8 @@ def run(
                     raise ValueError(f"takes flags only, received {arguments}; see --help")
                 return main(arguments) or 0
             except (Exception, KeyboardInterrupt) as error:
+                if isinstance(error, BrokenPipeError) and _is_unread(sys.stdout):
+                    raise
                 if came.is_set() or isinstance(error, KeyboardInterrupt):
                     print(_STOPPED, file=sys.stderr)
                     return INTERRUPTED
@@ -224,7 +228,33 @@ def run(
                 print(_error_line(error), file=sys.stderr)
                 return 1
 
-    app.run(guarded, flags_parser=lambda argv: _parse(argv, foreign))
+    with _silent_if_unread():
+        app.run(guarded, flags_parser=lambda argv: _parse(argv, foreign))
+
+
+@contextlib.contextmanager
+def _silent_if_unread() -> Iterator[None]:
+    """Ends the program without a word if who reads its stdout ends first, as in `... | head`."""
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_unread(sys.stdout):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+        sys.exit(UNREAD)
+
+
+def _is_unread(stream: Any) -> bool:
+    """Returns whether a stream is a pipe whose reader has ended; where nobody can tell, yes."""
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)  # errors are always told
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _reopen_stderr() -> None:

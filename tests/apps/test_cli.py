@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import FAST, ROOT
 
-from residual_encoder.apps import benchmark, shared_flags
+from residual_encoder.apps import benchmark, cli, shared_flags
 from residual_encoder.inference import chroma_upsampling, output_paths
 from residual_encoder.inference.coloring_config import ColoringConfig
 from residual_encoder.inference.engines import choice
@@ -233,6 +233,45 @@ def test_an_interrupt_that_a_library_turned_into_an_error() -> None:
     done = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 75
     assert done.stderr == "Stopped; files that were not finished are not kept.\n"
+
+
+PRINTS = "from residual_encoder.apps import cli\ncli.run(lambda _: print('row\\n' * 100_000))\n"
+BREAKS = (
+    "from residual_encoder.apps import cli\n"
+    "def main(_): raise BrokenPipeError(32, 'Broken pipe')\n"
+    "cli.run(main)\n"
+)
+
+
+def without_reader(*arguments: str) -> subprocess.CompletedProcess:
+    """Runs Python with a stdout whose reader has ended."""
+    source, sink = os.pipe()
+    os.close(source)
+    try:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, stdout=sink, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    finally:
+        os.close(sink)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tools/export.py", "--help"),
+        ("tools/colorize.py", "--version"),
+        ("-c", PRINTS),
+    ],
+)
+def test_a_reader_that_ends_first(arguments: tuple[str, ...]) -> None:
+    """As `head` does."""
+    done = without_reader(*arguments)
+    assert (done.returncode, done.stderr) == (cli.UNREAD, "")
+
+
+def test_another_pipe_that_breaks() -> None:
+    """A pipe that is not stdout."""
+    done = subprocess.run([sys.executable, "-c", BREAKS], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "-c: error: [Errno 32] Broken pipe\n")
 
 
 def test_a_closed_stderr(tmp_path: Path) -> None:
