@@ -119,6 +119,22 @@ def test_the_average_of_the_weights_by_hand(rng):
     assert np.any(average != value)
 
 
+def test_several_replicas_keep_an_average(rng):
+    """Where variables are mirrored, as they are from two devices on."""
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0"])
+    recipe = dataclasses.replace(TINY, ema=0.5)
+    one = make_learner(recipe, mirrored, precision="float32", jit=False)
+    kernel = one.model.get_layer("color4").kernel
+    values = [kernel.numpy()]
+    for _ in range(2):
+        one.step(rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
+        values.append(kernel.numpy())
+    with learner.averaged(one):
+        np.testing.assert_allclose(kernel, (values[1] + values[2]) / 2, atol=1e-7)
+    np.testing.assert_array_equal(kernel, values[2])
+    assert np.any(values[1] != values[2])
+
+
 def test_before_the_first_step_there_is_no_average():
     one = make_learner(dataclasses.replace(SMALL, ema=0.75), ONE, precision="float32", jit=False)
     value = one.model.get_layer("color4").kernel.numpy()
