@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811  fixtures of another module are imported, and used as arguments
 
+import dataclasses
 import subprocess
 import sys
 
@@ -13,6 +14,8 @@ from helpers.training_batches import pictures, read, shards, write_shards  # noq
 from residual_encoder.data import configs, image_folder, sources
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import eval_batches
+from residual_encoder.recipes import RECIPES
+from residual_encoder.training.run import TrainConfig
 
 
 def test_folder_split_is_disjoint_and_stable(pictures):
@@ -76,3 +79,30 @@ def test_every_kind_has_a_source():
 def test_kinds_are_known_without_tensorflow():
     code = "import residual_encoder.data.configs, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("limit", [5, 17, 40, 100])
+def test_the_first_training_pictures_are_as_many_as_wanted(limit, shards):
+    """Shards of 16, 16 and 15; their ends are no pictures."""
+    few = dataclasses.replace(shards, train_limit=limit)
+    batches = eval_batches(few, batch_size=50, image_size=8, split="train")
+    read_names = [name for batch in batches for name in batch.name.numpy()]
+    every = eval_batches(shards, batch_size=50, image_size=8, split="train")
+    assert read_names == [name for batch in every for name in batch.name.numpy()][:limit]
+    epoch = read(few, 1, batch_size=min(limit, 47), size=8)[0]
+    assert set(epoch[1]) == {0}
+
+
+def test_a_split_that_is_named_is_not_trained_and_evaluated_on():
+    train, test = (DataConfig(f"tfds:mnist:{split}") for split in ("train", "test"))
+    for both in (train, test), (train, DataConfig("tfds:mnist")):
+        configs.check_separate(*both)
+    for kind in ("tfds:mnist", "folder", "synthetic"):
+        configs.check_separate(DataConfig(kind), DataConfig(kind))
+    with pytest.raises(ValueError, match="tfds:mnist:train names the split to train on"):
+        configs.check_separate(train, train)
+    recipe = RECIPES["tinyclouds2016"]
+    with pytest.raises(ValueError, match="would be evaluated on as well"):
+        TrainConfig(recipe, train, "run")
+    assert TrainConfig(recipe, train, "run", eval_data=test)
+    assert TrainConfig(recipe, train, "run", eval_every=0)
