@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811  fixtures of another module are imported, and used as arguments
 
+import dataclasses
 import logging
 
 import numpy as np
@@ -9,9 +10,15 @@ import pytest
 from helpers.tfrecords import example, jpeg_of, write_shard
 from helpers.training_batches import colored, pictures, read, same, shards, write_shards  # noqa: F401
 
+from residual_encoder import models
 from residual_encoder.data import image_folder
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import Cursor, RecordStats, WorkerShare, eval_batches
+from residual_encoder.export import litert
+from residual_encoder.models.configs import AbClassesConfig
+from residual_encoder.recipes import RECIPES
+from residual_encoder.reproduction import released_model
+from residual_encoder.training import trunk_init
 
 
 @pytest.fixture
@@ -167,3 +174,18 @@ def test_a_file_that_vanished_is_a_broken_record(pictures, tmp_path):
     (batch,) = batches
     assert [name.decode() for name in batch.name.numpy()] == names[:2] + names[3:]
     assert list(stats.names) == [names[2]]
+
+
+def test_exports_and_measurements_end_in_one_line_too(broken):
+    strict = DataConfig("tfrecord", broken.data_dir, max_bad_records=0.0)
+    recipe = dataclasses.replace(
+        RECIPES["modern_distribution"], network=AbClassesConfig(width=8, trunk_rank=4)
+    )
+    model = models.build(recipe.network, vgg16_weights="later")
+    for reading in (
+        lambda: litert._photographs(strict, 9, (32, 32)),
+        lambda: list(released_model._grays(strict, None)),
+        lambda: trunk_init.fill_split_trunk(model, recipe, strict, "later", 0),
+    ):
+        with pytest.raises(ValueError, match="1 broken records.*truncated"):
+            reading()
