@@ -29,6 +29,14 @@ def test_a_changed_bit_is_found_and_its_variable_named(weights: Path) -> None:
         weights_files.read_arrays(weights)
 
 
+@pytest.mark.parametrize("about", ["3", '["recipe"]', "null"])
+def test_a_description_that_is_no_object_is_refused(weights: Path, about: str) -> None:
+    with h5py.File(weights, "r+") as file:
+        file.attrs["about"] = np.bytes_(about)
+    with pytest.raises(ValueError, match="no object of JSON"):
+        weights_files.read_recipe(weights)
+
+
 def test_every_value_is_guarded(weights: Path) -> None:
     """Any byte of the values changed is an error or the same values, never other ones."""
     whole, (wanted, _) = weights.read_bytes(), weights_files.read_arrays(weights)

@@ -17,7 +17,7 @@ from residual_encoder.data.configs import DataConfig
 from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import weights
-from residual_encoder.recipes import Recipe
+from residual_encoder.recipes import RECIPES, Recipe
 from residual_encoder.training import checkpoints
 from residual_encoder.training.run import Diverged
 from residual_encoder.training.trainer import train
@@ -141,6 +141,12 @@ def test_missing_evaluation_data_is_known_before_the_first_step(tmp_path):
     with pytest.raises(ValueError, match="nowhere is no folder"):
         train(dataclasses.replace(config(tmp_path / "run"), eval_data=nowhere))
     assert not checkpoints.steps(tmp_path / "run" / "checkpoints")
+
+
+def test_a_trunk_that_is_not_there_cannot_train(tmp_path):
+    recipe = dataclasses.replace(RECIPES["cnn1"], image_size=16, batch_size=2, train_trunk=True)
+    with pytest.raises(ValueError, match="recipe cnn1 has a network without a trunk"):
+        train(config(tmp_path, recipe))
 
 
 def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
