@@ -47,6 +47,8 @@ def test_json_round_trip(name):
         ({"trunk_batch_norm": True}, "train_trunk must be true"),
         ({"rebalancing": 1.5}, "rebalancing must be 0 to 1. Received 1.5"),
         ({"trunk_rate": 0.0}, "trunk_rate must be above zero"),
+        ({"warmup_steps": -1}, "warmup_steps must be 0 or more. Received -1"),
+        ({"weight_decay": -0.1}, "weight_decay must be 0 or more"),
         ({"ema": 1.0}, "ema must be at least 0 and below 1"),
         ({"frozen_blocks": 5, "train_trunk": True}, "frozen_blocks must be 0 to 4"),
     ],

@@ -29,6 +29,22 @@ def tfds_name_and_split(kind: str) -> tuple[str, str | None]:
     return name, rest or None
 
 
+def check_separate(training: DataConfig, evaluation: DataConfig) -> None:
+    """Checks that pictures to train on are not those to evaluate on.
+
+    A kind that names its split reads it for either purpose; all others have two splits.
+
+    Raises:
+      ValueError: both are the same split.
+    """
+    named = training.kind.startswith(TFDS) and tfds_name_and_split(training.kind)[1]
+    if named and (training.kind, training.data_dir) == (evaluation.kind, evaluation.data_dir):
+        raise ValueError(
+            f"{training.kind} names the split to train on, which would be evaluated on as well; "
+            "name another split to evaluate on, or leave the split out"
+        )
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Settings of the pictures to read.

@@ -22,7 +22,7 @@ VALIDATION_SHARE = 0.05  # of a folder's pictures
 
 def in_validation(relative_path: str) -> bool:
     """Returns whether a picture belongs to validation, which its relative path alone decides."""
-    digest = hashlib.sha256(relative_path.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(relative_path)).digest()
     return int.from_bytes(digest[:8], "big") < VALIDATION_SHARE * 2**64
 
 
@@ -62,7 +62,7 @@ def image_folder_source(data_dir: str | None, split: str) -> Source:
             f" gives {VALIDATION_SHARE:.0%} to val; use more pictures, or put them into two folders"
             " train and val in it"
         )
-    start = len(str(root / "x")) - 1
+    start = len(os.fsencode(root / "x")) - 1  # strings of TensorFlow are bytes
 
     def name(record: Record) -> Tensor:
         return tf.strings.substr(record.place, start, -1)
@@ -70,4 +70,5 @@ def image_folder_source(data_dir: str | None, split: str) -> Source:
     def picture(record: Record, window: Window) -> tuple[Tensor, Tensor]:
         return decode(tf.io.read_file(record.place), window), name(record)
 
-    return Source(listed_records([str(root / name) for name in names]), picture, name)
+    places = [os.fsencode(root / name) for name in names]
+    return Source(listed_records(places), picture, name)

@@ -146,7 +146,7 @@ def train_batches(
 
     Raises:
       ValueError: a setting is out of range, or there is no data. Too many broken records raise
-        while reading, as a `tf.errors.OpError`; `RecordStats.explained` makes it a ValueError.
+        while reading, as a `tf.errors.OpError`; `RecordStats.reraising` makes it a ValueError.
     """
     _check_sizes(batch_size, image_size)
     if min(start) < 0:

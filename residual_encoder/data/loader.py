@@ -10,6 +10,7 @@ pictures      Picture Picture ...
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -115,18 +116,23 @@ def _with_first_missing(previous: Tensor, loaded: _Loaded) -> tuple[Tensor, tupl
 
 
 def _broken_shard(record: Record) -> tuple[str, str] | None:
-    path, read = record.place.numpy().decode(), int(record.offset)
+    path, read = os.fsdecode(record.place.numpy()), int(record.offset)
     size = tf.io.gfile.stat(path).length if tf.io.gfile.exists(path) else None
     return None if read == size else (path, f"cannot be read beyond byte {read} of {size}")
+
+
+def _text(name: Tensor) -> str:
+    """Returns a name that can be printed; file names may hold bytes that are no UTF-8."""
+    return name.numpy().decode(errors="backslashreplace")
 
 
 def _fault(item: Item, reading: Reading) -> tuple[str, str] | None:
     """Returns name and reason of a record that did not load; None for a shard that ended well."""
     if bool(item.record.end):
         return _broken_shard(item.record)
-    name = f"{item.record.place.numpy().decode()}@{int(item.record.offset)}"
+    name = f"{_text(item.record.place)}@{int(item.record.offset)}"
     try:
-        name = reading.name(item.record).numpy().decode()
+        name = _text(reading.name(item.record))
         reading.load(item)
     except (tf.errors.OpError, ValueError) as error:
         return name, errors.first_line(error)

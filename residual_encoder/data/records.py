@@ -8,7 +8,7 @@ The kinds are in imagenet.py, tfrecord.py, image_folder.py and synthetic.py; sou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -58,11 +58,16 @@ def first(source: Source, count: int) -> Source:
 
     Args:
       source: Whose own order decides which are the first.
-      count: Number of records.
+      count: Number of records; ends of shards do not count.
     """
 
+    def numbered(before: Tensor, record: Record) -> tuple[Tensor, tuple[Tensor, Record]]:
+        after = before + tf.where(record.end, tf.constant(0, tf.int64), 1)
+        return after, (before, record)
+
     def records(seed: Tensor | None) -> tf.data.Dataset:
-        few = source.records(None).take(count)
+        few = source.records(None).scan(tf.constant(0, tf.int64), numbered)
+        few = few.take_while(lambda before, _: before < count).map(lambda _, record: record)
         return few if seed is None else shuffled(few, count, seed)
 
     return Source(records, source.picture, source.name)
@@ -82,9 +87,9 @@ def existing_folder(folder: str | None, wanted: str) -> Path:
     return path
 
 
-def listed_records(places: list[str]) -> Callable[[Tensor | None], tf.data.Dataset]:
+def listed_records(places: Sequence[str | bytes]) -> Callable[[Tensor | None], tf.data.Dataset]:
     """Returns the `records` of a source whose records are a place each: a stateless permutation."""
-    table = tf.constant(places)
+    table = tf.constant(list(places))
     last = len(places) - 1
 
     def record(position: Tensor) -> Record:

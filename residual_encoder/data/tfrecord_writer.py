@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -130,7 +131,7 @@ def _try_read(root: Path, relative: str, resize: int | None) -> _Picture | str:
 
 def _example(picture: _Picture) -> bytes:
     def text(value: str | bytes) -> tf.train.Feature:
-        data = value.encode() if isinstance(value, str) else value
+        data = os.fsencode(value)  # as it is in the folder, UTF-8 or not
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
 
     def number(value: int) -> tf.train.Feature:
@@ -156,7 +157,7 @@ def _example(picture: _Picture) -> bytes:
 
 def _mixed(names: list[str]) -> list[str]:
     """Sorts by hash of the path: mixed, but the same on every run."""
-    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
 
 
 def existing(config: ShardsConfig) -> list[Path]:

@@ -279,7 +279,7 @@ def evaluate(
       predict: gray [B, H, W, 1] float32 in [0, 1] -> chroma [B, H, W, 2] in [0, 1].
       batches: yields batches with a field `rgb`, uint8 [B, H, W, 3], all of one H and W.
       space: the color space of the chroma.
-      gray: "mean", "luma" or "lightness", a key of `colorspace.GRAYS`: what the model sees.
+      gray: a key of `colorspace.GRAYS`: what the model sees.
       seed: of the bootstrap.
       further: measures the same pictures in another way; its metrics join the others. It also
         measures the photographs themselves, as a third baseline, and the batches need a field

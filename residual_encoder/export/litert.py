@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.record_stats import RecordStats
 from residual_encoder.evaluation import metrics
 from residual_encoder.export.model_file import card_of, check_size, load_for_export
 from residual_encoder.imaging.colorspace import GRAYS
@@ -290,14 +291,16 @@ def _photographs(data: DataConfig | None, limit: int, size: tuple[int, int]) -> 
     """Reads the middles of photographs: uint8 [n, *size, 3]; none without data.
 
     Raises:
-      ValueError: fewer than two came.
+      ValueError: fewer than two came, or too many are broken.
     """
     if data is None:
         return np.zeros((0, *size, 3), np.uint8)
+    stats = RecordStats()
     batches = input_pipeline.eval_batches(
-        data, batch_size=16, image_size=max(size), limit=limit, split="train"
+        data, batch_size=16, image_size=max(size), limit=limit, split="train", stats=stats
     )
-    squares = [batch.rgb.numpy() for batch in batches]
+    with stats.reraising():
+        squares = [batch.rgb.numpy() for batch in batches]
     count = sum(len(square) for square in squares)
     if count < 2:
         raise ValueError(f"There are {count} photographs in the training split; 2 are needed.")

@@ -93,7 +93,8 @@ class Recipe:
       name: The name on the command line.
       network: Which network, and its numbers.
       color_space: Of the chroma: "yuv", "lab", "lab_luma" or "hsv".
-      gray: The gray that the network sees of a color picture: "mean", "luma" or "lightness".
+      gray: The gray that the network sees of a color picture: "mean", "luma", "lightness" or, of
+        "hsv", "value".
       loss: A name in `LOSSES`.
       optimizer: "sgd" (no momentum), "adam", "adamw" or "lamb".
       learning_rate: Peak learning rate.
@@ -174,6 +175,8 @@ class Recipe:
         _check(margin_fits, "margin", f"0 or {self.multiple}", self)
         for field in ("batch_size", "steps", "learning_rate"):
             _check(getattr(self, field) > 0, field, "above zero", self)
+        for field in ("warmup_steps", "weight_decay"):
+            _check(getattr(self, field) >= 0, field, "0 or more", self)
         if self.adversarial:
             least = self.adversarial.least_size
             fits = self.image_size >= least

@@ -152,7 +152,8 @@ def _with_batch_norm(vgg: keras.Model) -> keras.Model:
 
     def call(layer: keras.layers.Layer, x: Tensor) -> Tensor:
         x = layer(x)
-        if isinstance(layer, keras.layers.Conv2D):
+        # Not behind the first of a split convolution's two, which has no ReLU either.
+        if isinstance(layer, keras.layers.Conv2D) and not layer.name.endswith(BASIS):
             x = keras.layers.BatchNormalization(synchronized=shared, name=f"{layer.name}_bn")(x)
             x = keras.layers.ReLU(name=f"{layer.name}_relu")(x)
         return x

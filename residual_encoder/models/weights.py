@@ -68,6 +68,8 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
                 about: dict[str, Any] = {}
             else:
                 about = json.loads(file.attrs[ABOUT])
+                if not isinstance(about, dict):
+                    raise ValueError(f"its description is {about!r:.40}, no object of JSON")
                 file.visititems(visit)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # h5py's own
         raise ValueError(

@@ -165,6 +165,8 @@ def largest_batch(steps: Sequence[StepMemory], limit: int = MEMORY_LIMIT) -> int
     if one.step is None or more.step is None:
         return max((step.batch_size for step in steps if step.fits), default=0)
     each = (more.step - one.step) / (more.batch_size - one.batch_size)
+    if each <= 0:  # too small for the measurement, as with the pictures of 32 pixels of "smoke"
+        return max((step.batch_size for step in steps if step.fits), default=0)
     return int((limit - one.weights - (one.step - each * one.batch_size)) // each)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from residual_encoder import models
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.record_stats import RecordStats
 from residual_encoder.evaluation import image_grids, metrics
 from residual_encoder.evaluation.tables import Table
 from residual_encoder.imaging import colorspace, image_io
@@ -297,11 +298,13 @@ def tap_correlations(
 
 
 def _grays(data: DataConfig, limit: int | None) -> Iterator[np.ndarray]:
+    stats = RecordStats()
     batches = input_pipeline.eval_batches(
-        data, batch_size=TAP_BATCH, image_size=RECIPE.image_size, limit=limit
+        data, batch_size=TAP_BATCH, image_size=RECIPE.image_size, limit=limit, stats=stats
     )
-    for batch in batches:
-        yield colorspace.split(batch.rgb, RECIPE.space, RECIPE.gray).gray.numpy()
+    with stats.reraising():
+        for batch in batches:
+            yield colorspace.split(batch.rgb, RECIPE.space, RECIPE.gray).gray.numpy()
 
 
 def _compared(network: keras.Model, level: int, moments: np.ndarray) -> tuple[float, float]:

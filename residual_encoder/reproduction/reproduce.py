@@ -18,7 +18,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from residual_encoder.data import input_pipeline
-from residual_encoder.data.configs import SPLITS, DataConfig
+from residual_encoder.data.configs import SPLITS, DataConfig, check_separate
 from residual_encoder.recipes import RECIPES
 from residual_encoder.reproduction import (
     decisions,
@@ -71,7 +71,7 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
     """Runs what is not finished yet and writes the report.
 
     Raises:
-      ValueError: the workdir holds another budget's runs.
+      ValueError: the workdir holds another budget's runs, or the data has but one split.
       OSError: data or weights are missing, or the workdir cannot be written.
     """
     _leave_room_on_gpus()
@@ -97,6 +97,7 @@ def _leave_room_on_gpus() -> None:
 
 def _check_data(config: ReproduceConfig) -> None:
     """Checks for data: missing data is better known now than after the first measurement."""
+    check_separate(config.data, config.data)
     size = config.budget.evaluation_size
     for split in SPLITS:
         input_pipeline.eval_batches(

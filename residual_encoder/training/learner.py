@@ -51,7 +51,7 @@ def supervised_learner(
 def averaged(one: Learner) -> Iterator[None]:
     """Gives the model the moving average of its weights, where the optimizer keeps one, inside."""
     variables = one.model.trainable_variables
-    if not one.optimizer.use_ema or not int(one.optimizer.iterations):
+    if not one.optimizer.use_ema or not int(one.optimizer.iterations.numpy()):
         yield
         return
     values = [variable.numpy() for variable in variables]

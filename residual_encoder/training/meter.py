@@ -68,6 +68,7 @@ class Meter:
         self.seconds += elapsed
         rate = round(self._counted * batch_size / elapsed, 2)
         speed = Speed(None if self._compiles else rate, round(self._waited / elapsed, 4))
+        self._compiles = False  # an interval of the compiling step alone has ended
         self._losses.clear()
         self.start()
         return speed

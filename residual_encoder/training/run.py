@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.configs import DataConfig, check_separate
 from residual_encoder.data.input_pipeline import Cursor
 from residual_encoder.models import any_size
 from residual_encoder.recipes import LOSSES, Recipe
@@ -80,6 +80,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least {minimum}. Received {value}.")
         for name in self.eval_losses:
             self._check_eval_loss(name)
+        if self.eval_every:
+            check_separate(self.data, self.eval_data or self.data)
 
     def _check_eval_loss(self, name: str) -> None:
         spaces = LOSSES[name].color_spaces if name in LOSSES else ()

@@ -125,6 +125,11 @@ def _build(config: TrainConfig, workers: WorkerGroup, precision: str, jit: bool)
         jit=jit,
         vgg16_weights="none" if filled else config.vgg16_weights,
     )
+    if config.recipe.train_trunk and models.trunk_of(learner.model) is None:
+        raise ValueError(
+            f"train_trunk is set, and recipe {config.recipe.name} has a network without a trunk. "
+            "Leave it out."
+        )
     if not filled:
         given = config.data, config.vgg16_weights, config.seed
         fill_split_trunk(learner.model, config.recipe, *given)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from residual_encoder import models
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.configs import DataConfig
+from residual_encoder.data.record_stats import RecordStats
 from residual_encoder.imaging.augment_config import Augment
 from residual_encoder.imaging.colorspace import GRAYS
 from residual_encoder.models import low_rank, vgg16
@@ -33,20 +34,23 @@ def fill_split_trunk(
       seed: Decides which pictures.
 
     Raises:
-      ValueError: the weight file does not fit, or there are no pictures.
+      ValueError: the weight file does not fit, or there are no pictures, or too many are
+        broken.
       OSError: the weight file is missing.
     """
     rank = getattr(recipe.network, "trunk_rank", 0)
     if not rank or vgg16_weights == "none":
         return
+    stats = RecordStats()
     pictures = input_pipeline.train_batches(
-        data, batch_size=BATCH, image_size=SIZE, augment=Augment(), seed=seed
+        data, batch_size=BATCH, image_size=SIZE, augment=Augment(), seed=seed, stats=stats
     )
     grays = (
         tf.repeat(GRAYS[recipe.gray](tf.cast(batch.rgb, tf.float32) / 255), 3, axis=-1)
         for batch in pictures.take(PICTURES // BATCH)
     )
-    arrays = low_rank.split_weights(vgg16.whole(vgg16_weights), grays, rank)
+    with stats.reraising():
+        arrays = low_rank.split_weights(vgg16.whole(vgg16_weights), grays, rank)
     trunk = models.trunk_of(model)
     for variable in trunk.weights if trunk else []:
         if variable.path in arrays:

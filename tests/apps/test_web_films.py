@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_web import address, browser, photos, saved, visit  # noqa: F401
+from helpers.web import address, browser, photos, saved, visit  # noqa: F401
 
 from residual_encoder.apps.web import films, limits, store
 from residual_encoder.inference import video

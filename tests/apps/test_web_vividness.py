@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 
 # Fixtures among them are used by name; `address` below takes the place of that module's.
-from test_web import browser, changed, colored, give, photos, pixels, visit  # noqa: F401
+from helpers.web import browser, changed, colored, give, photos, pixels, visit  # noqa: F401
 
 from residual_encoder.apps.web import preview
 from residual_encoder.imaging import image_io

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, SHARED
+from helpers.engines import SHAPES, assert_pictures_agree, noise
 
 from residual_encoder import models
 from residual_encoder.imaging import ab_classes, ab_quantization, image_io, resizing
@@ -52,10 +53,6 @@ def saved_model(tmp_path: Path) -> Path:
     card = {"recipe": RECIPES["modern"].to_json(), "weights_sha256": "0"}
     (tmp_path / "assets" / "recipe.json").write_text(json.dumps(card))
     return tmp_path
-
-
-def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
-    return np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype)
 
 
 def run(code: str, *arguments: str, cwd: Path = ROOT) -> str:
@@ -118,11 +115,9 @@ print(sorted({{"tensorflow", "keras"}} & set(sys.modules)))
 # --- the same colors ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (33, 47), (90, 61, 3), (40, 300, 4)])
+@SHAPES
 def test_pictures_of_both_engines_agree(pair: list[Colorizer], shape: tuple[int, ...]) -> None:
-    by_tensorflow, by_onnx = (one.colorize(noise(*shape)).astype(int) for one in pair)
-    assert np.abs(by_tensorflow - by_onnx).max() <= 1
-    assert np.mean(by_tensorflow != by_onnx) < 0.01
+    assert_pictures_agree(pair, shape)
 
 
 def test_all_outputs_of_both_engines_agree(pair: list[Colorizer]) -> None:

@@ -1,50 +1,19 @@
-"""What films hold beside even frames and sound: other streams, other clocks, fields, color."""
+"""What films hold besides even frames and sound: other streams, other clocks, fields, color."""
 
-import os
+# ruff: noqa: F811  fixtures of another module are imported, and used as arguments
+
 import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from helpers.films import PROGRAM, FakeColorizer, decoded, probe, run_ffmpeg, times, whole_probe
+from helpers.film_fixtures import MOVING, X264, color, gray_source, lavfi, mixed, packets, plain  # noqa: F401
+from helpers.films import PROGRAM, decoded, probe, run_ffmpeg, times, whole_probe
 
 from residual_encoder.imaging import video_io
-from residual_encoder.inference import video
-from residual_encoder.inference.video import VideoConfig, colorize_video
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no ffmpeg on the PATH to make films with")
-X264 = "-c:v libx264 -preset veryfast -crf 12 -pix_fmt yuv420p".split()
-PATHS = ROOT, ROOT / "tests"
+MPEG2 = "-c:v mpeg2video -q:v 2".split()
 SRT = "1\n00:00:00,200 --> 00:00:00,700\nGood evening\n\n2\n00:00:00,900 --> 00:00:01,000\nBye\n"
-
-
-def lavfi(*sources):
-    return [part for source in sources for part in ("-f", "lavfi", "-i", source)]
-
-
-def gray_source(size="96x64", rate=25, seconds=1.2):
-    return f"testsrc2=s={size}:r={rate}:d={seconds},format=gray"
-
-
-def color(source, target, **settings):
-    return colorize_video(FakeColorizer(), VideoConfig(str(source), str(target), **settings))
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """30 frames with sound, a keyframe at each tenth."""
-    path = tmp_path_factory.mktemp("plain") / "plain.mp4"
-    sound = "sine=440:d=1.2"
-    run_ffmpeg(*lavfi(gray_source(), sound), *X264, "-g", 10, "-c:a", "aac", path)
-    return path
-
-
-def packets(path, kind="a"):
-    """MD5 of a stream's packets without their times."""
-    command = [PROGRAM, "-v", "error", "-i", str(path), "-map", f"0:{kind}", "-c", "copy"]
-    return subprocess.check_output([*command, "-f", "streamhash", "-hash", "md5", "-"])
 
 
 # --- subtitles, chapters, covers, tags ------------------------------------------------------------
@@ -182,9 +151,6 @@ def test_a_part_of_a_film(plain, tmp_path):
 
 # --- fields, rotation, depth ----------------------------------------------------------------------
 
-MOVING = "mandelbrot=s=320x240:r={}:end_pts=40,format=gray,format=yuv420p"
-MPEG2 = "-c:v mpeg2video -q:v 2".split()
-
 
 @pytest.mark.parametrize("flags", [[], ["-flags", "+ilme+ildct"]])
 def test_whole_frames_are_left_alone_whatever_is_said_of_them(flags, tmp_path):
@@ -226,20 +192,6 @@ def test_a_film_left_on_its_side_in_ten_bits(tmp_path):
 # --- shots in color -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory):
-    """A shot in gray, one in color, one in gray; 20 frames each."""
-    path = tmp_path_factory.mktemp("mixed") / "mixed.mp4"
-    shots = [f"{MOVING.format(25)}", "testsrc2=s=320x240:r=25", MOVING.format(25) + ",negate"]
-    joined = ";".join(
-        f"[{n}:v]trim=end_frame=20,setpts=PTS-STARTPTS,{form}format=yuv420p[v{n}]"
-        for n, form in enumerate(["", "", "format=gray,"])
-    )
-    graph = joined + ";[v0][v1][v2]concat=n=3[v]"
-    run_ffmpeg(*lavfi(*shots), "-filter_complex", graph, "-map", "[v]", *X264, path)
-    return path
-
-
 def test_shots_in_color_are_left_as_they_are(mixed, tmp_path):
     summary = color(mixed, tmp_path / "b.mp4", color_inputs="skip")
     assert (summary.frames, summary.kept, summary.scene_cuts) == (60, 20, (20, 40))
@@ -266,148 +218,3 @@ def test_gray_next_to_colored(plain, tmp_path):
     assert np.ptp(pair[:, :, :90].astype(int), axis=-1).max() < 12  # but for the encoder
     assert np.abs(pair[:, :, 96:].astype(int) - alone).mean() < 3
     assert packets(tmp_path / "b_compare.mp4") == packets(plain)
-
-
-# --- stops, full disks ----------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_stopped_at_ten_moments_the_file_is_the_same(mixed, tmp_path, monkeypatch):
-    monkeypatch.setattr(video, "SEGMENT", 9)
-    settings = {"color_inputs": "skip", "compare": True, "batch_size": 4}
-    color(mixed, tmp_path / "whole.mp4", **settings)
-    target = tmp_path / "b.mp4"
-    for moment in np.random.default_rng(0).integers(1, 16, 10):
-        stopped = FakeColorizer(dies_at=moment)
-        try:
-            colorize_video(
-                stopped, VideoConfig(str(mixed), str(target), overwrite=True, **settings)
-            )
-            target.unlink()  # the work of the stops before was enough
-        except KeyboardInterrupt:
-            assert not target.exists()
-    color(mixed, target, **settings, overwrite=True)  # the other film may be there
-    for name in ("{}.mp4", "{}_compare.mp4"):
-        made, whole = (tmp_path / name.format(stem) for stem in ("b", "whole"))
-        assert made.read_bytes() == whole.read_bytes()
-
-
-@pytest.mark.slow
-def test_killed_at_ten_moments_the_file_is_the_same(mixed, tmp_path):
-    code = textwrap.dedent(
-        """
-        import os, signal, sys, time
-        sys.path[:0] = sys.argv[3:]
-        import numpy
-        from helpers.films import FakeColorizer
-        from residual_encoder.inference import video
-        class Slow(FakeColorizer):
-            def merge(self, *inputs):
-                time.sleep(0.05)
-                return super().merge(*inputs)
-        video.SEGMENT = 7
-        def begin(target):  # in a process of its own, which has no threads yet
-            if not (child := os.fork()):
-                config = video.VideoConfig(sys.argv[1], target, compare=True, color_inputs="skip")
-                video.colorize_video(Slow(), config)
-                os._exit(0)
-            return child
-        assert os.waitpid(begin(os.path.join(sys.argv[2], "whole.mp4")), 0)[1] == 0
-        target = os.path.join(sys.argv[2], "b.mp4")
-        for delay in numpy.random.default_rng(1).uniform(0, 2, 10):
-            if not os.path.exists(target):
-                child = begin(target)
-                time.sleep(delay)
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-        if not os.path.exists(target):
-            assert os.waitpid(begin(target), 0)[1] == 0
-        """
-    )
-    command = [sys.executable, "-c", code, str(mixed), str(tmp_path), *map(str, PATHS)]
-    subprocess.run(command, check=True, capture_output=True)
-    for name in ("{}.mp4", "{}_compare.mp4"):
-        made, whole = (tmp_path / name.format(stem) for stem in ("b", "whole"))
-        assert made.read_bytes() == whole.read_bytes()
-
-
-def test_the_encoder_reads_no_memory_that_it_has_not_written(tmp_path):
-    code = textwrap.dedent(
-        """
-        import sys
-        sys.path[:0] = sys.argv[2:]
-        from pathlib import Path
-        from helpers.films import film_frames
-        from residual_encoder.imaging import ffmpeg, video_io
-        rate = video_io.Fraction(24)
-        info = video_io.VideoInfo(200, 150, rate, 12, rate / rate, 1 / rate)
-        with ffmpeg.segment(Path(sys.argv[1]), info, ffmpeg.encoder(".mp4", info), 200) as write:
-            for time, gray in enumerate(film_frames(12, 1, (200, 150))):
-                frame = video_io.Frame(time, None, gray)
-                write(time, ffmpeg.painted(frame, info, None))
-        """
-    )
-    made = []
-    for filling in ("1", "2"):  # bytes that glibc fills new memory with
-        path = tmp_path / f"{filling}.nut"
-        command = [sys.executable, "-c", code, str(path), *map(str, PATHS)]
-        subprocess.run(command, check=True, env=os.environ | {"MALLOC_PERTURB_": filling})
-        made.append(path.read_bytes())
-    assert made[0] == made[1]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc to read memory from")
-def test_a_large_film_is_encoded_in_half_a_gigabyte(tmp_path):
-    code = textwrap.dedent(
-        """
-        import sys
-        sys.path[:0] = sys.argv[2:]
-        from pathlib import Path
-        import numpy as np
-        from residual_encoder.imaging import ffmpeg, video_io
-        rate = video_io.Fraction(25)
-        info = video_io.VideoInfo(3840, 2160, rate, 30, rate / rate, 1 / rate)
-        codec = ffmpeg.encoder(".mp4", info)
-        luma = np.random.default_rng(0).integers(90, 130, (2190, 3870), np.uint8)
-        with ffmpeg.segment(Path(sys.argv[1]), info, codec, info.width) as write:
-            for time in range(30):
-                gray = luma[time : time + 2160, time : time + 3840]
-                write(time, ffmpeg.painted(video_io.Frame(time, None, gray), info, None))
-        peak = next(x for x in open("/proc/self/status") if x.startswith("VmHWM"))
-        print(int(peak.split()[1]) // 1024)  # not ru_maxrss, in which the parent's counts
-        """
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "a.nut"), *map(str, PATHS)]
-    assert int(subprocess.check_output(command)) < 550
-
-
-def test_on_a_full_disk_what_was_there_stays(plain, tmp_path):
-    target = tmp_path / "b.mp4"
-    target.write_bytes(b"mine")
-    code = textwrap.dedent(
-        """
-        import resource, sys
-        sys.path[:0] = sys.argv[4:]
-        from helpers.films import FakeColorizer
-        from residual_encoder.inference.video import VideoConfig, colorize_video
-        limit = int(sys.argv[3])
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        colorize_video(FakeColorizer(), VideoConfig(sys.argv[1], sys.argv[2], overwrite=True))
-        """
-    )
-    for limit in (3000, 30000):  # while encoding, while joining
-        command = [
-            sys.executable,
-            "-c",
-            code,
-            str(plain),
-            str(target),
-            str(limit),
-            *map(str, PATHS),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
-        assert done.returncode == 1
-        assert f"Cannot write {target}" in done.stderr or "Cannot write" in done.stderr
-        assert "File too large" in done.stderr.splitlines()[-1]
-        assert target.read_bytes() == b"mine"

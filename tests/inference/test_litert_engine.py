@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT
+from helpers.engines import SHAPES, assert_pictures_agree, noise
 
 from residual_encoder import models
 from residual_encoder.export import litert
@@ -94,10 +95,6 @@ def stub(path: Path, size: int | None = None, int8: bool = False) -> Path:
     return path
 
 
-def noise(*shape: int, seed: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 255, shape, np.uint8)
-
-
 # --- the same colors ------------------------------------------------------------------------------
 
 
@@ -118,11 +115,9 @@ def test_a_file_is_known_by_its_content(
     assert Colorizer(tmp_path / name).engine.name == "litert"
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (33, 47), (90, 61, 3), (40, 300, 4)])
+@SHAPES
 def test_pictures_of_both_engines_agree(pair: list[Colorizer], shape: tuple[int, ...]) -> None:
-    wanted, received = (one.colorize(noise(*shape)).astype(int) for one in pair)
-    assert np.abs(wanted - received).max() <= 1
-    assert np.mean(wanted != received) < 0.01
+    assert_pictures_agree(pair, shape)
 
 
 def test_chroma_of_batches_agrees(pair: list[Colorizer]) -> None:

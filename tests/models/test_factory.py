@@ -1,4 +1,4 @@
-"""The residual encoder: counts, names, gradients, upsampling, sizes."""
+"""The residual encoder: counts, names, gradients, options, sizes, what is saved."""
 
 import math
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from residual_encoder import models
 from residual_encoder.models.any_size import chroma_at, network_size, with_margin
 from residual_encoder.models.factory import ResidualEncoderConfig
-from residual_encoder.models.layers import BatchNorm, HalfPixelUpsample2, Upsample2
+from residual_encoder.models.layers import Upsample2
 from residual_encoder.recipes import RECIPES
 
 # name: (trainable, frozen in the trunk)
@@ -246,88 +246,6 @@ def test_released_decoder_loads_by_name(network, shared):
         ours[path].assign(value)
     chroma = network(np.random.default_rng(0).uniform(size=(1, 32, 32, 1)).astype(np.float32))
     assert np.isfinite(chroma).all()
-
-
-# --- upsampling -----------------------------------------------------------------------------------
-
-
-def legacy(x):
-    return tf.compat.v1.image.resize_bilinear(x, [2 * x.shape[1], 2 * x.shape[2]])
-
-
-def half_pixel(x):
-    return tf.image.resize(x, [2 * x.shape[1], 2 * x.shape[2]])
-
-
-KINDS = pytest.mark.parametrize(
-    ("layer", "reference"), [(Upsample2, legacy), (HalfPixelUpsample2, half_pixel)]
-)
-
-
-@KINDS
-@pytest.mark.parametrize("shape", [(2, 5, 7, 3), (1, 1, 1, 4), (1, 28, 28, 8)])
-def test_upsampling_is_tensorflows(layer, reference, shape, rng, run_mode):
-    x = tf.constant(rng.normal(size=shape).astype(np.float32))
-    np.testing.assert_allclose(run_mode(layer())(x), reference(x), atol=1e-6)
-
-
-@KINDS
-def test_upsampling_with_unknown_sizes_and_under_xla(layer, reference, rng):
-    x = tf.constant(rng.normal(size=(2, 5, 7, 3)).astype(np.float32))
-    unknown = tf.function(layer(), input_signature=[tf.TensorSpec([None] * 3 + [3])])
-    np.testing.assert_allclose(unknown(x), reference(x), atol=1e-6)
-    compiled = tf.function(layer(), jit_compile=True)
-    np.testing.assert_allclose(compiled(x), reference(x), atol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("layer", [Upsample2, HalfPixelUpsample2])
-def test_upsampling_with_a_quick_gradient(layer, dtype, rng):
-    """In training on a CPU, against the slices otherwise: quarters are exact in bfloat16, too."""
-    x, weights = (tf.cast(rng.integers(0, 9, (2, *n, 4)), dtype) for n in ((3, 5), (6, 10)))
-    upsample = layer(quick_gradient=True, dtype=dtype)
-
-    def value_and_slope(training):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = upsample(x, training=training)
-            total = tf.reduce_sum(y * weights)
-        return y, tape.gradient(total, x)
-
-    for quick, plain in zip(value_and_slope(True), value_and_slope(False), strict=True):
-        assert quick.dtype == dtype
-        quick, plain = (tf.cast(value, tf.float32) for value in (quick, plain))
-        np.testing.assert_allclose(quick, plain, atol=1e-5 if dtype == "float32" else 0.3)
-
-
-@pytest.mark.parametrize("channels", [3, 20])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_batch_norm_in_training_is_keras(channels, dtype, rng):
-    x = tf.cast(rng.normal(2, 3, (4, 6, 5, channels)), dtype)
-    weights = tf.cast(rng.normal(0, 1, x.shape), dtype)
-    policy = "float32" if dtype == "float32" else "mixed_bfloat16"
-    results = []
-    for kind in (keras.layers.BatchNormalization, BatchNorm):
-        norm = kind(momentum=0.9, epsilon=1e-3, dtype=policy)
-        norm.build(x.shape)
-        norm.gamma.assign(np.linspace(0.5, 1.5, channels))
-        norm.beta.assign(np.linspace(-1, 1, channels))
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = norm(x, training=True)
-            total = tf.reduce_sum(tf.cast(y * weights, tf.float32))
-        slopes = tape.gradient(total, [x, norm.gamma.value, norm.beta.value])
-        results.append([y, *slopes, norm.moving_mean.value, norm.moving_variance.value])
-    rounding = 1e-5 if dtype == "float32" else 2**-7
-    for ours, theirs in zip(*results, strict=True):
-        ours, theirs = (tf.cast(value, tf.float32) for value in (ours, theirs))
-        np.testing.assert_allclose(ours, theirs, rtol=rounding, atol=4 * rounding)
-
-
-def test_upsampling_by_hand():
-    x = tf.reshape([1.0, 3.0], [1, 1, 2, 1])
-    np.testing.assert_array_equal(Upsample2()(x)[0, 0, :, 0], [1, 2, 3, 3])
-    np.testing.assert_array_equal(HalfPixelUpsample2()(x)[0, 0, :, 0], [1, 1.5, 2.5, 3])
 
 
 # --- sizes ----------------------------------------------------------------------------------------

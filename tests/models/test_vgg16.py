@@ -88,12 +88,14 @@ def test_keras_downloads_the_released_weights():
     assert kernel.flat[0] == pytest.approx(0.42947057)
 
 
-def test_folding_batch_norm_changes_no_tap(rng):
-    trained = vgg16.build_trunk(trainable=True, batch_norm=True)
+@pytest.mark.parametrize("rank", [0, 8])
+def test_folding_batch_norm_changes_no_tap(rank, rng):
+    """Of a split convolution the first of the two has neither norm nor ReLU."""
+    trained = vgg16.build_trunk(trainable=True, batch_norm=True, rank=rank)
     for layer in trained.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
-    plain = vgg16.build_trunk()
+    plain = vgg16.build_trunk(rank=rank)
     folded = vgg16.folded_weights(trained)
     assert {v.path for v in plain.weights} == set(folded)
     for variable in plain.weights:

@@ -193,6 +193,14 @@ def test_largest_batch_by_hand():
     assert decisions.largest_batch(steps_of_memory(300, 1500)[HYPERCOLUMN_CODE]) == 1
 
 
+@pytest.mark.parametrize("more", [5.0, 4.0])
+def test_pictures_too_small_to_measure_have_the_largest_batch_that_was_tried(more):
+    steps = [
+        StepMemory("cpu", batch, 32, 10.0, taken, True) for batch, taken in ((1, 5.0), (6, more))
+    ]
+    assert decisions.largest_batch(steps) == 6
+
+
 @pytest.mark.parametrize(("off", "wanted"), [(0.6, HELD), (2.0, FAILED)])
 def test_intensity_is_kept_within_a_code_value(off, wanted):
     rows = {"luma": [off] * 3, "gray": [9.0] * 3}  # the mean of channels may be off

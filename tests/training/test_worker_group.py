@@ -188,7 +188,9 @@ def test_a_killed_worker_ends_the_others_in_one_line(tmp_path, started, lost):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["pix2pix", "modern_adversarial", "modern_classes"])
+@pytest.mark.parametrize(
+    "recipe", ["pix2pix", "modern_adversarial", "modern_classes", "modern_distribution"]
+)
 def test_every_kind_of_step_is_shared(tmp_path, started, recipe):
     size = 128 if recipe == "pix2pix" else 64
     flags = [f"--recipe={recipe}", f"--image_size={size}", "--batch_size=2", "--steps=3"]

@@ -1,0 +1,112 @@
+"""Previews of the page, and the files that it gives: as the command line writes them."""
+
+# ruff: noqa: F811  fixtures of another module are imported, and used as arguments
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.web import VIVID, command_line, photos  # noqa: F401
+
+from residual_encoder.apps.web import preview
+from residual_encoder.imaging import borders, face_detection, image_io
+from residual_encoder.imaging.borders import Box
+from residual_encoder.inference import face_detail
+from residual_encoder.inference.colorizer import Colorizer
+from residual_encoder.inference.hints import Hint, parse
+
+
+@pytest.fixture(scope="module")
+def colorizer(soft_weights: Path) -> Colorizer:
+    return Colorizer(soft_weights)
+
+
+def test_the_network_runs_once(colorizer, photos, monkeypatch) -> None:
+    calls = []
+    predict = colorizer.predict
+    monkeypatch.setattr(
+        colorizer, "predict", lambda gray: calls.append(gray.shape) or predict(gray)
+    )
+    shown = preview.make_preview(colorizer, photos.deep)
+    none, some, more = (
+        preview.render_preview(colorizer, shown, saturation) for saturation in (0, 1, 2)
+    )
+    assert len(calls) == 1
+    assert np.ptp(none, axis=-1).max() <= 1
+    assert np.ptp(some, axis=-1).mean() > 1
+    assert np.ptp(more, axis=-1).mean() > 1.5 * np.ptp(some, axis=-1).mean()
+    assert colorizer.saturation == 1  # other visitors' is not touched
+
+
+def test_a_small_picture_is_its_own_preview(colorizer, photos) -> None:
+    shown = preview.make_preview(colorizer, photos.jpeg)
+    colored = preview.render_preview(colorizer, shown, 1.0)
+    np.testing.assert_array_equal(colored, colorizer.colorize(photos.jpeg))
+    hints = [{"x": 50, "y": 40, "rgb": [200, 30, 40]}]
+    hinted = preview.render_preview(colorizer, shown, 1.0, None, parse(hints))
+    np.testing.assert_array_equal(hinted, colorizer.colorize(photos.jpeg, hints=hints))
+    assert (hinted != colored).any()
+
+
+def test_a_large_picture_is_made_smaller(colorizer, tmp_path) -> None:
+    image_io.write(tmp_path / "wide.png", np.full((400, 4000), 40_000, np.uint16))
+    shown = preview.make_preview(colorizer, tmp_path / "wide.png")
+    assert (shown.height, shown.width) == (400, 4000)
+    assert shown.picture.pixels.shape == (160, 1600)
+    assert np.unique(shown.picture.pixels) == [40_000 >> 8]
+
+
+def test_what_is_clear_is_shown_on_white(colorizer, photos) -> None:
+    shown = preview.make_preview(colorizer, photos.clear)
+    colored = preview.render_preview(colorizer, shown, 0.0)
+    gray = image_io.read(photos.clear).pixels.astype(float)
+    opacity = photos.alpha / 255
+    assert np.abs(colored - (opacity * gray + (1 - opacity) * 255)[..., None]).max() <= 2
+
+
+def test_small_faces_are_colored_as_by_the_command_line(
+    colorizer, photos, tmp_path, monkeypatch
+) -> None:
+    face, hint = Box(20, 50, 30, 60), Hint(45, 35, (200, 30, 40))
+
+    def pasted(picture, colored, faces, color) -> np.ndarray:
+        for one in faces:
+            part = color(borders.cropped(picture, one))
+            colored[one.top : one.bottom, one.left : one.right] = part
+        return colored
+
+    monkeypatch.setattr(face_detection, "frontal_faces", lambda _: [face])
+    monkeypatch.setattr(face_detail, "with_close_ups", pasted)
+    near = copy.copy(colorizer)
+    near.faces = True
+    shown = preview.make_preview(colorizer, photos.jpeg)
+    plain, faces = (
+        preview.render_preview(colorizer, shown, 1.0, faces=some) for some in (False, True)
+    )
+    np.testing.assert_array_equal(faces, near.colorize(photos.jpeg))
+    assert (faces != plain).any()
+    hinted = preview.render_preview(colorizer, shown, 1.0, None, [hint], True)
+    np.testing.assert_array_equal(hinted, colorizer.colorize(photos.jpeg, hints=[hint]))
+    deep = preview.make_preview(colorizer, photos.deep)
+    made = preview.render_full_size(colorizer, deep, 1.0, tmp_path, faces=True)
+    np.testing.assert_array_equal(image_io.read(made).pixels, near.colorize(photos.deep))
+    assert not colorizer.faces
+
+
+def test_the_file_is_what_the_command_line_writes(
+    colorizer, photos, command_line, tmp_path
+) -> None:
+    for source in (photos.jpeg, photos.deep, photos.clear):
+        made = preview.render_full_size(
+            colorizer, preview.make_preview(colorizer, source), VIVID, tmp_path
+        )
+        assert made.name == f"{source.stem}_colored{source.suffix}"
+        assert made.read_bytes() == (command_line / source.name).read_bytes()
+
+
+def test_a_bad_file_is_named_without_its_folder(colorizer, photos) -> None:
+    with pytest.raises(ValueError, match="^broken.jpg is a truncated JPEG"):
+        preview.make_preview(colorizer, photos.broken)

@@ -1,0 +1,39 @@
+"""Settings of the server that are refused before the page opens."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import pytest
+
+from residual_encoder.apps.web import server as server_module
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"port": 70_000}, "port must be"),
+        ({"max_megabytes": 0}, "max_megabytes must be 1 or more"),
+        ({"max_film_megabytes": 0}, "max_film_megabytes must be 1 or more"),
+    ],
+)
+def test_wrong_options(options, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        server_module.PageConfig(**options)
+
+
+def test_without_the_packages_of_the_page(monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(OSError, match=r"pip install .\.\[web\]"):
+        server_module.serve(server_module.PageConfig(model=str(tmp_path)))
+
+
+def test_ports(monkeypatch) -> None:
+    with socket.create_server((server_module.HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"port {port}: Address already in use"):
+            server_module._listen(server_module.HOST, port)
+        monkeypatch.setattr(server_module, "FIRST_PORT", port)
+        with server_module._listen(server_module.HOST, None) as found:
+            assert port < found.getsockname()[1] < port + server_module.PORTS
