@@ -90,21 +90,22 @@ def collect(image: Any, data: bytes, kind: str) -> Metadata:
     def blob(name: str) -> bytes:
         return bytes(image.get(name)) if image.get_typeof(name) else b""
 
+    turned = bool(image.get_typeof("orientation")) and image.get("orientation") in TRANSPOSED
     if kind == "tiff":
-        exif = _exif_of_tiff(data)
+        exif = upright(_exif_of_tiff(data), turned)
     else:
         block = blob("exif-data")
         start = re.search(rb"II\*\0|MM\0\*", block[:16])
-        exif = block[start.start() :] if start else b""
-    turned = image.get_typeof("orientation") and image.get("orientation") in TRANSPOSED
+        exif = upright(block[start.start() :]) if start else b""
     resolution = _dots(data, kind)
+    resolution = resolution[::-1] if resolution and turned else resolution or _resolution(exif)
     texts = _png_texts(data) if kind == "png" else _jpeg_comments(data) if kind == "jpeg" else ()
     return Metadata(
-        upright(exif),
+        exif,
         rgb_profile(blob("icc-profile-data")),
         re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", blob("xmp-data")),
         _iptc(blob("iptc-data")) or _iptc_of_png(texts),
-        resolution[::-1] if resolution and turned else resolution or _resolution(upright(exif)),
+        resolution if resolution and all(map(_is_plausible, resolution)) else None,
         tuple(text for text in texts if text[0] != PNG_IPTC.decode()),
     )
 
@@ -129,18 +130,23 @@ def rgb_profile(icc: bytes) -> bytes:
     return icc if icc[16:20] == b"RGB " else b""  # ICC.1:2022, 7.2.8: data color space
 
 
-def upright(exif: bytes) -> bytes:
+def upright(exif: bytes, turned: bool | None = None) -> bytes:
     """Adapts EXIF data to a picture that has been turned upright.
 
     Orientation becomes 1, width and height change places where the picture was turned by a
     quarter, and the thumbnail, which is gray and perhaps lies on its side, is left out.
 
+    Args:
+      exif: A TIFF structure.
+      turned: Whether it was turned by a quarter; None is as its orientation says.
+
     Returns:
-      None where the data is damaged.
+      The same without a thumbnail; empty where the data is damaged.
     """
     if exif[:4] not in TIFF:
         return b""
-    turned = tags(exif).get(ORIENTATION, 1) in TRANSPOSED
+    if turned is None:
+        turned = tags(exif).get(ORIENTATION, 1) in TRANSPOSED
     sign = tiff_directory.order(exif)
     try:
         fields = tiff_directory.read(exif)
@@ -206,6 +212,11 @@ def _resolution(exif: bytes) -> tuple[float, float] | None:
     if not unit or not all(part for pair in pairs for part in pair):
         return None
     return pairs[0][0] / pairs[0][1] / unit, pairs[1][0] / pairs[1][1] / unit
+
+
+def _is_plausible(side: float) -> bool:
+    """Returns whether pixels a millimeter are those of some scanner, and fit into all formats."""
+    return 0.001 <= side <= 100_000
 
 
 def _iptc(block: bytes) -> bytes:
