@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import zipfile
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,7 +75,7 @@ class SegmentStore:
     """
 
     def __init__(self, target: Path) -> None:
-        """Reads what is finished; nothing is if the folder's state is missing or damaged."""
+        """Reads what is finished; nothing is if its state or a segment is missing or damaged."""
         self.folder = target.with_name(files.fitting_name(f".{target.name}", ".parts"))
         self.signature: dict[str, Any] = {}
         self.progress = VideoProgress()
@@ -87,8 +88,11 @@ class SegmentStore:
             state = SmoothingState(*(saved[name] for name in SmoothingState._fields))
             progress = VideoProgress(**json.loads(saved["ledger"].item()))
             progress.shot = Shot(*progress.shot)
-            self.signature = json.loads(saved["signature"].item())
-        self.progress, self.state = progress, state
+            signature = json.loads(saved["signature"].item())
+        there = Counter(path.name.partition(".")[0] for path in self.folder.iterdir())
+        counts = {there[f"{number:06d}"] for number in range(progress.segments)}
+        if len(counts) == 1 and 0 not in counts:  # each is one film, or with the comparison two
+            self.signature, self.progress, self.state = signature, progress, state
 
     def differences(self, signature: dict[str, Any]) -> set[str]:
         """Returns which parts of a signature differ from that of the finished work."""

@@ -4,12 +4,14 @@ import dataclasses
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from helpers.films import PROGRAM, FakeColorizer, film_frames, write_film
 
 from residual_encoder.inference import video, video_resume
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.engines import settling
+from residual_encoder.inference.temporal_smoothing import SmoothingState
 from residual_encoder.inference.video import VideoConfig, colorize_video
 from residual_encoder.inference.video_progress import SegmentStore
 from residual_encoder.models.vividness import ColorChoice
@@ -181,3 +183,19 @@ def test_weights_that_were_replaced_are_not_settled_with(soft_weights, tmp_path)
         colorizer.in_engine("tensorflow", "float32")
     path.unlink()
     assert colorizer.settle(10**9) is None and colorizer.engine is engine
+
+
+@pytest.mark.parametrize("gone", ["000000.nut", "000001.compare.nut"])
+def test_work_with_a_segment_missing_is_none(gone, tmp_path):
+    """As where somebody tidied up: the join could not find it, at every further run."""
+    target, job = tmp_path / "colored.mp4", {"version": 1}
+    store = SegmentStore(target)
+    store.begin(job)
+    state = SmoothingState(*np.zeros((4, 2, 2), np.float32))
+    for number in range(2):
+        for ending in (".nut", ".compare.nut"):
+            store.segment(number, ending).write_bytes(b"film")
+        store.save(state)
+    assert SegmentStore(target).progress.segments == 2
+    (store.folder / gone).unlink()
+    assert (SegmentStore(target).progress.segments, SegmentStore(target).signature) == (0, {})
