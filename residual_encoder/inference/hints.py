@@ -92,7 +92,10 @@ def _parsed(hint: Any, name: str) -> Hint:
 
 def _is_number(value: Any) -> bool:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    try:
+        return number and math.isfinite(value)
+    except (OverflowError, TypeError):  # a whole number that no float holds, or a complex one
+        return False
 
 
 def _rgb(value: Any, name: str) -> tuple[int, int, int]:

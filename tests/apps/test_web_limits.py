@@ -302,6 +302,14 @@ def test_room_is_counted_while_a_film_writes_and_deletes(tmp_path: Path) -> None
         worker.join()
 
 
+@pytest.mark.parametrize("value", ["much", [], {}, 10**400], ids=["text", "list", "object", "huge"])
+def test_what_is_no_number_is_a_message(value: Any) -> None:
+    from residual_encoder.apps.web import routes
+
+    with pytest.raises(ValueError, match="x must be a number. Received"):
+        routes._number({"x": value}, "x", 0.0)
+
+
 def test_disk_previews_and_entries_are_bounded(tmp_path: Path, monkeypatch) -> None:
     kept = store.Store(tmp_path, megabytes=1)
     first = kept.add("a.jpg")
