@@ -20,6 +20,7 @@ from residual_encoder.imaging.tiff_directory import LONG, SHORT, TIFF, Field
 # TIFF 6.0 tags; EXIF borrows the first six. 33723 is IPTC's own.
 DESCRIPTION, ORIENTATION, SOFTWARE, ARTIST = 270, 274, 305, 315
 RESOLUTION, RESOLUTION_UNIT = (282, 283), 296
+_UNITS = (1,), (2,), (3,)  # values of RESOLUTION_UNIT: none, inches, centimeters
 DOCUMENT_NAME, COPYRIGHT, IPTC = 269, 33432, 33723
 # Values of ORIENTATION, EXIF 2.32, 4.6.4.A. To turn a picture upright: transpose, then mirror the
 # columns, then the rows.
@@ -165,7 +166,12 @@ def _adapted(fields: tuple[Field, ...], sign: str, turned: bool) -> tuple[Field,
         inner = _adapted(field.fields, sign, turned)
         return field._replace(tag=swaps.get(field.tag, field.tag), fields=inner)
 
-    return tuple(adapted(field) for field in fields)
+    return tuple(adapted(field) for field in fields if _is_valid(field, sign))
+
+
+def _is_valid(field: Field, sign: str) -> bool:
+    """Returns whether readers of TIFF take an entry: of another unit they refuse the whole file."""
+    return field.tag != RESOLUTION_UNIT or tiff_directory.whole(field, sign) in _UNITS
 
 
 def _exif_of_tiff(data: bytes) -> bytes:

@@ -128,6 +128,18 @@ def test_a_resolution_that_no_format_holds_is_left_out(suffix: str, dots: tuple[
     assert image_io.decode(written).metadata.resolution is None
 
 
+@pytest.mark.parametrize("unit", [0, 4, 32_770])
+def test_a_wrong_unit_of_resolution_makes_no_tiff_that_is_refused(unit: int) -> None:
+    exif = Image.Exif()
+    exif[282], exif[283], exif[296], exif[270] = 300, 300, unit, "a street"
+    buffer = io.BytesIO()
+    Image.fromarray(GRAY).save(buffer, "JPEG", exif=exif)
+    metadata = image_metadata.marked(image_io.decode(buffer.getvalue()).metadata)
+    written = image_io.decode(image_io.encode(GRAY, ".tif", metadata))
+    np.testing.assert_array_equal(written.pixels, GRAY)
+    assert b"a street" in written.metadata.exif
+
+
 def test_a_long_text_does_not_cost_a_jpeg_its_other_metadata() -> None:
     texts = ("Description", "x" * 70_000), ("Author", "Ann")
     metadata = image_metadata.marked(image_metadata.Metadata(texts=texts))
