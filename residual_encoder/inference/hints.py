@@ -147,6 +147,6 @@ def check_one_picture(source: Path, hints: Hints) -> None:
     """
     if hints:
         raise ValueError(
-            f"{source} holds several pictures; hints are for one: save the page as a file of its "
-            "own, or leave the hints out"
+            f"{source} holds several pictures; hints are for one: save the page or frame as a file "
+            "of its own, or leave the hints out"
         )
