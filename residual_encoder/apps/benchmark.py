@@ -27,8 +27,8 @@ from residual_encoder.utils.typing import Tensor
 # What a mode measures: the training step alone, the network alone, reading alone, the step as it is
 # fed by reading.
 MODES = ("train", "infer", "input", "end_to_end")
+SAME_WORK = ("mode", "batch_size", "image_size", "precision")  # what a peer's rows have as well
 # Dense FLOP/s of NVIDIA's data sheet of the H200 SXM; float32 products run as TF32 there.
-SAME_WORK = ("mode", "batch_size", "image_size", "precision")
 PEAKS = {"NVIDIA H200": {"bfloat16": 989e12, "float32": 494e12}}
 
 

@@ -22,9 +22,14 @@ from residual_encoder.imaging import animated_png, animated_webp, image_io
 from residual_encoder.imaging.animated_png import PngJoiner
 from residual_encoder.imaging.animated_webp import WebpJoiner
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.imaging.image_metadata import Metadata
+from residual_encoder.imaging.image_metadata import (
+    MIRRORED,
+    ORIENTATION,
+    TRANSPOSED,
+    UPSIDE_DOWN,
+    Metadata,
+)
 
-_EXIF_ORIENTATION = 274
 _ONCE = 1  # plays of a GIF that has no number
 # What Pillow raises for damaged files, beside its own errors.
 _DAMAGE = (EOFError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError, struct.error)
@@ -109,11 +114,11 @@ def frames(animation: Animation) -> Iterator[Frame]:
 
 def _picture(pixels: np.ndarray, alpha: bool, orientation: int, metadata: Metadata) -> Picture:
     """Makes an upright picture of a canvas [H, W, 4]."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in TRANSPOSED:
         pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
+    if orientation in MIRRORED:
         pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
+    if orientation in UPSIDE_DOWN:
         pixels = pixels[::-1]
     return image_io.as_picture(pixels if alpha else pixels[..., :3], metadata)
 
@@ -201,7 +206,7 @@ def _composed_by_pillow(animation: Animation) -> Iterator[tuple[np.ndarray, Frac
 
 def _orientation(path: Path) -> int:
     with _opened(path) as image:
-        return image.getexif().get(_EXIF_ORIENTATION, 1)
+        return image.getexif().get(ORIENTATION, 1)
 
 
 # --- animated PNG ---------------------------------------------------------------------------------

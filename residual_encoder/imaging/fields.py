@@ -29,9 +29,8 @@ def filters(
     """
     top, bottom = np.array(pairs).reshape(-1, 2).T
     # A mean over pairs: one cut would outweigh all motion in a sum.
-    lopsided = (
-        float(np.mean((top - bottom) / (np.abs(top) + np.abs(bottom) + 1e-9))) if pairs else 0.0
-    )
+    shares = (top - bottom) / (np.abs(top) + np.abs(bottom) + 1e-9)
+    lopsided = float(np.mean(shares)) if pairs else 0.0
     if abs(lopsided) <= (LOPSIDED if marked else 1.5 * LOPSIDED):
         return (), ()
     order = "tff" if lopsided > 0 else "bff"

@@ -58,12 +58,8 @@ class Opened:
         Raises:
           ValueError: no picture, or a damaged one; the message continues the file's name.
         """
-        self.kind, self.data, self.path, self.access = (
-            image_headers.kind_of(data) or "",
-            data,
-            path,
-            access,
-        )
+        self.kind, self.data = image_headers.kind_of(data) or "", data
+        self.path, self.access = path, access
         if not self.kind:
             raise ValueError(image_headers.explain(data))
         self._layout: Layout | None = None  # where libvips needs a changed header
@@ -214,11 +210,8 @@ class Opened:
         if colors == 4 or (colors == 1 and space == b"GRAY"):
             try:
                 if space in (b"GRAY", b"CMYK"):
-                    return (
-                        _through_profile(base, deep)[:1]
-                        if colors == 1
-                        else _through_profile(base, deep)
-                    )
+                    rgb = _through_profile(base, deep)
+                    return rgb[:1] if colors == 1 else rgb
             except libvips.load().Error:
                 pass  # the profile is damaged
         if colors == 4:

@@ -103,15 +103,6 @@ def as_picture(pixels: np.ndarray, metadata: Metadata = NOTHING) -> Picture:
     return Picture(np.ascontiguousarray(gray), alpha, metadata)
 
 
-def declared_size(data: bytes) -> tuple[int, int]:
-    """Returns height and width in pixels as the header has them, before EXIF orientation.
-
-    Raises:
-      ValueError: no picture, or a damaged one.
-    """
-    return Opened(data).size
-
-
 def decode(data: bytes, max_pixels: int | None = None) -> Picture:
     """Decodes a picture file's bytes.
 

@@ -20,6 +20,7 @@ from residual_encoder.imaging.tiff_directory import LONG, SHORT, TIFF, Field
 # TIFF 6.0 tags; EXIF borrows the first six. 33723 is IPTC's own.
 DESCRIPTION, ORIENTATION, SOFTWARE, ARTIST = 270, 274, 305, 315
 RESOLUTION, RESOLUTION_UNIT = (282, 283), 296
+_UNITS = (1,), (2,), (3,)  # values of RESOLUTION_UNIT: none, inches, centimeters
 DOCUMENT_NAME, COPYRIGHT, IPTC = 269, 33432, 33723
 # Values of ORIENTATION, EXIF 2.32, 4.6.4.A. To turn a picture upright: transpose, then mirror the
 # columns, then the rows.
@@ -90,21 +91,22 @@ def collect(image: Any, data: bytes, kind: str) -> Metadata:
     def blob(name: str) -> bytes:
         return bytes(image.get(name)) if image.get_typeof(name) else b""
 
+    turned = bool(image.get_typeof("orientation")) and image.get("orientation") in TRANSPOSED
     if kind == "tiff":
-        exif = _exif_of_tiff(data)
+        exif = upright(_exif_of_tiff(data), turned)
     else:
         block = blob("exif-data")
         start = re.search(rb"II\*\0|MM\0\*", block[:16])
-        exif = block[start.start() :] if start else b""
-    turned = image.get_typeof("orientation") and image.get("orientation") in TRANSPOSED
+        exif = upright(block[start.start() :]) if start else b""
     resolution = _dots(data, kind)
+    resolution = resolution[::-1] if resolution and turned else resolution or _resolution(exif)
     texts = _png_texts(data) if kind == "png" else _jpeg_comments(data) if kind == "jpeg" else ()
     return Metadata(
-        upright(exif),
+        exif,
         rgb_profile(blob("icc-profile-data")),
         re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", blob("xmp-data")),
         _iptc(blob("iptc-data")) or _iptc_of_png(texts),
-        resolution[::-1] if resolution and turned else resolution or _resolution(upright(exif)),
+        resolution if resolution and all(map(_is_plausible, resolution)) else None,
         tuple(text for text in texts if text[0] != PNG_IPTC.decode()),
     )
 
@@ -129,18 +131,23 @@ def rgb_profile(icc: bytes) -> bytes:
     return icc if icc[16:20] == b"RGB " else b""  # ICC.1:2022, 7.2.8: data color space
 
 
-def upright(exif: bytes) -> bytes:
+def upright(exif: bytes, turned: bool | None = None) -> bytes:
     """Adapts EXIF data to a picture that has been turned upright.
 
     Orientation becomes 1, width and height change places where the picture was turned by a
     quarter, and the thumbnail, which is gray and perhaps lies on its side, is left out.
 
+    Args:
+      exif: A TIFF structure.
+      turned: Whether it was turned by a quarter; None is as its orientation says.
+
     Returns:
-      None where the data is damaged.
+      The same without a thumbnail; empty where the data is damaged.
     """
     if exif[:4] not in TIFF:
         return b""
-    turned = tags(exif).get(ORIENTATION, 1) in TRANSPOSED
+    if turned is None:
+        turned = tags(exif).get(ORIENTATION, 1) in TRANSPOSED
     sign = tiff_directory.order(exif)
     try:
         fields = tiff_directory.read(exif)
@@ -159,7 +166,12 @@ def _adapted(fields: tuple[Field, ...], sign: str, turned: bool) -> tuple[Field,
         inner = _adapted(field.fields, sign, turned)
         return field._replace(tag=swaps.get(field.tag, field.tag), fields=inner)
 
-    return tuple(adapted(field) for field in fields)
+    return tuple(adapted(field) for field in fields if _is_valid(field, sign))
+
+
+def _is_valid(field: Field, sign: str) -> bool:
+    """Returns whether readers of TIFF take an entry: of another unit they refuse the whole file."""
+    return field.tag != RESOLUTION_UNIT or tiff_directory.whole(field, sign) in _UNITS
 
 
 def _exif_of_tiff(data: bytes) -> bytes:
@@ -206,6 +218,11 @@ def _resolution(exif: bytes) -> tuple[float, float] | None:
     if not unit or not all(part for pair in pairs for part in pair):
         return None
     return pairs[0][0] / pairs[0][1] / unit, pairs[1][0] / pairs[1][1] / unit
+
+
+def _is_plausible(side: float) -> bool:
+    """Returns whether pixels a millimeter are those of some scanner, and fit into all formats."""
+    return 0.001 <= side <= 100_000
 
 
 def _iptc(block: bytes) -> bytes:

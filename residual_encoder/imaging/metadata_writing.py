@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,8 @@ from residual_encoder.imaging.tiff_directory import SHORT, Field
 
 JPEG_EXIF = 65_527  # bytes; a segment's 65,535 without its length and "Exif\0\0"
 _JPEG_ICC = 255 * 65_519
+_JPEG_COMMENT = 65_533
+_DIRECTORY = 256  # bytes that the entries of resolution and texts take, at most
 _PHOTOSHOP = b"Photoshop 3.0\0"
 # Texts of PNG and their EXIF tags. "Comment" is that of JPEG.
 _TEXTS = {
@@ -51,11 +54,13 @@ def prepared(metadata: Metadata, kind: str) -> Metadata:
         dots = [struct.pack("<II", round(25_400 * side), 1000) for side in metadata.resolution]
         added = {tag: Field(tag, 5, dot) for tag, dot in zip(RESOLUTION, dots, strict=True)}
         added[RESOLUTION_UNIT] = Field(RESOLUTION_UNIT, SHORT, struct.pack("<H", 2))
-    if kind != "png":
-        for keyword, text in metadata.texts:
-            if keyword in _TEXTS and (kind != "jpeg" or keyword != "Comment"):
-                tag = _TEXTS[keyword]
-                added.setdefault(tag, Field(tag, 2, text.encode() + b"\0"))
+    room = JPEG_EXIF - len(metadata.exif) - _DIRECTORY if kind == "jpeg" else sys.maxsize
+    for keyword, text in metadata.texts if kind != "png" else ():
+        block, tag = text.encode() + b"\0", _TEXTS.get(keyword)
+        # A text that is too long is left out by itself, not with all of the EXIF data.
+        if tag and (kind != "jpeg" or keyword != "Comment") and len(block) <= room:
+            added.setdefault(tag, Field(tag, 2, block))
+            room -= len(block)
     if metadata.iptc and kind == "webp":
         added[IPTC] = Field(IPTC, 7, metadata.iptc)
     exif = with_fields(metadata.exif, added) if added else metadata.exif
@@ -95,7 +100,8 @@ def _inserted(metadata: Metadata, kind: str) -> bytes:
     parts += [_segment(0xE1, b"Exif\0\0" + metadata.exif)] if metadata.exif else []
     for keyword, text in metadata.texts:
         if keyword == "Comment":
-            parts.append(_segment(0xFE, text.encode()[:65_533]))
+            whole = text.encode()[:_JPEG_COMMENT].decode(errors="ignore")  # no half character
+            parts.append(_segment(0xFE, whole.encode()))
     return b"".join(parts)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 BLOCK = 1 << 22  # samples that are computed at once
+STEP = 1 << 20  # bytes of rows that are taken at once; at most what `image_rows` decodes at once
 
 
 class Rows:
     """Stands for an array [H, W] or [H, W, C] of which rows are taken by a slice, from the top.
+
+    They are computed a few at a time, so that parts which are joined of one file, as a picture's
+    gray next to its colors, take turns in it. A decoder holds its last rows only and begins the
+    file anew for others, and libvips keeps memory for each beginning until the picture is written.
 
     Attributes:
       shape: As of the array.
@@ -27,7 +33,13 @@ class Rows:
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Computes rows."""
-        return self._rows(slice(*rows.indices(self.shape[0])[:2]))
+        start, stop, _ = rows.indices(self.shape[0])
+        count = max(1, STEP // (math.prod(self.shape[1:]) * self.dtype.itemsize))
+        tops = range(start, stop, count)
+        parts = [self._rows(slice(top, min(top + count, stop))) for top in tops]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts or [np.empty((0, *self.shape[1:]), self.dtype)])
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         """Computes all rows."""

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from residual_encoder.imaging import tiff_directory
+from residual_encoder.imaging.image_metadata import ORIENTATION, TRANSPOSED
 from residual_encoder.imaging.tiff_directory import BIG_TIFF, LONG, LONG8, SHORT, TIFF, Field
 
 # Tags of TIFF 6.0, and of its supplement 1 (SubIFDs).
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _DEPTH, _SAMPLES = 254, 255, 256, 257, 258, 277
-_PHOTOMETRIC, _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION = 262, 274, 282, 283
+_PHOTOMETRIC, _X_RESOLUTION, _Y_RESOLUTION = 262, 282, 283
 _PAGE_NUMBER, _TILE_WIDTH, _SUB_DIRECTORIES = 297, 322, 330
 # What a joined page has as its source has it: names of document and page, description, resolution,
 # place on the paper, date, artist and copyright.
@@ -302,7 +303,7 @@ class Joiner:
         fields = tuple(field for tag, field in directory.items() if tag in DESCRIBING)
         if original.order != self.sink.order:
             fields = tiff_directory.swapped(fields)
-        if original.first(directory, _ORIENTATION, 1) in (5, 6, 7, 8):
+        if original.first(directory, ORIENTATION, 1) in TRANSPOSED:
             turned = {_X_RESOLUTION: _Y_RESOLUTION, _Y_RESOLUTION: _X_RESOLUTION}
             fields = tuple(field._replace(tag=turned.get(field.tag, field.tag)) for field in fields)
         found = {field.tag: field for field in fields}

@@ -9,10 +9,9 @@ import numpy as np
 
 from residual_encoder.imaging import libvips, tiff_directory
 from residual_encoder.imaging.rows import Rows
-from residual_encoder.imaging.tiff_directory import LONG, SHORT, Field
+from residual_encoder.imaging.tiff_directory import LONG, LONG8, SHORT, Field
 
 _STRIP = 1 << 22  # bytes that are computed at once
-_LONG8 = 16  # a type of BigTIFF
 
 
 def image_of(pixels: Rows, errors: list[BaseException], access: str = "sequential") -> Any:
@@ -81,7 +80,7 @@ def _header(height: int, width: int, channels: int, dtype: Any, strip: int, row:
         fields += [
             Field(tag, SHORT, np.array(some, "<u2").tobytes()) for tag, some in shorts.items()
         ]
-        fields += [Field(273, _LONG8, offsets.tobytes()), Field(279, _LONG8, counts.tobytes())]
+        fields += [Field(273, LONG8, offsets.tobytes()), Field(279, LONG8, counts.tobytes())]
         return tiff_directory.write(tuple(fields), "<", 16, big=True)
 
     head = b"II+\0" + struct.pack("<HHQ", 8, 0, 16)

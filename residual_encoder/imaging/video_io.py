@@ -19,7 +19,6 @@ from av.error import FFmpegError
 from residual_encoder.imaging import fields
 
 ASSUMED_RATE = Fraction(25)  # where a film does not know its own; PAL's
-# File names that are taken for films.
 # A clock that falls back by this many seconds has begun anew; one that leaps by so many has, where
 # the container's clock may (MPEG). ffmpeg has the same threshold for the second.
 FALL, LEAP = 0.25, 10.0
@@ -79,13 +78,8 @@ class VideoInfo:
     @property
     def bytes(self) -> int:
         """Returns the bytes of one frame."""
-        return (
-            self.width
-            * self.height
-            * (6 if "444" in self.form else 3)
-            * (2 if self.depth > 8 else 1)
-            // 2
-        )
+        samples = 6 if "444" in self.form else 3  # of two pixels
+        return self.width * self.height * samples * (2 if self.depth > 8 else 1) // 2
 
 
 class Frame(NamedTuple):

@@ -208,10 +208,8 @@ class _Run:
 
     def color(self, job: Job) -> None:
         """Colors one input; an error of it becomes a line."""
-        report, start = (
-            FileReport(str(job.source), model=self.colorizer.sha256),
-            time.perf_counter(),
-        )
+        report = FileReport(str(job.source), model=self.colorizer.sha256)
+        start = time.perf_counter()
         color = self._film if output_paths.is_film(job.source) else self._picture
         before = files.version(job.target)
         try:

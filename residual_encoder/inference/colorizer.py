@@ -13,8 +13,8 @@ from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import chroma_upsampling, face_detail
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.coloring_config import ColoringConfig
-from residual_encoder.inference.engines import choice, settling
-from residual_encoder.inference.engines.engine import Engine
+from residual_encoder.inference.engine_access import EngineAccess
+from residual_encoder.inference.engines import choice
 from residual_encoder.inference.hint_application import apply
 from residual_encoder.inference.hints import Hints, check_one_picture, parse
 from residual_encoder.inference.keras_access import KerasAccess
@@ -27,7 +27,7 @@ from residual_encoder.utils import files
 from residual_encoder.utils.typing import Tensor
 
 
-class Colorizer(KerasAccess):
+class Colorizer(KerasAccess, EngineAccess):
     """Colors pictures of any size and keeps their gray.
 
     Attributes:
@@ -43,7 +43,6 @@ class Colorizer(KerasAccess):
 
     levels: bool = False
     faces: bool = False
-    engine: Engine
 
     def __init__(
         self,
@@ -101,33 +100,7 @@ class Colorizer(KerasAccess):
         self.size = found.recipe.inference_size if size == "auto" else int(size)
         self.upsampling, self.levels, self.faces = upsampling, levels, faces
         self.engine = choice.make_engine(engine, found, precision, self.size)
-        self._may_settle = engine == precision == "auto"
-
-    def settle(self, pictures: int) -> str | None:
-        """Changes to the engine that is fastest for so many pictures, if that is left to it.
-
-        Args:
-          pictures: How many are to be colored; a film counts as `settling.FRAMES`.
-
-        Returns:
-          A line that tells what was measured; None where so few are not worth it, or once it was.
-        """
-        if not self._may_settle:
-            return None
-        found = describe(self.source)._replace(recipe=self.recipe)
-        self.engine, line = settling.settle(self.engine, found, self.size, pictures)
-        self._may_settle = line is None
-        return line
-
-    @property
-    def precision(self) -> str:
-        """Returns the arithmetic of the network: "float32", "bfloat16" or "int8"."""
-        return self.engine.precision
-
-    @property
-    def has_distribution(self) -> bool:
-        """Returns whether the vividness of its colors can be chosen, also for one call."""
-        return self.engine.has_distribution
+        self._engine_is_free = engine == precision == "auto"
 
     def chroma(self, gray: Tensor) -> Tensor:
         """Predicts chroma at the size of the pictures, before saturation, enlarged bilinearly.

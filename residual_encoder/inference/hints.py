@@ -92,7 +92,10 @@ def _parsed(hint: Any, name: str) -> Hint:
 
 def _is_number(value: Any) -> bool:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    try:
+        return number and math.isfinite(value)
+    except (OverflowError, TypeError):  # a whole number that no float holds, or a complex one
+        return False
 
 
 def _rgb(value: Any, name: str) -> tuple[int, int, int]:
@@ -144,6 +147,6 @@ def check_one_picture(source: Path, hints: Hints) -> None:
     """
     if hints:
         raise ValueError(
-            f"{source} holds several pictures; hints are for one: save the page as a file of its "
-            "own, or leave the hints out"
+            f"{source} holds several pictures; hints are for one: save the page or frame as a file "
+            "of its own, or leave the hints out"
         )

@@ -15,16 +15,20 @@ from tqdm import tqdm
 
 from residual_encoder.imaging import ffmpeg, film_names, video_io
 from residual_encoder.imaging.video_io import VideoInfo
-from residual_encoder.inference import output_paths, temporal_smoothing, video_chroma
+from residual_encoder.inference import (
+    output_paths,
+    temporal_smoothing,
+    video_chroma,
+    video_resume,
+)
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.engines import settling
 from residual_encoder.inference.video_chroma import Look
 from residual_encoder.inference.video_progress import SegmentStore, VideoProgress
-from residual_encoder.models import vividness
 from residual_encoder.utils import files
 
 SEGMENT = 120  # frames: 5 s at 24 a second, the most that a stop costs
-VERSION = 3  # of the hidden folder; raise it when frames would come out otherwise
+VERSION = 4  # of the hidden folder and its signature; raise it when frames come out otherwise
 COMPARED = ".compare"  # part of the names of segments
 
 
@@ -102,7 +106,7 @@ class VideoSummary:
 
 
 def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
-    """Colors a film; the same call after a stop resumes it.
+    """Colors a film; the same call after a stop resumes it, to the same bytes.
 
     The film's own luma, size, pixel aspect, times of frames and, up to 10, bits are kept; a rotated
     film comes out upright, an interlaced one in whole frames. Sound, subtitles, chapters, cover and
@@ -111,7 +115,7 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
 
     Args:
       colorizer: Gives the chroma; for a long film it changes to TensorFlow where that is faster and
-        it may choose, see `Colorizer.settle`.
+        it may choose, see `Colorizer.settle`; a film that is resumed keeps the engine it began in.
       config: The film, and how to color it.
 
     Returns:
@@ -132,9 +136,8 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     info = video_io.inspect(source, config.start, config.end)
     if config.color_inputs == "skip" and video_chroma.all_in_color(source, info):
         return _summary(VideoProgress(), info, False, (), None)
-    colorizer.settle(info.declared or settling.FRAMES)
-    codec = ffmpeg.encoder(suffix, info)
-    store = SegmentStore(target, _signature(colorizer, config, codec[0]))
+    codec, store = ffmpeg.encoder(suffix, info), SegmentStore(target)
+    colorizer = _begun(colorizer, config, info, codec[0], store)
     _color_segments(colorizer, config, info, codec, store)
     if not store.progress.frames:
         raise ValueError(f"{source} has no frame between --start and --end that can be read")
@@ -152,18 +155,18 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     return _summary(store.progress, info, sound, (*notes, *info.notes, *said), target)
 
 
-def _signature(colorizer: Colorizer, config: VideoConfig, codec: str) -> dict[str, Any]:
-    """Returns everything that the frames depend on."""
-    status = Path(config.source).stat()
-    look = [colorizer.sha256, colorizer.size, colorizer.saturation, colorizer.upsampling]
-    look += vividness.settings(colorizer.recipe.network).values()
+def _begun(
+    colorizer: Colorizer, config: VideoConfig, info: VideoInfo, codec: str, store: SegmentStore
+) -> Colorizer:
+    """Opens the store, and returns the colorizer in the engine that the film is colored in."""
     film = [config.smoothing, config.batch_size, SEGMENT, codec]
-    return {
-        "version": VERSION,
-        "source": [str(Path(config.source).resolve()), status.st_size, status.st_mtime_ns],
-        "colorizer": look,
-        "film": [*film, config.start, config.end, config.compare, config.color_inputs],
-    }
+    film += [config.start, config.end, config.compare, config.color_inputs]
+    job = video_resume.signature(colorizer, Path(config.source), VERSION, film)
+    frames = info.declared or settling.FRAMES
+    colorizer = video_resume.in_its_engine(colorizer, store, job, frames)
+    if line := video_resume.begin(colorizer, store, job):
+        tqdm.write(f"{config.source}: {line}", file=sys.stderr)
+    return colorizer
 
 
 def _color_segments(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import zipfile
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from residual_encoder.utils import files
 
 STATE = "state.npz"
 DOUBTS = 3  # looks without color that end a shot in color where no cut was seen
+_DAMAGE = ValueError, KeyError, TypeError, EOFError  # of a state that is none, or another version's
 WRITTEN = re.compile(r"\.?(state|\d{6})\..+")  # the state, segments, and what a stop left of either
 
 
@@ -64,36 +66,54 @@ class SegmentStore:
     """Keeps finished segments, and the state to resume from, in a hidden folder next to the target.
 
     A segment counts once the state after it is written.
+
+    Attributes:
+      folder: Where they are; it need not exist before `begin`.
+      signature: What they depend on, JSON-able; empty where nothing is finished.
+      progress: The counts so far.
+      state: What the next frame is smoothed with; None where nothing is finished.
     """
 
-    def __init__(self, target: Path, signature: dict[str, Any]) -> None:
-        """Opens the folder, or makes it; the work of another signature in it is removed."""
+    def __init__(self, target: Path) -> None:
+        """Reads what is finished; nothing is if its state or a segment is missing or damaged."""
         self.folder = target.with_name(files.fitting_name(f".{target.name}", ".parts"))
-        self.signature = json.dumps(signature, sort_keys=True)
-        self.progress, self.state = self._read()
-        if not self.progress.segments:
-            self.remove()
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self.signature: dict[str, Any] = {}
+        self.progress = VideoProgress()
+        self.state: SmoothingState | None = None
+        with contextlib.suppress(FileNotFoundError, zipfile.BadZipFile, *_DAMAGE):
+            self._read()
 
-    def _read(self) -> tuple[VideoProgress, SmoothingState | None]:
-        """Reads the finished part of this job: nothing if the file is of another, or damaged."""
-        with (
-            contextlib.suppress(FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError),
-            np.load(self.folder / STATE, allow_pickle=False) as saved,
-        ):
-            if saved["signature"].item() == self.signature:
-                state = SmoothingState(*(saved[name] for name in SmoothingState._fields))
-                progress = VideoProgress(**json.loads(saved["ledger"].item()))
-                progress.shot = Shot(*progress.shot)
-                return progress, state
-        return VideoProgress(), None
+    def _read(self) -> None:
+        with np.load(self.folder / STATE, allow_pickle=False) as saved:
+            state = SmoothingState(*(saved[name] for name in SmoothingState._fields))
+            progress = VideoProgress(**json.loads(saved["ledger"].item()))
+            progress.shot = Shot(*progress.shot)
+            signature = json.loads(saved["signature"].item())
+        there = Counter(path.name.partition(".")[0] for path in self.folder.iterdir())
+        counts = {there[f"{number:06d}"] for number in range(progress.segments)}
+        if len(counts) == 1 and 0 not in counts:  # each is one film, or with the comparison two
+            self.signature, self.progress, self.state = signature, progress, state
+
+    def differences(self, signature: dict[str, Any]) -> set[str]:
+        """Returns which parts of a signature differ from that of the finished work."""
+        names = {*signature, *self.signature}
+        return {name for name in names if signature.get(name) != self.signature.get(name)}
+
+    def begin(self, signature: dict[str, Any]) -> None:
+        """Makes the folder; the work of another signature in it is removed."""
+        if self.differences(signature):
+            self.remove()
+            self.progress, self.state = VideoProgress(), None
+        self.signature = signature
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, state: SmoothingState) -> None:
         """Counts one more segment as finished."""
         self.progress.segments += 1
         ledger = json.dumps(asdict(self.progress))
         with files.replacing(self.folder / STATE) as temporary:
-            np.savez(temporary, signature=self.signature, ledger=ledger, **state._asdict())
+            signature = json.dumps(self.signature)
+            np.savez(temporary, signature=signature, ledger=ledger, **state._asdict())
 
     def segment(self, number: int, suffix: str) -> Path:
         """Returns the path of a segment."""

@@ -54,6 +54,15 @@ def test_an_output_folder_among_the_inputs_is_left_out(tmp_path: Path) -> None:
     assert task.source == f"{box}/1.png" and not task.closed  # it is there: to be skipped
 
 
+def test_a_list_of_an_editor_of_windows_is_read(tmp_path: Path) -> None:
+    """It begins with a mark of bytes in order, and its lines end in two characters."""
+    box = touched(tmp_path / "a", "1.png", "2.png")
+    names = tmp_path / "list.txt"
+    names.write_text(f"{box}/1.png\r\n{box}/2.png\r\n", encoding="utf-8-sig", newline="")
+    config = CollectionConfig((), str(tmp_path / "out"), files_from=str(names))
+    assert [task.source for task in listing.file_tasks(config)] == [f"{box}/1.png", f"{box}/2.png"]
+
+
 def test_files_are_listed_by_a_file(tmp_path: Path) -> None:
     box = touched(tmp_path / "a", "x/1.png", "y/1.png")
     names = tmp_path / "list.txt"

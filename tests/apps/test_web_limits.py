@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -277,6 +278,36 @@ def test_files_are_kept_for_an_hour_after_their_last_use(tmp_path: Path) -> None
         kept.get(old.id)
     with pytest.raises(FileNotFoundError, match="make it again"):
         kept.result("guess")
+
+
+def test_room_is_counted_while_a_film_writes_and_deletes(tmp_path: Path) -> None:
+    """A file that was gone when its size was asked for failed other visitors' uploads."""
+    kept, done = store.Store(tmp_path), threading.Event()
+    kept.add("a.jpg").path.write_bytes(bytes(1000))
+
+    def film() -> None:
+        while not done.is_set():
+            parts = tmp_path / "parts"
+            parts.mkdir()
+            for number in range(20):
+                (parts / f"{number}.nut").write_bytes(b"")
+            shutil.rmtree(parts)
+
+    worker = threading.Thread(target=film)
+    worker.start()
+    try:
+        assert {kept.used() for _ in range(5000)} == {1000}
+    finally:
+        done.set()
+        worker.join()
+
+
+@pytest.mark.parametrize("value", ["much", [], {}, 10**400], ids=["text", "list", "object", "huge"])
+def test_what_is_no_number_is_a_message(value: Any) -> None:
+    from residual_encoder.apps.web import routes
+
+    with pytest.raises(ValueError, match="x must be a number. Received"):
+        routes._number({"x": value}, "x", 0.0)
 
 
 def test_disk_previews_and_entries_are_bounded(tmp_path: Path, monkeypatch) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -99,7 +100,8 @@ class FakeColorizer:
     `network_input`, `predict` and `merge` as the film job uses them; `merged` keeps the chroma.
     """
 
-    sha256, saturation, upsampling = "fake", 1.0, "none"
+    sha256, source, saturation, upsampling = "fake", "fake", 1.0, "none"
+    engine = SimpleNamespace(name="fake", precision="float32")
     recipe = RECIPES["modern"]
 
     def __init__(self, size=48, dies_at=None):
@@ -107,6 +109,9 @@ class FakeColorizer:
 
     def settle(self, pictures):
         return None
+
+    def in_engine(self, name, precision):
+        return self
 
     def network_input(self, picture):
         height, width = picture.shape[:2]

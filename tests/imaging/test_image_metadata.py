@@ -20,6 +20,8 @@ from helpers.metadata import (
     scan,
     told,
 )
+from helpers.pictures import chunk, tiff
+from helpers.scans import png
 from PIL import Image
 
 from residual_encoder.imaging import (
@@ -103,6 +105,54 @@ def test_resolution_and_sides_turn_with_the_picture(tmp_path: Path) -> None:
     np.testing.assert_allclose(metadata.resolution or (), (300 / 25.4, 1200 / 25.4))
     written = Image.open(io.BytesIO(image_io.encode(GRAY, ".tif", metadata)))
     assert written.info["dpi"] == (300, 1200)
+
+
+def test_resolution_of_a_turned_tiff_turns_too() -> None:
+    turned = [(274, "H", 1, 6, True)]
+    data = tiff(GRAY, photometric="minisblack", resolution=(1200, 300), extratags=turned)
+    metadata = image_io.decode(data).metadata
+    np.testing.assert_allclose(metadata.resolution or (), (300 / 25.4, 1200 / 25.4))
+    exif = Image.Exif()
+    exif.load(metadata.exif)
+    assert (exif[282], exif[283]) == (300, 1200)
+
+
+@pytest.mark.parametrize("dots", [(2**32 - 1, 2**32 - 1), (1, 2**32 - 1)])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_resolution_that_no_format_holds_is_left_out(suffix: str, dots: tuple[int, int]) -> None:
+    """As damaged headers have them: one of 4 million pixels a millimeter ended the whole folder."""
+    across = chunk(b"pHYs", struct.pack(">IIB", *dots, 1))
+    picture = image_io.decode(png(GRAY, across))
+    assert picture.metadata.resolution is None
+    written = image_io.encode(picture.rgb, suffix, image_metadata.marked(picture.metadata))
+    assert image_io.decode(written).metadata.resolution is None
+
+
+@pytest.mark.parametrize("unit", [0, 4, 32_770])
+def test_a_wrong_unit_of_resolution_makes_no_tiff_that_is_refused(unit: int) -> None:
+    exif = Image.Exif()
+    exif[282], exif[283], exif[296], exif[270] = 300, 300, unit, "a street"
+    buffer = io.BytesIO()
+    Image.fromarray(GRAY).save(buffer, "JPEG", exif=exif)
+    metadata = image_metadata.marked(image_io.decode(buffer.getvalue()).metadata)
+    written = image_io.decode(image_io.encode(GRAY, ".tif", metadata))
+    np.testing.assert_array_equal(written.pixels, GRAY)
+    assert b"a street" in written.metadata.exif
+
+
+def test_a_long_text_does_not_cost_a_jpeg_its_other_metadata() -> None:
+    texts = ("Description", "x" * 70_000), ("Author", "Ann")
+    metadata = image_metadata.marked(image_metadata.Metadata(texts=texts))
+    exif = Image.open(io.BytesIO(image_io.encode(GRAY, ".jpg", metadata))).getexif()
+    assert (exif[315], exif[305], 270 in exif) == ("Ann", image_metadata.NAME, False)
+    whole = Image.open(io.BytesIO(image_io.encode(GRAY, ".tif", metadata)))
+    assert len(whole.getexif()[270]) == 70_000
+
+
+def test_a_long_comment_is_cut_between_characters() -> None:
+    metadata = image_metadata.Metadata(texts=(("Comment", "ä" * 40_000),))
+    (comment,) = image_io.decode(image_io.encode(GRAY, ".jpg", metadata)).metadata.texts
+    assert comment == ("Comment", "ä" * 32_766)
 
 
 def test_a_maker_note_stays_where_its_own_offsets_are_right() -> None:

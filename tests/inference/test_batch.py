@@ -190,10 +190,11 @@ def test_names_of_255_bytes(tmp_path: Path, name: str) -> None:
 
 def test_long_names_of_films_have_a_folder_for_their_parts(tmp_path: Path) -> None:
     for name in ("a" * 251 + ".mp4", "é" * 125 + "b.mkv"):
-        store = SegmentStore(tmp_path / name, {"version": 1})
+        store = SegmentStore(tmp_path / name)
+        store.begin({"version": 1})
         assert store.folder.is_dir() and len(store.folder.name.encode()) <= 255
     assert len(list(tmp_path.iterdir())) == 2
-    assert SegmentStore(tmp_path / "short.mp4", {}).folder.name == ".short.mp4.parts"
+    assert SegmentStore(tmp_path / "short.mp4").folder.name == ".short.mp4.parts"
 
 
 def test_cut_names_stay_different() -> None:

@@ -56,6 +56,7 @@ def test_what_is_taken(tmp_path) -> None:
         ('[{"x": "1", "y": 2, "gray": true}]', "hint 1: x must be a number. Received '1'"),
         ('[{"x": true, "y": 2, "gray": true}]', "hint 1: x must be a number"),
         ('[{"x": NaN, "y": 2, "gray": true}]', "hint 1: x must be a number"),
+        (f'[{{"x": {10**400}, "y": 2, "gray": true}}]', "hint 1: x must be a number"),
         ('[{"x": 1, "y": 2, "gray": false}]', "hint 1: gray must be true"),
         ('[{"x": 1, "y": 2, "rgb": [1, 2]}]', "hint 1: rgb must be three whole numbers"),
         ('[{"x": 1, "y": 2, "rgb": [1, 2, 256]}]', "from 0 to 255. Received .1, 2, 256"),

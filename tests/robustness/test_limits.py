@@ -154,7 +154,7 @@ KINDS: dict[str, Callable[[np.ndarray], bytes]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_size_is_known_from_the_header(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = KINDS[kind](pixels(HEIGHT, WIDTH, 3))
-    assert image_io.declared_size(data) == (HEIGHT, WIDTH)
+    assert image_io.Opened(data).size == (HEIGHT, WIDTH)
     assert image_io.decode(data).pixels.shape[:2] == (HEIGHT, WIDTH)
     monkeypatch.setattr(image_io, "MAX_PIXELS", HEIGHT * WIDTH - 1)
     monkeypatch.setattr(image_io.image_decoding, "pixels", None)  # nothing may be decoded
@@ -164,7 +164,7 @@ def test_the_size_is_known_from_the_header(kind: str, monkeypatch: pytest.Monkey
 
 def test_os2_bitmaps_have_short_sides() -> None:
     head = struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, 24)
-    assert image_io.declared_size(b"BM" + bytes(12) + head) == (HEIGHT, WIDTH)
+    assert image_io.Opened(b"BM" + bytes(12) + head).size == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -194,7 +194,7 @@ def test_a_size_hidden_behind_rubbish_in_a_jpeg_is_found() -> None:
     jpeg = saved(pixels(HEIGHT, WIDTH, 3), "JPEG")
     rubbish = b"\0\xc0\0\x11\x08\0\x01\0\x01" + b"\xff\0" + b"\xff\xd0" + b"\xff\xff"
     at = jpeg.index(b"\xff\xdb")
-    assert image_io.declared_size(jpeg[:at] + rubbish + jpeg[at:]) == (HEIGHT, WIDTH)
+    assert image_io.Opened(jpeg[:at] + rubbish + jpeg[at:]).size == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize(

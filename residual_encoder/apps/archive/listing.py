@@ -71,7 +71,8 @@ def _remote_tasks(config: CollectionConfig) -> Iterator[Task]:
 
 def _listed(config: CollectionConfig) -> Iterator[Job | Passed]:
     if config.files_from:
-        with open(config.files_from, encoding="utf-8", errors="surrogateescape") as names:
+        # Editors of Windows write a mark before the first name, which is no part of it.
+        with open(config.files_from, encoding="utf-8-sig", errors="surrogateescape") as names:
             for name in filter(None, (line.rstrip("\r\n") for line in names)):
                 yield file_discovery.listed(name, Path(config.output), config.format)
 

@@ -57,12 +57,11 @@ class Films:
         )
         config = video.VideoConfig(str(entry.path), str(target))
         summary = video.colorize_video(self._counting(entry, saturation), config)
-        written = Path(getattr(summary, "output", None) or target)
-        if not written.exists():
+        if summary.output is None:
             raise ValueError(f"{entry.path.name} is in color already, so it was left as it is")
         entry.facts |= {
             "frames": summary.frames,
-            "url": f"files/{self.store.add_result(entry, written)}",
+            "url": f"files/{self.store.add_result(entry, Path(summary.output))}",
             "notes": list(summary.notes),
         }
         entry.facts["state"] = "done"

@@ -305,7 +305,7 @@ def _number(body: dict[str, Any], name: str, default: Any) -> Any:
         return default
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be a number. Received {str(value)[:40]!r}.") from error
 
 

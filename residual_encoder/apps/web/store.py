@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import secrets
 import shutil
@@ -134,9 +136,13 @@ class Store:
         return made
 
     def used(self) -> int:
-        """Returns the bytes of all files."""
-        paths = (path for path in self.folder.rglob("*"))
-        return sum(path.stat().st_size for path in paths if path.is_file())
+        """Returns the bytes of all files; those that a film at work deletes meanwhile are 0."""
+        total = 0
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += os.stat(os.path.join(folder, name)).st_size
+        return total
 
     def sweep(self) -> None:
         """Deletes files that were not asked for in `KEPT` seconds; films at work stay."""
