@@ -45,7 +45,9 @@ flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
 # Fields of the recipe; None leaves the recipe's own.
 flags.DEFINE_integer("steps", None, "Training steps.")
 flags.DEFINE_integer("batch_size", None, "Pictures a step, over all devices.")
-flags.DEFINE_integer("image_size", None, "Side of the training squares, pixels; multiple of 8.")
+flags.DEFINE_integer(
+    "image_size", None, "Side of the training squares, pixels; 4 to 32 must divide it, by network."
+)
 flags.DEFINE_float("min_crop", None, "Smallest random crop, as a share of the short side.")
 flags.DEFINE_float("max_crop", None, "Largest random crop, as a share of the short side.")
 flags.DEFINE_bool("flip", None, "Mirror half of the pictures.")
