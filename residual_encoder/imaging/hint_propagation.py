@@ -10,6 +10,7 @@ linear in the hints; that of ones in the place of a color is its share in every 
 steeply at edges of the gray. The sum of all shares is stretched between `OUTSIDE` and `INSIDE`:
 regions take the whole color, and beyond them nothing changes. Where several colors reach a pixel,
 they are mixed by powers of their shares, so that a small thing does not tint what surrounds it.
+A hint without a color has a share as others; its color in each pixel is the one that is there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ TIP = 3  # pixels around a hint that it holds as well, where they are as gray an
 TIP_CONTRAST = 0.08  # of gray
 CONTEST = 2  # that power
 TOGETHER = 32  # colors that are solved for at a time, which bounds the memory
+_KEPT = np.full(2, np.inf)  # no color: stands for the chroma that is there
 _NEIGHBORS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows and columns on: half of the eight
 
 
@@ -43,7 +45,7 @@ class Mark(NamedTuple):
 
     y: int
     x: int
-    chroma: np.ndarray  # [2] float32
+    chroma: np.ndarray | None  # [2] float32; None keeps the chroma that is there
 
 
 def propagate(gray: np.ndarray, chroma: np.ndarray, marks: list[Mark]) -> np.ndarray:
@@ -60,15 +62,20 @@ def propagate(gray: np.ndarray, chroma: np.ndarray, marks: list[Mark]) -> np.nda
     if not marks:
         return chroma
     smooth = _smooth(gray)
-    share, color = _solution(smooth, _prior(smooth, marks), *_held(gray[..., 0], marks))
+    own = chroma.reshape(-1, 2)
+    share, color = _solution(smooth, _prior(smooth, marks), *_held(gray[..., 0], marks), own)
     part = np.clip((share - OUTSIDE) / (INSIDE - OUTSIDE), 0, 1)
     part = (part * part * (3 - 2 * part)).reshape(*gray.shape[:2], 1)
     return (chroma + part * (color.reshape(chroma.shape) - chroma)).astype(np.float32)
 
 
 def _held(gray: np.ndarray, marks: list[Mark]) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the pixels that marks hold. -> [n] the color that each is to have, or -1; [k, 2]."""
-    colors, which = np.unique([mark.chroma for mark in marks], axis=0, return_inverse=True)
+    """Finds the pixels that marks hold. -> [n] the color that each is to have, or -1; [k, 2].
+
+    The color of marks that keep what is there is `_KEPT`.
+    """
+    wanted = [_KEPT if mark.chroma is None else mark.chroma for mark in marks]
+    colors, which = np.unique(wanted, axis=0, return_inverse=True)
     owner = np.full(gray.shape, -1)
     for reach in range(TIP, -1, -1):  # from far to near: each pixel is the nearest mark's
         for (y, x, _), color in zip(marks, which, strict=True):
@@ -96,9 +103,13 @@ def _prior(gray: np.ndarray, marks: list[Mark]) -> np.ndarray:
 
 
 def _solution(
-    gray: np.ndarray, prior: np.ndarray, owner: np.ndarray, colors: np.ndarray
+    gray: np.ndarray, prior: np.ndarray, owner: np.ndarray, colors: np.ndarray, own: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Solves the least squares for each color. -> [n] the share of all, [n, 2] the chroma."""
+    """Solves the least squares for each color, [k, 2]; `own` [n, 2] takes the place of `_KEPT`.
+
+    Returns:
+      [n] the share of all, and [n, 2] the chroma.
+    """
     import scipy.sparse
     import scipy.sparse.linalg
 
@@ -110,7 +121,8 @@ def _solution(
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-    share, color = np.zeros(owner.size), np.zeros((2, owner.size))
+    kept = np.isinf(colors[:, 0])
+    share, color, keeping = np.zeros(owner.size), np.zeros((2, owner.size)), np.zeros(owner.size)
     weight = np.full(owner.size, 1e-300)  # not 0, by which is divided
     for first in range(0, len(colors), TOGETHER):
         some = np.arange(first, min(first + TOGETHER, len(colors)))
@@ -118,8 +130,9 @@ def _solution(
         share += shares.sum(axis=1)
         powers = shares**CONTEST
         weight += powers.sum(axis=1)
-        color += colors[some].T @ powers.T
-    return share, (color / weight).T
+        color += np.where(kept[some], 0, colors[some].T) @ powers.T
+        keeping += powers @ kept[some]
+    return share, (color / weight).T + (keeping / weight)[:, None] * own
 
 
 def _laplacian(gray: np.ndarray) -> object:

@@ -132,7 +132,7 @@ class Colorizer(KerasAccess, EngineAccess):
         Args:
           picture: A path; a file's bytes; an image of Pillow; [H, W], [H, W, 1], [H, W, 3] or
             [H, W, 4], uint8 or uint16; or a `Picture`. Of a color one only its gray is read.
-          saturation: Takes the place of the colorizer's own.
+          saturation: Takes the place of the colorizer's own; colors of hints stay as they are.
           vividness: Takes the place of the colorizer's own choice of colors.
           hints: What colors places have: `{"x": 10, "y": 20, "rgb": [200, 30, 40]}`; see `hints`.
 
@@ -149,8 +149,10 @@ class Colorizer(KerasAccess, EngineAccess):
         if self.levels:
             picture = chroma_upsampling.with_levels(picture, area, self.recipe.gray)
         chroma, gray = self._seen(borders.cropped(picture, area), vividness)
-        hinted = apply(chroma, gray, places, area, picture.pixels.shape, self.recipe.array_space)
-        colored = self.merge_area(picture, area, hinted, gray, saturation=saturation)
+        saturation = self.saturation if saturation is None else _checked(saturation)
+        shape, space = picture.pixels.shape, self.recipe.array_space
+        hinted, factor = apply(chroma, gray, places, area, shape, space, saturation)
+        colored = self.merge_area(picture, area, hinted, gray, saturation=factor)
         if not self.faces:
             return colored
 

@@ -37,7 +37,7 @@ def with_faces(
       area: What the network saw of it.
       colored: As of `with_close_ups`.
       size: Short side of the network's view, pixels.
-      hints: In pixels of the picture; faces that have one stay as they are.
+      hints: In pixels of the picture; faces that have one with a color stay as they are.
       color: As of `with_close_ups`.
 
     Returns:
@@ -47,7 +47,8 @@ def with_faces(
         return colored
     seen = area.bottom - area.top, area.right - area.left
     faces = small_faces(face_detection.frontal_faces(picture), seen, size)
-    unhinted = [face for face in faces if not any(_on(face, hint) for hint in hints)]
+    changed = [hint for hint in hints if not hint.keep]
+    unhinted = [face for face in faces if not any(_on(face, hint) for hint in changed)]
     return with_close_ups(picture, colored, unhinted, color)
 
 

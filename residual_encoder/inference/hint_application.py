@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,13 @@ from residual_encoder.imaging.hint_propagation import Mark
 from residual_encoder.inference.hints import Hint
 
 
+class Hinted(NamedTuple):
+    """Chroma with hints, and the factor that is left to be applied to all of it."""
+
+    chroma: np.ndarray  # [h, w, 2] float32
+    saturation: float
+
+
 def apply(
     chroma: np.ndarray,
     gray: np.ndarray,
@@ -20,8 +28,11 @@ def apply(
     area: Box,
     shape: tuple[int, ...],
     space: ArrayColorSpace,
-) -> np.ndarray:
+    saturation: float,
+) -> Hinted:
     """Gives the regions around hints their colors; see `imaging.hint_propagation`.
+
+    The saturation is that of the network's colors: a color that was chosen looks as it was chosen.
 
     Args:
       chroma: [h, w, 2] float32 in [0, 1], of the picture inside its borders.
@@ -30,21 +41,29 @@ def apply(
       area: The part of the picture that `chroma` belongs to.
       shape: Height and width of the whole picture, pixels.
       space: The color space of `chroma`.
+      saturation: Factor on the distance of the network's chroma from neutral.
 
     Returns:
-      As `chroma`.
+      The chroma, outside [0, 1] where the saturation leads there, and a saturation of 1; where no
+      hint has a color, `chroma` and `saturation` as they came.
 
     Raises:
       ValueError: a hint lies outside the picture, or on its border, which stays gray.
     """
-    if not hints:
-        return chroma
     marks = [
         mark(hint, f"hint {number}", chroma.shape, area, shape, space)
         for number, hint in enumerate(hints, start=1)
     ]
-    planar = hint_propagation.propagate(gray, to_plane(chroma, space), marks)
-    return from_plane(planar, space)
+    if all(one.chroma is None for one in marks):
+        return Hinted(chroma, saturation)
+    planar = saturated(to_plane(chroma, space), saturation, space)
+    return Hinted(from_plane(hint_propagation.propagate(gray, planar, marks), space), 1.0)
+
+
+def saturated(planar: np.ndarray, saturation: float, space: ArrayColorSpace) -> np.ndarray:
+    """Multiplies the distance of chroma in the plane, [..., 2], from neutral."""
+    neutral = np.float32(0 if space is HSV else space.neutral)
+    return neutral + np.float32(saturation) * (planar - neutral)
 
 
 def mark(
@@ -83,8 +102,10 @@ def mark(
     return Mark(min(y, small[0] - 1), min(x, small[1] - 1), _chroma_of(hint, space))
 
 
-def _chroma_of(hint: Hint, space: ArrayColorSpace) -> np.ndarray:
-    """Returns a hint's chroma, [2] float32, in the plane."""
+def _chroma_of(hint: Hint, space: ArrayColorSpace) -> np.ndarray | None:
+    """Returns a hint's chroma, [2] float32, in the plane; None keeps what is there."""
+    if hint.keep:
+        return None
     if hint.rgb is None:
         chroma = np.full((1, 2), space.neutral, np.float32)
     else:

@@ -14,7 +14,11 @@ import numpy as np
 MOST = 1000  # hints of one picture
 MAX_BYTES = 1 << 20  # of a file of hints
 SUFFIX = ".hints.json"
-FORM = '{"x": 10, "y": 20, "rgb": [200, 30, 40]} or {"x": 10, "y": 20, "gray": true}'
+FORM = (
+    '{"x": 10, "y": 20, "rgb": [200, 30, 40]}, {"x": 10, "y": 20, "gray": true} or '
+    '{"x": 10, "y": 20, "keep": true}'
+)
+_KINDS = "rgb", "gray", "keep"
 
 
 class Hint(NamedTuple):
@@ -24,11 +28,13 @@ class Hint(NamedTuple):
       x: Pixels from the left edge of the upright, full-size picture.
       y: Pixels from its top edge.
       rgb: Three numbers from 0 to 255, of whose color only the chroma is taken; None is gray.
+      keep: Whether the region keeps the network's own colors; `rgb` is None then.
     """
 
     x: float
     y: float
     rgb: tuple[int, int, int] | None
+    keep: bool = False
 
 
 # What `Colorizer.colorize` takes: hints, or mappings as in a file.
@@ -59,8 +65,8 @@ def parse(value: Any) -> list[Hint]:
     """Checks hints and returns them as `Hint`.
 
     Args:
-      value: A sequence of `Hint`, or of mappings with `x`, `y`, and either `rgb` (three whole
-        numbers from 0 to 255) or `gray` (true).
+      value: A sequence of `Hint`, or of mappings with `x`, `y`, and one of `rgb` (three whole
+        numbers from 0 to 255), `gray` (true) and `keep` (true).
 
     Raises:
       ValueError: it is something else; the message has the number of the hint, from 1.
@@ -73,21 +79,26 @@ def parse(value: Any) -> list[Hint]:
 
 
 def _parsed(hint: Any, name: str) -> Hint:
-    if isinstance(hint, Hint):
-        color: dict[str, Any] = {"gray": True} if hint.rgb is None else {"rgb": hint.rgb}
-        fields: Any = {"x": hint.x, "y": hint.y, **color}
-    else:
-        fields = hint
-    if not isinstance(fields, Mapping) or set(fields) not in ({*"xy", "rgb"}, {*"xy", "gray"}):
+    fields: Any = _fields(hint) if isinstance(hint, Hint) else hint
+    if not isinstance(fields, Mapping) or set(fields) not in [{*"xy", kind} for kind in _KINDS]:
         raise ValueError(f"{name} must be {FORM}. Received {_short(hint)}.")
     for key in "xy":
         if not _is_number(fields[key]):
             raise ValueError(f"{name}: {key} must be a number. Received {_short(fields[key])}.")
-    if "gray" in fields:
-        if fields["gray"] is not True:
-            raise ValueError(f"{name}: gray must be true. Received {_short(fields['gray'])}.")
-        return Hint(fields["x"], fields["y"], None)
-    return Hint(fields["x"], fields["y"], _rgb(fields["rgb"], name))
+    if "rgb" in fields:
+        return Hint(fields["x"], fields["y"], _rgb(fields["rgb"], name))
+    kind = "keep" if "keep" in fields else "gray"
+    if fields[kind] is not True:
+        raise ValueError(f"{name}: {kind} must be true. Received {_short(fields[kind])}.")
+    return Hint(fields["x"], fields["y"], None, kind == "keep")
+
+
+def _fields(hint: Hint) -> dict[str, Any]:
+    """Returns a hint as a file has it."""
+    place = {"x": hint.x, "y": hint.y}
+    if hint.keep:
+        return place | {"keep": True}
+    return place | ({"gray": True} if hint.rgb is None else {"rgb": list(hint.rgb)})
 
 
 def _is_number(value: Any) -> bool:
@@ -116,10 +127,7 @@ def _short(value: Any) -> str:
 
 def as_json(hints: Sequence[Hint]) -> list[dict[str, Any]]:
     """Returns hints as a file has them."""
-    return [
-        {"x": hint.x, "y": hint.y, **({"rgb": list(hint.rgb)} if hint.rgb else {"gray": True})}
-        for hint in hints
-    ]
+    return [_fields(hint) for hint in hints]
 
 
 def for_picture(place: Path, source: Path) -> list[Hint]:

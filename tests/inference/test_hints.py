@@ -15,7 +15,7 @@ from conftest import ROOT
 from helpers import shapes
 from helpers.brush import ab, distance, spread
 
-from residual_encoder.imaging import colorspace, hint_propagation, image_io
+from residual_encoder.imaging import array_colors, colorspace, hint_propagation, image_io
 from residual_encoder.imaging.hint_propagation import Mark
 from residual_encoder.inference import hint_application, hints, likely_colors
 from residual_encoder.inference.colorizer import Colorizer
@@ -33,10 +33,10 @@ def colorizer(soft_weights: Path) -> Colorizer:
 
 
 def test_what_is_taken(tmp_path) -> None:
-    given = [RED, {"x": 1.5, "y": 0, "gray": True}]
+    given = [RED, {"x": 1.5, "y": 0, "gray": True}, {"x": 2, "y": 1, "keep": True}]
     (tmp_path / "a.json").write_text(json.dumps(given))
     read = hints.read(tmp_path / "a.json")
-    assert read == [Hint(3, 4, (200, 30, 40)), Hint(1.5, 0, None)]
+    assert read == [Hint(3, 4, (200, 30, 40)), Hint(1.5, 0, None), Hint(2, 1, None, True)]
     assert hints.parse(read) == read
     assert hints.as_json(read) == given
 
@@ -58,6 +58,8 @@ def test_what_is_taken(tmp_path) -> None:
         ('[{"x": NaN, "y": 2, "gray": true}]', "hint 1: x must be a number"),
         (f'[{{"x": {10**400}, "y": 2, "gray": true}}]', "hint 1: x must be a number"),
         ('[{"x": 1, "y": 2, "gray": false}]', "hint 1: gray must be true"),
+        ('[{"x": 1, "y": 2, "keep": 1}]', "hint 1: keep must be true. Received 1"),
+        ('[{"x": 1, "y": 2, "keep": true, "gray": true}]', "hint 1 must be"),
         ('[{"x": 1, "y": 2, "rgb": [1, 2]}]', "hint 1: rgb must be three whole numbers"),
         ('[{"x": 1, "y": 2, "rgb": [1, 2, 256]}]', "from 0 to 255. Received .1, 2, 256"),
         ('[{"x": 1, "y": 2, "rgb": [1, 2, 0.5]}]', "three whole numbers"),
@@ -110,7 +112,8 @@ def test_least_squares_against_a_dense_solution(monkeypatch) -> None:
     owner[[7, 8, 20]] = 0, 0, 1
     colors, prior = random.random((2, 2)), random.uniform(1e-5, 1e-3, 30)
     monkeypatch.setattr(hint_propagation, "TOGETHER", 1)
-    share, color = hint_propagation._solution(gray[..., 0].astype(float), prior, owner, colors)
+    smooth, own = gray[..., 0].astype(float), np.zeros((30, 2))
+    share, color = hint_propagation._solution(smooth, prior, owner, colors, own)
     matrix = np.diag(prior + hint_propagation.HOLD * (owner >= 0))
     for one in range(30):
         for other in range(30):
@@ -164,6 +167,57 @@ def test_two_halves() -> None:
         [Mark(16, 8, np.float32([0.7, 0.4])), Mark(16, 40, np.float32([0.2, 0.2]))],
     )
     np.testing.assert_allclose(two[:, 26:], 0.2, atol=1e-3)
+
+
+def test_a_hint_that_keeps_gives_each_pixel_its_own_color() -> None:
+    """Here of a gradient, which no single color is; beside it the other color stays."""
+    gray = np.full((32, 48, 1), 0.3, np.float32)
+    gray[:, 24:] = 0.31
+    chroma = np.random.default_rng(0).random((32, 48, 2)).astype(np.float32)
+    red = Mark(16, 8, np.float32([0.7, 0.4]))
+    alone = hint_propagation.propagate(gray, chroma, [red])
+    both = hint_propagation.propagate(gray, chroma, [red, Mark(16, 40, None)])
+    assert np.abs(alone[:, 36:] - chroma[:, 36:]).max() > 0.1
+    np.testing.assert_allclose(both[:, 36:], chroma[:, 36:], atol=0.06)
+    np.testing.assert_allclose(both[12:20, 4:12] - red.chroma, 0, atol=0.05)
+    only = hint_propagation.propagate(gray, chroma, [Mark(16, 40, None)])
+    np.testing.assert_array_equal(only, chroma)
+
+
+@pytest.mark.parametrize("saturation", [0.5, 1.0, 2.0])
+def test_hints_that_keep_change_no_bit(saturation, colorizer) -> None:
+    gray = np.random.default_rng(0).integers(0, 256, (50, 70), np.uint8)
+    kept = colorizer.colorize(gray, saturation=saturation, hints=[{"x": 9, "y": 9, "keep": True}])
+    np.testing.assert_array_equal(kept, colorizer.colorize(gray, saturation=saturation))
+    with pytest.raises(ValueError, match="hint 1 .* outside the picture"):
+        colorizer.colorize(gray, hints=[{"x": 70, "y": 9, "keep": True}])
+
+
+@pytest.mark.parametrize("saturation", [0.0, 0.5, 1.0, 2.0])
+def test_a_chosen_color_looks_as_chosen_at_any_saturation(saturation, colorizer) -> None:
+    gray = np.full((64, 96), 120, np.uint8)
+    gray[:, 48:] = 200
+    rgb = [170, 105, 90]  # of the gray 120
+    colored = colorizer.colorize(
+        gray, saturation=saturation, hints=[{"x": 20, "y": 30, "rgb": rgb}]
+    )
+    assert np.abs(colored[30, 20].astype(int) - rgb).max() <= 6
+    plain = colorizer.colorize(gray, saturation=saturation)
+    assert np.abs(colored[:, 64:].astype(int) - plain[:, 64:]).max() <= 1
+
+
+@pytest.mark.parametrize("name", colorspace.COLOR_SPACES)
+def test_saturation_of_the_network_is_that_of_merge(name) -> None:
+    """Before hints, as after them where there are none."""
+    space = array_colors.COLOR_SPACES[name]
+    chroma = np.random.default_rng(0).uniform(0.3, 0.6, (8, 8, 2)).astype(np.float32)
+    planar = hint_application.saturated(hint_application.to_plane(chroma, space), 1.5, space)
+    before = hint_application.from_plane(planar, space)
+    neutral = np.float32(space.neutral)
+    after = neutral + np.float32(1.5) * (chroma - neutral)
+    if name == "hsv":
+        after[..., 0] = chroma[..., 0]
+    np.testing.assert_allclose(before, after, atol=2e-5)
 
 
 def test_later_hints_replace_earlier_ones() -> None:

@@ -97,17 +97,16 @@ def render_preview(
     Raises:
       ValueError: a hint lies outside the picture or on its border; or `vividness` is out of range.
     """
-    chroma = apply(
+    chroma, factor = apply(
         _chroma(colorizer, shown, vividness),
         shown.gray,
         hints,
         shown.full_area,
         (shown.height, shown.width),
         colorizer.recipe.array_space,
+        saturation,
     )
-    pixels = colorizer.merge_area(
-        shown.picture, shown.area, chroma, shown.gray, saturation=saturation
-    )
+    pixels = colorizer.merge_area(shown.picture, shown.area, chroma, shown.gray, saturation=factor)
     if faces:
         pixels = _with_faces(colorizer, shown, pixels, saturation, vividness, hints)
     if shown.picture.alpha is None:
@@ -135,7 +134,7 @@ def _with_faces(
 
     height, width = shown.picture.pixels.shape[:2]
     down, across = height / shown.height, width / shown.width
-    small = [Hint(hint.x * across, hint.y * down, hint.rgb) for hint in hints]
+    small = [hint._replace(x=hint.x * across, y=hint.y * down) for hint in hints]
     return face_detail.with_faces(
         shown.picture, shown.area, colored, colorizer.size, small, close_up
     )
