@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import logging
 from starlette.applications import Starlette
@@ -18,7 +17,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from residual_encoder.apps.web import films, limits, preview, security
+from residual_encoder.apps.web import archive, films, limits, preview, security
+from residual_encoder.apps.web.archive import Look
 from residual_encoder.apps.web.limits import Busy, Line
 from residual_encoder.apps.web.store import Entry, Store
 from residual_encoder.imaging import film_names, image_io
@@ -37,15 +37,6 @@ class Refused(Exception):
         """Takes the HTTP status and the sentence."""
         super().__init__(reason)
         self.status = status
-
-
-class Look(NamedTuple):
-    """How a visitor wants a picture; in the order of the arguments of `preview`."""
-
-    saturation: float
-    vividness: float | None = None  # None leaves the colorizer's own choice of colors
-    hints: Sequence[hints.Hint] = ()
-    faces: bool = False
 
 
 def answering(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
@@ -115,6 +106,7 @@ class Site:
                 "vividness": self.start,
                 "samples": list(self.samples),
                 "films": sorted(film_names.READABLE),
+                "pictures": sorted(image_io.READABLE),
             }
         )
 
@@ -152,7 +144,8 @@ class Site:
             self.store.remove(entry.id)
             raise
         size = {"width": shown.width, "height": shown.height}
-        return {"id": entry.id, "name": entry.path.name, **size}
+        area = shown.full_area._asdict()  # outside, nothing takes a color
+        return {"id": entry.id, "name": entry.path.name, **size, "area": area}
 
     def _preview(self, entry: Entry) -> preview.Preview:
         return self.store.preview(entry, lambda: preview.make_preview(self.colorizer, entry.path))
@@ -211,24 +204,34 @@ class Site:
         path = preview.render_full_size(
             self.colorizer, self._preview(entry), look.saturation, entry.path.parent, *look[1:]
         )
-        return {"url": f"files/{self.store.add_result(entry, path)}", "name": path.name}
+        token = self.store.add_result(entry, path)
+        entry.facts[token] = look
+        return {"url": f"files/{token}", "name": path.name}
+
+    @answering
+    async def command(self, request: Request) -> Response:
+        """Tells the flags of a picture, and the command that colors it the same."""
+        entry = self.store.get(request.path_params["id"])
+        look, name = self._look(await _body(request)), entry.path.name
+        line = archive.command(name, look, archive.hints_name(name))
+        return JSONResponse({"flags": archive.flags(look), "command": line})
 
     @answering
     async def make_zip(self, request: Request) -> Response:
         """Packs files that were made, with the hints of their pictures."""
-        body = await _body(request)
-        wanted, notes = body.get("files"), body.get("hints", {})
-        if not isinstance(wanted, list):
-            wanted = []
-        fits = 0 < len(wanted) <= limits.MOST_IN_ZIP
-        if not fits or not isinstance(notes, dict) or len(notes) > limits.MOST_IN_ZIP:
+        wanted = (await _body(request)).get("files")
+        if not isinstance(wanted, list) or not 0 < len(wanted) <= limits.MOST_IN_ZIP:
             raise Refused(422, f"A ZIP takes from 1 to {limits.MOST_IN_ZIP} files.")
-        paths = [self.store.result(str(token).rpartition("/")[2]) for token in wanted]
-        texts = {str(name): hints.as_json(hints.parse(one)) for name, one in notes.items()}
+        made = [self._found(str(token).rpartition("/")[2]) for token in wanted]
         entry = self.store.add("colored.zip")
-        await self.line.run(_pack, entry.path, paths, texts)
+        commands = await self.line.run(archive.pack, entry.path, made)
         url = f"files/{self.store.add_result(entry, entry.path)}"
-        return JSONResponse({"url": url, "name": entry.path.name})
+        return JSONResponse({"url": url, "name": entry.path.name, "commands": commands})
+
+    def _found(self, token: str) -> archive.Made:
+        entry = self.store.owner(token)
+        look = entry.facts.get(token, Look(1.0))
+        return archive.Made(entry.results[token], entry.path.name, look)
 
     @answering
     async def result(self, request: Request) -> Response:
@@ -309,28 +312,6 @@ def _number(body: dict[str, Any], name: str, default: Any) -> Any:
         raise ValueError(f"{name} must be a number. Received {str(value)[:40]!r}.") from error
 
 
-def _pack(target: Path, paths: list[Path], texts: dict[str, Any]) -> None:
-    """Writes a ZIP of files, which are compressed already, and of hints."""
-    taken: set[str] = set()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
-        for path in paths:
-            packed.write(path, _free(path.name, taken))
-        for name, value in texts.items():
-            text = json.dumps(value, indent=1)
-            packed.writestr(_free(f"{Path(name).stem}{hints.SUFFIX}", taken), text)
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Returns a name that is not taken, and takes it."""
-    stem, dot, suffix = name.partition(".")
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{stem} ({number}){dot}{suffix}"
-    taken.add(free)
-    return free
-
-
 def application(site: Site, own_names: frozenset[str]) -> Starlette:
     """Returns the page as an ASGI application.
 
@@ -356,6 +337,7 @@ def application(site: Site, own_names: frozenset[str]) -> Starlette:
         Route(f"{pictures}/gray", site.gray),
         Route(f"{pictures}/color", site.color, methods=["POST"]),
         Route(f"{pictures}/likely", site.likely, methods=["POST"]),
+        Route(f"{pictures}/command", site.command, methods=["POST"]),
         Route(f"{pictures}/file", site.make_file, methods=["POST"]),
         Route(pictures, site.remove, methods=["DELETE"]),
         Route("/api/zip", site.make_zip, methods=["POST"]),

@@ -99,11 +99,19 @@ class Store:
         Raises:
           FileNotFoundError: there is none, or it is gone.
         """
+        return self.owner(token).results[token]
+
+    def owner(self, token: str) -> Entry:
+        """Returns the visitor's file that a file was made of.
+
+        Raises:
+          FileNotFoundError: there is none, or it is gone.
+        """
         with self._lock:
             for entry in self._entries.values():
                 if token in entry.results:
                     entry.used = self.clock()
-                    return entry.results[token]
+                    return entry
         raise FileNotFoundError("That file is gone; make it again.")
 
     def add_result(self, entry: Entry, path: Path) -> str:

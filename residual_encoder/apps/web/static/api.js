@@ -1,6 +1,12 @@
 // Requests to the page's own server.
 
-export class Failure extends Error {}
+export class Failure extends Error {
+  // `status` is that of the server's answer, if there was one.
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
 
 const RETRIES = 20; // while the server has too many visitors
 const PAUSE = 1500; // milliseconds
@@ -20,7 +26,7 @@ async function asked(url, options) {
       continue;
     }
     const body = await answer.json().catch(() => ({}));
-    throw new Failure(body.error || `The server answered ${answer.status}.`);
+    throw new Failure(body.error || `The server answered ${answer.status}.`, answer.status);
   }
 }
 
@@ -29,6 +35,7 @@ export const send = async (url, body) =>
   (await asked(url, { method: "POST", body: JSON.stringify(body ?? {}) })).json();
 export const give = async (url, file) =>
   (await asked(`${url}?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file })).json();
+export const exists = async (url) => (await fetch(url, { method: "HEAD" })).ok;
 export const remove = (url) => asked(url, { method: "DELETE" }).catch(() => {});
 
 // A picture of the server as an address for <img>.

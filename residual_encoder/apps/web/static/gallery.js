@@ -1,6 +1,6 @@
 // The strip of all files that were given.
 
-const $ = (id) => document.getElementById(id);
+import { $ } from "./shared.js";
 
 function noteOf(item) {
   const count = item.hints.length;
@@ -8,7 +8,7 @@ function noteOf(item) {
 }
 
 export class Gallery {
-  // `on` has: choose(item), remove(item)
+  // `on` has: choose(item), away(item), remove(item)
   constructor(on) {
     this.on = on;
     this.items = [];
@@ -17,7 +17,8 @@ export class Gallery {
 
   add(name, film, file, sample) {
     const item = {
-      name, film, file, sample, saturation: 1, vividness: null, faces: false, hints: [], past: [], future: [],
+      name, film, file, sample, saturation: 1, vividness: null, faces: false,
+      hints: [], past: [], future: [], good: [], gesture: null, // see history.js
     };
     const [entry, button, away] = ["li", "button", "button"].map((tag) => document.createElement(tag));
     item.parts = { entry, button };
@@ -35,7 +36,7 @@ export class Gallery {
     away.className = "away";
     away.textContent = "×";
     away.setAttribute("aria-label", `Remove ${name}`);
-    away.onclick = () => this.remove(item);
+    away.onclick = () => this.on.away(item);
     entry.append(button, away);
     this.list.append(entry);
     this.items.push(item);

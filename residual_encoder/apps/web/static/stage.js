@@ -1,6 +1,9 @@
 // The picture: gray and color with a divider, hints as marks that can be set, moved and removed.
 
-const $ = (id) => document.getElementById(id);
+import { $ } from "./shared.js";
+
+const ROUND = 0.012; // of the picture's shorter side: radius of the circle whose color is copied
+const LIKE = 10; // gray levels: so near to that of the place, a pixel counts
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const css = (hint) => (hint.gray ? "rgb(128 128 128)" : `rgb(${hint.rgb.join(" ")})`);
 
@@ -16,6 +19,8 @@ export class Stage {
   }
 
   show(picture) {
+    if (picture !== this.picture) this.divide(50);
+    this.picture = picture;
     this.size = { width: picture.width, height: picture.height };
     $("gray").alt = `${picture.name} in gray`;
     $("color").alt = `${picture.name} in color`;
@@ -25,7 +30,6 @@ export class Stage {
     if (picture.colorUrl) $("color").src = picture.colorUrl;
     else $("color").removeAttribute("src");
     $("color").hidden = !picture.colorUrl;
-    this.divide(50);
   }
 
   color(url) {
@@ -128,6 +132,7 @@ export class Stage {
     const mark = document.createElement("button");
     mark.type = "button";
     mark.className = index === chosen ? "mark chosen" : "mark";
+    mark.classList.toggle("keeps", Boolean(hint.keep));
     mark.dataset.index = index;
     mark.style.left = `${(100 * (hint.x + 0.5)) / this.size.width}%`;
     mark.style.top = `${(100 * (hint.y + 0.5)) / this.size.height}%`;
@@ -174,15 +179,36 @@ export class Stage {
     event.preventDefault();
   }
 
-  // The color that is shown at a place, or null before there is one.
+  // The mean color that is shown around a place, of pixels as gray as it; null before there is one.
   shownAt(x, y) {
     const image = $("color");
     if (!image.naturalWidth) return null;
-    const canvas = new OffscreenCanvas(1, 1);
-    const pen = canvas.getContext("2d");
-    const left = Math.floor(((x + 0.5) * image.naturalWidth) / this.size.width);
-    const top = Math.floor(((y + 0.5) * image.naturalHeight) / this.size.height);
-    pen.drawImage(image, -left, -top);
-    return [...pen.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+    const { naturalWidth: width, naturalHeight: height } = image;
+    const reach = Math.max(1, Math.round(ROUND * Math.min(width, height)));
+    const side = 2 * reach + 1;
+    const pen = new OffscreenCanvas(side, side).getContext("2d");
+    const left = Math.floor(((x + 0.5) * width) / this.size.width);
+    const top = Math.floor(((y + 0.5) * height) / this.size.height);
+    pen.drawImage(image, reach - left, reach - top);
+    return meanOf(pen.getImageData(0, 0, side, side).data, side);
   }
+}
+
+const luma = ([red, green, blue]) => 0.299 * red + 0.587 * green + 0.114 * blue;
+
+// The mean of a circle in a square of pixels, RGBA; those off the picture are clear.
+function meanOf(data, side) {
+  const reach = (side - 1) / 2;
+  const at = (index) => [...data.subarray(4 * index, 4 * index + 3)];
+  const gray = luma(at((side * side - 1) / 2));
+  const sum = [0, 0, 0];
+  let count = 0;
+  for (let index = 0; index < side * side; index += 1) {
+    const far = Math.hypot((index % side) - reach, Math.floor(index / side) - reach) > reach;
+    const rgb = at(index);
+    if (far || !data[4 * index + 3] || Math.abs(luma(rgb) - gray) > LIKE) continue;
+    rgb.forEach((value, channel) => { sum[channel] += value; });
+    count += 1;
+  }
+  return sum.map((value) => Math.round(value / count));
 }

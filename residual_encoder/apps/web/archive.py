@@ -1,0 +1,106 @@
+"""Packs colored files into a ZIP, with the hints they were made with and how to make them again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from residual_encoder.inference import hints
+
+COMMANDS = "commands.txt"
+_MADE = "_colored"
+
+
+class Look(NamedTuple):
+    """How a visitor wants a picture; in the order of the arguments of `preview`."""
+
+    saturation: float
+    vividness: float | None = None  # None leaves the colorizer's own choice of colors
+    hints: Sequence[hints.Hint] = ()
+    faces: bool = False
+
+
+class Made(NamedTuple):
+    """A colored file, and what it was made of."""
+
+    path: Path
+    source: str  # name of the picture or film that was given
+    look: Look
+
+
+def flags(look: Look) -> list[str]:
+    """Returns the flags of `colorize` for all of a look but its hints; none for the defaults."""
+    found = []
+    if look.vividness is not None:
+        found.append(f"--vividness={look.vividness:g}")
+    if look.saturation != 1:
+        found.append(f"--saturation={look.saturation:g}")
+    return [*found, "--faces"] if look.faces else found
+
+
+def command(source: str, look: Look, hints_name: str) -> str:
+    """Returns the command that colors a picture as the page did.
+
+    Args:
+      source: Name of the picture's file.
+      look: How it was colored.
+      hints_name: Name of the file of its hints.
+    """
+    given = [f"--hints={hints_name}"] if look.hints else []
+    return shlex.join(["colorize", source, *given, *flags(look)])
+
+
+def hints_name(source: str) -> str:
+    """Returns the name of the file of a picture's hints: NAME.hints.json."""
+    return f"{Path(source).stem}{hints.SUFFIX}"
+
+
+def pack(target: Path, made: Sequence[Made]) -> bool:
+    """Writes a ZIP of files, which are compressed already, their hints and their commands.
+
+    Where two files have one name, the second and its hints are numbered alike: `a_colored (2).jpg`
+    and `a (2).hints.json`.
+
+    Returns:
+      Whether there were commands to write.
+    """
+    taken: set[str] = set()
+    lines = []
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
+        for one in made:
+            picture, notes = _free(one, taken)
+            packed.write(one.path, picture)
+            if one.look.hints:
+                text = json.dumps(hints.as_json(one.look.hints), indent=1)
+                packed.writestr(notes, text)
+            if one.look.hints or flags(one.look):
+                lines.append(f"{picture}: {command(one.source, one.look, notes)}\n")
+        if lines:
+            packed.writestr(_numbered(COMMANDS, taken), "".join(lines))
+    return bool(lines)
+
+
+def _free(one: Made, taken: set[str]) -> tuple[str, str]:
+    """Returns names of a file and of its hints that are not taken, and takes them."""
+    stem = one.path.stem.removesuffix(_MADE)
+    end = _MADE if stem != one.path.stem else ""
+    for number in range(1, len(taken) + 2):
+        nth = f" ({number})" if number > 1 else ""
+        names = f"{stem}{end}{nth}{one.path.suffix}", f"{stem}{nth}{hints.SUFFIX}"
+        if not taken.intersection(names):
+            break
+    taken.update(names)
+    return names
+
+
+def _numbered(name: str, taken: set[str]) -> str:
+    """Returns a name that is not taken."""
+    path, number = Path(name), 1
+    while name in taken:
+        number += 1
+        name = f"{path.stem} ({number}){path.suffix}"
+    return name

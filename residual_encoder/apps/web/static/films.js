@@ -1,0 +1,42 @@
+// Films: how far they are.
+
+import * as api from "./api.js";
+import { complain } from "./messages.js";
+import { $, state } from "./shared.js";
+
+const POLL = 700; // milliseconds between two looks at a film
+
+// Follows a film until it is done, failed or removed from the gallery.
+export async function watch(item, gallery) {
+  try {
+    while (gallery.items.includes(item)) {
+      Object.assign(item, await api.read(`api/films/${item.id}`));
+      gallery.note(item, textOf(item), item.state === "failed");
+      if (item === state.current) showFilm();
+      if (item.state === "done" || item.state === "failed") break;
+      await new Promise((wake) => setTimeout(wake, POLL));
+    }
+    if (item.state === "failed") complain(new api.Failure(item.error));
+  } catch (error) {
+    gallery.note(item, error.message, true);
+    complain(error);
+  }
+}
+
+function textOf(item) {
+  if (item.state === "failed") return item.error;
+  if (item.state === "done") return "Colored";
+  if (item.state === "waiting") return "Waits for its turn";
+  return item.total ? `${Math.min(item.frames, item.total)} of ${item.total} frames` : `${item.frames} frames`;
+}
+
+export function showFilm() {
+  const { current } = state;
+  $("film-name").textContent = current.name;
+  $("film-status").textContent = textOf(current);
+  const share = current.state === "done" ? 1 : current.frames / (current.total || Infinity);
+  $("film-progress").value = Math.min(1, share);
+  $("film-save").disabled = current.state !== "done";
+}
+
+$("film-save").onclick = () => api.download(state.current.url, "");

@@ -1,0 +1,37 @@
+// What the page tells: errors in a bar, one line under the picture, and questions.
+
+import { $, state } from "./shared.js";
+
+// Files call them hints, and the command line, too; the page calls them corrections.
+const inWordsOfThePage = (text) => text.replace(/(?<![.\w])hint(s?)\b(?!\.)/g, "correction$1");
+
+export function complain(error) {
+  if (error.name === "AbortError") return;
+  $("alert").firstElementChild.textContent = inWordsOfThePage(error.message || String(error));
+  $("alert").hidden = false;
+}
+
+export const quiet = () => { $("alert").hidden = true; };
+$("alert").querySelector("button").onclick = quiet;
+
+export const say = (text) => { $("status").textContent = text; };
+
+export function describe() {
+  const { current } = state;
+  say(current?.width ? `${current.name}, ${current.width} × ${current.height} pixels` : "");
+}
+
+// Asks a question with two answers. -> whether it is to be done
+export function confirmed(question, yes, no) {
+  const box = $("question");
+  box.querySelector("p").textContent = question;
+  $("yes").textContent = yes;
+  $("no").textContent = no;
+  $("yes").onclick = () => box.close("yes");
+  $("no").onclick = () => box.close("no");
+  box.returnValue = "no"; // what Escape leaves
+  box.showModal();
+  return new Promise((answer) => {
+    box.addEventListener("close", () => answer(box.returnValue === "yes"), { once: true });
+  });
+}

@@ -1,0 +1,15 @@
+// What the parts of the page share: elements, what the server told, and the item that is shown.
+
+export const $ = (id) => document.getElementById(id);
+
+export const state = {
+  about: { films: [], pictures: [], samples: [], megabytes: 0, film_megabytes: 0, minutes: 0, vividness: null },
+  current: null,
+};
+
+// How a visitor wants a picture, as the server takes it.
+export const look = (item) => ({
+  saturation: item.saturation, vividness: item.vividness, hints: item.hints, faces: item.faces,
+});
+
+export const stemOf = (name) => name.replace(/\.[^.]*$/, "");
