@@ -61,7 +61,9 @@ def apply(
 
 
 def saturated(planar: np.ndarray, saturation: float, space: ArrayColorSpace) -> np.ndarray:
-    """Multiplies the distance of chroma in the plane, [..., 2], from neutral."""
+    """Multiplies the distance of chroma in the plane, [..., 2], from neutral; 1 changes no bit."""
+    if saturation == 1:
+        return planar
     neutral = np.float32(0 if space is HSV else space.neutral)
     return neutral + np.float32(saturation) * (planar - neutral)
 

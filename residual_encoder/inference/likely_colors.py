@@ -72,12 +72,6 @@ def peaks(likely: np.ndarray, gray: float, count: int = COUNT) -> np.ndarray:
     return rgb[chosen].astype(np.uint8)
 
 
-def shown(gray: float, chroma: np.ndarray, space: ArrayColorSpace) -> list[int]:
-    """Returns red, green and blue, from 0 to 255, that a chroma [2] has at a gray."""
-    rgb = space.merge(np.array([[gray]], np.float32), np.array([chroma], np.float32))[0]
-    return [int(value) for value in np.rint(255 * rgb)]
-
-
 def ab_of(gray: float, chroma: np.ndarray, space: ArrayColorSpace) -> np.ndarray:
     """Returns the a and b, [2], that a chroma [2] has at a gray."""
     merged = space.merge(np.array([[gray]], np.float32), np.array([chroma], np.float32))

@@ -233,6 +233,20 @@ def test_borders_and_pictures_that_the_server_deleted(visit, framed, address) ->
     wait_marks(visit, 1)
     assert not visit.locator("#alert").is_visible()
 
+    # Its file has gone as well: the same file given again is the same card.
+    key = next(url.split("/")[-2] for url in reversed(asked) if url.endswith("/color"))
+    assert visit.request.delete(f"{address}api/pictures/{key}").status == 204
+    data = framed.read_bytes()
+    framed.unlink()
+    visit.locator("#saturation").fill("2")
+    visit.wait_for_selector("#alert:has-text('its corrections are kept')")
+    old = colored(visit)
+    framed.write_bytes(data)
+    give(visit, framed)
+    changed(visit, old)
+    wait_marks(visit, 1)
+    assert visit.locator("#gallery li").count() == 1
+
 
 @pytest.mark.browser
 def test_one_gesture_is_one_step(visit, photos) -> None:
@@ -281,6 +295,32 @@ def test_one_gesture_is_one_step(visit, photos) -> None:
     visit.click("#close")
     _, text = saved(visit, "#save-hints")
     assert json.loads(text)[1] == {"x": second["x"], "y": second["y"], "keep": True}
+
+
+@pytest.mark.browser
+def test_a_copied_color_is_the_mean_of_like_pixels(visit, tmp_path) -> None:
+    """Of noise around a level, without what lies beyond an edge."""
+    random = np.random.default_rng(0)
+    gray = 110 + random.integers(-3, 4, (300, 400))
+    gray[:, 203:] = 220
+    image_io.write(tmp_path / "noise.png", gray.astype(np.uint8))
+    give(visit, tmp_path / "noise.png")
+    colored(visit)
+    click(visit, 0.2, 0.5)
+    visit.wait_for_selector("#likely button")
+    visit.click("#pick")
+    click(visit, 0.5025, 0.5)
+    wait_marks(visit, 1)
+    hue = visit.locator("#hue").input_value()
+    visit.wait_for_selector("#busy", state="hidden")
+    visit.click("#close")
+    _, text = saved(visit, "#save-hints")
+    rgb = np.array(json.loads(text)[0]["rgb"])
+    visit.click("#undo")
+    visit.wait_for_selector("#busy", state="hidden")
+    shown = pixels(visit, "")[145:156, 196:203].astype(int).mean((0, 1))
+    assert np.abs(rgb - shown).max() <= 1.5
+    assert hue.isdecimal()
 
 
 @pytest.mark.browser

@@ -121,9 +121,8 @@ def test_a_number_out_of_range_is_a_message(colorizer, photos) -> None:
 
 def test_likely_colors_are_those_of_the_distribution(colorizer, photos) -> None:
     shown = preview.make_preview(colorizer, photos.jpeg)
-    rgb, gray, own = preview.likely_at(colorizer, shown, 70, 45)
+    rgb, gray = preview.likely_at(colorizer, shown, 70, 45)
     assert rgb.shape == (6, 3) and 0 < gray < 1
-    np.testing.assert_allclose(own, colorizer.colorize(photos.jpeg)[45, 70], atol=10)
     with pytest.raises(ValueError, match="outside the picture"):
         preview.likely_at(colorizer, shown, 140, 0)
 

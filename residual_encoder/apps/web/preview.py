@@ -41,7 +41,6 @@ class Likely(NamedTuple):
 
     colors: np.ndarray  # uint8 [n, 3], the likeliest first
     gray: float  # of the place, in [0, 1]
-    own: list[int]  # red, green and blue that the network gives it, without hints and saturation
 
 
 def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Preview:
@@ -175,8 +174,7 @@ def likely_at(
         height, width = shown.gray.shape[0] + 2 * margin, shown.gray.shape[1] + 2 * margin
         across, down = (column + 0.5 + margin) / width, (row + 0.5 + margin) / height
         likely = likely_colors.of_distribution(shown.logits, down, across)
-    own = likely_colors.shown(gray, chroma, space)
-    return Likely(likely_colors.peaks(likely, gray), gray, own)
+    return Likely(likely_colors.peaks(likely, gray), gray)
 
 
 def render_full_size(

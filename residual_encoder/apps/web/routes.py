@@ -188,7 +188,7 @@ class Site:
         def found() -> dict[str, Any]:
             shown = self._preview(entry)
             found = preview.likely_at(self.colorizer, shown, *place, vividness)
-            return {"colors": found.colors.tolist(), "gray": found.gray, "own": found.own}
+            return {"colors": found.colors.tolist(), "gray": found.gray}
 
         return JSONResponse(await self.line.run(found))
 

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import * as history from "./history.js";
-import { complain, describe, say } from "./messages.js";
+import { complain, describe, quiet, say } from "./messages.js";
 import { Palette } from "./palette.js";
 import { $, state } from "./shared.js";
 import { Stage } from "./stage.js";
@@ -70,6 +70,7 @@ export class Editor {
   }
 
   #changed() {
+    quiet();
     $("again").hidden = true;
     this.refresh();
     this.pictures.color(state.current);
@@ -91,6 +92,7 @@ export class Editor {
   #place(x, y) {
     if (this.#picking) return this.#copy({ rgb: this.stage.shownAt(x, y) });
     this.close();
+    quiet();
     if (!this.#takes(x, y)) return;
     this.#pending = { x, y };
     this.stage.reveal(x);
@@ -207,6 +209,7 @@ export class Editor {
 
   #set(name, value) {
     state.current[name] = value;
+    quiet();
     $("again").hidden = true;
     this.pictures.color(state.current);
   }

@@ -43,6 +43,7 @@ function revived(file) {
 }
 
 async function open(item) {
+  if (!gallery.items.includes(item)) return; // removed while it waited
   gallery.note(item, item.film ? "Sending …" : "Coloring …");
   if (!state.current) say("Coloring …");
   try {
@@ -118,8 +119,8 @@ function refused(item, error) {
 
 async function away(item) {
   const count = item.hints.length;
-  const what = `${item.name} has ${count} correction${count > 1 ? "s" : ""}.`;
-  if (count && !await confirmed(`${what} Remove the picture and them?`, "Remove", "Keep")) return;
+  const what = `${item.name} with its ${count} correction${count > 1 ? "s" : ""}`;
+  if (count && !await confirmed(`Remove ${what}?`, "Remove", "Keep")) return;
   gallery.remove(item);
 }
 
