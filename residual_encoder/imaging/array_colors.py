@@ -268,10 +268,11 @@ def colored(
     neutral, factor = np.float32(space.neutral), np.float32(saturation)
     first, second, *offsets = cv2.split(fit)
     both = []
-    for slope, offset in zip((first, second), offsets, strict=True):
+    scaled = space is not HSV, True  # hue is a direction, not a distance from gray
+    for slope, offset, is_scaled in zip((first, second), offsets, scaled, strict=True):
         slope *= level
         slope += offset
-        if factor != 1:
+        if is_scaled and factor != 1:
             slope -= neutral
             slope *= factor
             slope += neutral

@@ -66,8 +66,9 @@ def test_colored_is_merged_at_the_fitted_chroma(saturation: float, peak: int) ->
     fit = fit.astype(np.float32)
     chroma = fit[..., :2] * gray + fit[..., 2:]
     for name, space in array_colors.COLOR_SPACES.items():
+        factors = np.float32([1 if name == "hsv" else saturation, saturation])  # hue stays
         wanted = colorspace.COLOR_SPACES[name].merge(
-            gray, space.neutral + saturation * (chroma - space.neutral)
+            gray, space.neutral + factors * (chroma - np.float32(space.neutral))
         )
         received = array_colors.colored(gray, fit, space, saturation, peak)
         assert received.dtype == np.float32 and (received == np.rint(received)).all()
