@@ -35,7 +35,7 @@ export const send = async (url, body) =>
   (await asked(url, { method: "POST", body: JSON.stringify(body ?? {}) })).json();
 export const give = async (url, file) =>
   (await asked(`${url}?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file })).json();
-export const exists = async (url) => (await fetch(url, { method: "HEAD" })).ok;
+export const exists = (url) => fetch(url, { method: "HEAD" }).then((answer) => answer.ok, () => false);
 export const remove = (url) => asked(url, { method: "DELETE" }).catch(() => {});
 
 // A picture of the server as an address for <img>.

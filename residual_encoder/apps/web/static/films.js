@@ -39,4 +39,8 @@ export function showFilm() {
   $("film-save").disabled = current.state !== "done";
 }
 
-$("film-save").onclick = () => api.download(state.current.url, "");
+$("film-save").onclick = async () => {
+  const { name, url } = state.current;
+  if (await api.exists(url)) api.download(url, "");
+  else complain(new api.Failure(`The colored film is no longer at the server. Give ${name} again.`));
+};

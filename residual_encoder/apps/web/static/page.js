@@ -35,7 +35,7 @@ async function take(files) {
 
 // The card of a picture whose own file could not be given again by itself takes the same file.
 function revived(file) {
-  const lost = gallery.items.find((one) => one.lost && one.file.name === file.name && one.file.size === file.size);
+  const lost = gallery.items.find((one) => one.lost && one.file?.name === file.name && one.file.size === file.size);
   if (!lost) return false;
   Object.assign(lost, { file, lost: false });
   pictures.color(lost);

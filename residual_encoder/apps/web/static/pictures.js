@@ -43,7 +43,7 @@ export class Pictures {
   async #revived(item) {
     item.reviving ??= this.give(item);
     try {
-      Object.assign(item, await item.reviving);
+      Object.assign(item, await item.reviving, { lost: false });
     } catch (error) {
       item.lost = true; // its file was moved or changed: the same file may be given again
       throw new api.Failure(`${item.name} is no longer at the server. Give it again: its corrections are kept.`, error.status);
