@@ -205,6 +205,7 @@ MODERN_DISTRIBUTION = dataclasses.replace(
         refinements=(1,),
         temperature=0.55,  # with the prior correction: a knot of `models.vividness.KNOTS`
         prior_correction=0.04,
+        dropout=(0.1, 0.15, 0.2),  # against learning 58,000 photographs by heart
     ),
     rebalancing=0.0,
     frozen_blocks=3,  # the article's trunk is frozen; blocks 4 and 5 recover from being split

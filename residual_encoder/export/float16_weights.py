@@ -19,6 +19,9 @@ from residual_encoder.utils import files
 SUFFIX = ".weights.h5"
 # Half an 8-bit step of chroma, so that float16 is lost in the rounding of a saved picture.
 TOLERANCE = 0.5 / 255
+# Of a network: how colors are chosen from its distribution, and what training drops. The mean has
+# those of the first.
+_FREE = ("temperature", "prior_correction", "smoothing", "dropout")
 PROBES, PROBE_SIZE = 4, 64  # random gray pictures that the two networks are compared on
 
 
@@ -31,8 +34,10 @@ def halved(arrays: weights_files.Arrays) -> dict[str, np.ndarray]:
 
 
 def _kind(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Returns the fields of a recipe that determine what weights compute."""
-    return {name: recipe.get(name) for name in ("network", "color_space", "gray")}
+    """Returns the fields of a recipe that weights depend on."""
+    network = recipe.get("network") or {}
+    kind = {name: value for name, value in network.items() if name not in _FREE}
+    return {"network": kind, "color_space": recipe.get("color_space"), "gray": recipe.get("gray")}
 
 
 def mean(

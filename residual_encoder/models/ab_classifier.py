@@ -16,7 +16,7 @@ from residual_encoder.imaging import ab_quantization, logit_smoothing
 from residual_encoder.imaging.colorspace import AB_SCALE
 from residual_encoder.models import vgg16
 from residual_encoder.models.configs import LOGITS, AbClassesConfig, ResidualEncoderConfig
-from residual_encoder.models.layers import HalfPixelUpsample2, batch_norm, convolution
+from residual_encoder.models.layers import Dropout, HalfPixelUpsample2, batch_norm, convolution
 from residual_encoder.models.residual_encoder import (
     FIFTH_TAP,
     merge,
@@ -85,12 +85,13 @@ def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model])
     gray3 = keras.layers.Concatenate(name="gray3")([gray, gray, gray])  # [B, H, W, 3]
     wanted = (*vgg16.TAPS, FIFTH_TAP)[2 : config.taps]
     taps = build_trunk(taps=wanted, rank=config.trunk_rank)(gray3)
-    t3, *deep = (batch_norm(f"pool{k}_bn")(tap) for k, tap in enumerate(taps, start=3))
+    t3, *deep = (_normed(config, tap, k) for k, tap in enumerate(taps, start=3))
     x = _deepest(encoder, deep)  # [B, H/8, W/8, 256]
     x = _bottlenecks(encoder, config.context, "color4")(x)  # [B, H/8, W/8, 256]
     x = merge(encoder, "merge3")(x, t3)  # [B, H/4, W/4, 256]
     x = project(encoder, config.width, 3, "color3")(x)  # [B, H/4, W/4, width]
     x = _bottlenecks(encoder, config.refinements, "color3")(x)  # [B, H/4, W/4, width]
+    x = _dropped(x, config.dropout[2], "color3")
     # float32 whatever the precision: the temperature magnifies what bfloat16 rounds.
     count = len(ab_quantization.classes().ab)
     x = keras.layers.Conv2D(count, 1, dtype="float32", name=LOGITS)(x)  # [B, H/4, W/4, Q]
@@ -102,6 +103,17 @@ def ab_classes(config: AbClassesConfig, build_trunk: Callable[..., keras.Model])
     x = HalfPixelUpsample2(dtype="float32", name="upsample1")(x)  # [B, H/2, W/2, 2]
     chroma = HalfPixelUpsample2(dtype="float32", name="chroma")(x)  # [B, H, W, 2]
     return keras.Model(gray, chroma, name="ab_classes")
+
+
+def _normed(config: AbClassesConfig, tap: Tensor, number: int) -> Tensor:
+    """Normalizes a tap of the trunk, and drops channels of it in training; same shape."""
+    x = batch_norm(f"pool{number}_bn")(tap)
+    return _dropped(x, config.dropout[0 if number == 3 else 1], f"pool{number}")
+
+
+def _dropped(x: Tensor, rate: float, name: str) -> Tensor:
+    """Drops channels in training; same shape."""
+    return Dropout(rate, channels=True, name=f"{name}_dropout")(x) if rate else x
 
 
 def _deepest(encoder: ResidualEncoderConfig, deep: list[Tensor]) -> Tensor:

@@ -188,6 +188,8 @@ class AbClassesConfig:
       smoothing: Radius, in places of the logits, of the filter that smooths them along the edges of
         the gray before colors are chosen, see `logit_smoothing`; 0 for none. Training's loss reads
         the logits before it.
+      dropout: Shares of channels that training drops: of the third tap, of deeper ones, and of what
+        the logits are computed from; see `layers.Dropout`.
     """
 
     width: int = 256
@@ -198,6 +200,7 @@ class AbClassesConfig:
     refinements: tuple[int, ...] = ()
     prior_correction: float = 0.0
     smoothing: int = 0
+    dropout: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         """Checks ranges.
@@ -215,6 +218,10 @@ class AbClassesConfig:
             raise ValueError(f"prior_correction must be 0 to 1. Received {self.prior_correction}.")
         if self.smoothing < 0:
             raise ValueError(f"smoothing must be at least 0. Received {self.smoothing}.")
+        if len(self.dropout) != 3 or not all(0 <= share < 1 for share in self.dropout):
+            raise ValueError(
+                f"dropout must be three shares from 0 to below 1. Received {self.dropout}."
+            )
         if self.trunk_rank < 0 or min((*self.context, *self.refinements, 1)) < 1:
             raise ValueError(
                 f"trunk_rank must be at least 0 and dilations at least 1. Received {self}."

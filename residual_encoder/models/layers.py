@@ -100,19 +100,29 @@ class Dropout(keras.layers.Layer):
     builds would not fit the first network of another.
     """
 
-    def __init__(self, rate: float, **settings: Any) -> None:
-        """Takes the rate that training drops, at least 0 and below 1, and a layer's settings."""
+    def __init__(self, rate: float, channels: bool = False, **settings: Any) -> None:
+        """Takes the share that training drops.
+
+        Args:
+          rate: At least 0 and below 1.
+          channels: Whether whole channels of [B, H, W, C] are dropped (Tompson et al. 2015, whose
+            spatial dropout this is), instead of single values.
+          settings: Of a Keras layer.
+        """
         super().__init__(**settings)
-        self.rate = rate
+        self.rate, self.channels = rate, channels
         self.seed_generator = keras.random.SeedGenerator(name=self.name)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """Drops values of any shape, and scales up the others so that the mean stays."""
-        return keras.random.dropout(x, self.rate, seed=self.seed_generator) if training else x
+        """Drops some of [B, H, W, C], and scales up the others so that the mean stays."""
+        if not training:
+            return x
+        alike = (None, 1, 1, None) if self.channels else None
+        return keras.random.dropout(x, self.rate, noise_shape=alike, seed=self.seed_generator)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make the layer again."""
-        return {**super().get_config(), "rate": self.rate}
+        return {**super().get_config(), "rate": self.rate, "channels": self.channels}
 
 
 DECODER_UPSAMPLINGS = {"legacy": Upsample2, "half_pixel": HalfPixelUpsample2}

@@ -89,3 +89,13 @@ def test_refuses_other_names_and_existing_files(soft_weights, tmp_path):
         float16_weights.release(soft_weights, tmp_path / "small.h5")
     with pytest.raises(FileExistsError):
         float16_weights.release(soft_weights, soft_weights)
+
+
+def test_training_and_choice_of_colors_may_differ_in_a_mean():
+    """A run with dropout from weights without it, or weights whose colors are more vivid."""
+    one = {"recipe": {"network": {"name": "ab_classes", "taps": 5}, "gray": "luma"}}
+    free = {"temperature": 1.0, "prior_correction": 0.5, "smoothing": 1, "dropout": [0.1] * 3}
+    other = {"recipe": {"network": {**one["recipe"]["network"], **free}, "gray": "luma"}}
+    arrays = [{"kernel": np.full((1, 1), value, np.float32)} for value in (1, 4)]
+    mean = float16_weights.mean((arrays[0], one), (arrays[1], other))
+    assert mean["kernel"] == 2.5

@@ -89,6 +89,8 @@ def test_one_step_moves_every_variable_by_the_loss_of_the_logits(rng):
         ({"temperature": 0.0}, "must be above zero"),
         ({"taps": 3}, "taps must be 4 or 5. Received 3"),
         ({"prior_correction": 1.5}, "prior_correction must be 0 to 1. Received 1.5"),
+        ({"dropout": (0.1, 0.1)}, "three shares"),
+        ({"dropout": (0.1, 1.0, 0.1)}, "below 1"),
         ({"smoothing": -1}, "smoothing must be at least 0. Received -1"),
         ({"trunk_rank": -1}, "trunk_rank must be at least 0"),
         ({"context": (2, 0)}, "dilations at least 1"),
@@ -117,7 +119,7 @@ def test_the_deep_network_has_every_gradient_and_the_shapes_of_the_plain_one(rng
 
 def test_dilated_context_looks_as_far_as_it_should(rng):
     """One bottleneck of dilation 2 at an eighth: 2 places to each side, after color4's one."""
-    model = factory.build(AbClassesConfig(context=(2,)), vgg16_weights="none")
+    model = factory.build(AbClassesConfig(context=(2,)))
     inner = keras.Model(
         model.get_layer("color4_relu").output, model.get_layer("color4_context1").output
     )
@@ -200,4 +202,46 @@ def test_old_configs_are_not_smoothed():
     recipe = RECIPES["modern_classes"]
     fields = recipe.to_json()
     del fields["network"]["smoothing"], fields["network"]["prior_correction"]
+    del fields["network"]["dropout"]  # nor do they drop anything
     assert Recipe.from_json(fields) == recipe
+
+
+# --- dropout --------------------------------------------------------------------------------------
+
+RATES = 0.25, 0.5, 0.2
+SHALLOW = AbClassesConfig(taps=5, trunk_rank=8, context=(1,), refinements=(1,), dropout=RATES)
+
+
+@pytest.fixture(scope="module")
+def dropping():
+    return factory.build(SHALLOW)
+
+
+def test_training_drops_whole_channels(dropping):
+    x = np.ones((8, 4, 6, 256), np.float32)
+    for name, rate in zip(("pool3", "pool4", "color3"), RATES, strict=True):
+        layer = dropping.get_layer(f"{name}_dropout")
+        np.testing.assert_array_equal(layer(x, training=False), x)
+        dropped = layer(x, training=True).numpy()
+        assert (dropped == dropped[:, :1, :1]).all()  # of a channel all or nothing
+        assert set(np.unique(dropped)) == {0, np.float32(1 / (1 - rate))}
+        # Of 2,048 channels; five standard deviations.
+        assert (dropped == 0).mean() == pytest.approx(
+            rate, abs=5 * (rate * (1 - rate) / 2048) ** 0.5
+        )
+    assert dropping.get_layer("pool5_dropout").rate == RATES[1]
+
+
+def test_dropout_changes_training_alone(dropping, rng):
+    plain = factory.build(dataclasses.replace(SHALLOW, dropout=(0, 0, 0)))
+    states = {v.path for v in dropping.variables} - {v.path for v in plain.variables}
+    assert states == {
+        f"{name}_dropout/seed_generator_state" for name in ("pool3", "pool4", "pool5", "color3")
+    }
+    arrays = {v.path: v.numpy() for v in dropping.weights}
+    for variable in plain.weights:
+        variable.assign(arrays[variable.path])
+    gray = rng.random((2, 32, 32, 1), np.float32)
+    np.testing.assert_array_equal(dropping(gray, training=False), plain(gray, training=False))
+    logits = factory.training_function(dropping, SHALLOW)
+    assert not np.allclose(logits(gray, training=True), logits(gray, training=True), atol=1e-3)
