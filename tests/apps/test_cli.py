@@ -268,6 +268,34 @@ def test_a_reader_that_ends_first(arguments: tuple[str, ...]) -> None:
     assert (done.returncode, done.stderr) == (cli.UNREAD, "")
 
 
+FEW = "from residual_encoder.apps import cli\ncli.run(lambda _: print('row'))\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("arguments", [("tools/export.py", "--help"), ("-c", FEW), ("-c", PRINTS)])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_stdout(arguments: tuple[str, ...], unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "error: " in done.stderr and "[Errno 28]" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("tools/export.py", "--help"), ("-c", FEW)])
+def test_a_closed_stdout(arguments: tuple[str, ...]) -> None:
+    command = ["sh", "-c", '"$0" "$@" >&-', sys.executable, *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_another_pipe_that_breaks() -> None:
     """A pipe that is not stdout."""
     done = subprocess.run([sys.executable, "-c", BREAKS], cwd=ROOT, capture_output=True, text=True)
