@@ -170,6 +170,41 @@ def test_the_zip_has_all_corrections_and_commands(visit, photos, tmp_path) -> No
 
 
 @pytest.mark.browser
+def test_work_goes_on_while_a_zip_is_made(visit, photos) -> None:
+    """What is corrected then is not in the ZIP, and is asked about; what is removed stays away."""
+    give(visit, photos.jpeg, photos.deep, photos.clear)
+    visit.wait_for_function("() => document.querySelectorAll('#gallery img').length === 3")
+    correct(visit, 0.25, 0.5)
+    held: list = []
+    visit.route("**/file", lambda route: held.append(route))
+    with visit.expect_download() as download:
+        visit.click("#zip")
+        while not held:
+            visit.wait_for_timeout(20)
+        held.pop().continue_()
+        while not held:
+            visit.wait_for_timeout(20)
+        correct(visit, 0.75, 0.5)
+        given: list = []
+        visit.on(
+            "request", lambda asked: given.append(asked.url) if "?name=" in asked.url else None
+        )
+        visit.click("[aria-label='Remove deep.png']")
+        held.pop().continue_()
+        while not held:
+            visit.wait_for_timeout(20)
+        held.pop().continue_()
+    with zipfile.ZipFile(download.value.path()) as packed:
+        names = {"old photo_colored.jpg", "old photo.hints.json", "clear_colored.png"}
+        assert {*packed.namelist()} == names | {"commands.txt"}
+        assert len(json.loads(packed.read("old photo.hints.json"))) == 1
+    assert not given
+    visit.click("[aria-label='Remove old photo.jpg']")
+    visit.wait_for_selector("#question:has-text('2 corrections')")
+    visit.click("#question >> text=/^Remove$/")
+
+
+@pytest.mark.browser
 def test_slow_answers_and_removed_pictures(visit, photos) -> None:
     """An answer for one picture is not dropped for a wish about another."""
     give(visit, photos.jpeg, photos.deep)
