@@ -205,6 +205,23 @@ def test_work_goes_on_while_a_zip_is_made(visit, photos) -> None:
 
 
 @pytest.mark.browser
+def test_too_many_files_for_a_zip_are_told_before_they_are_made(visit, photos) -> None:
+    def few(route) -> None:
+        route.fulfill(json=route.fetch().json() | {"most_in_zip": 1})
+
+    visit.route("**/api/about", few)
+    visit.reload()
+    visit.wait_for_selector("body[data-ready]")
+    made: list = []
+    visit.on("request", lambda asked: made.append(asked.url) if "/file" in asked.url else None)
+    give(visit, photos.jpeg, photos.deep)
+    visit.wait_for_function("() => document.querySelectorAll('#gallery img').length === 2")
+    visit.click("#zip")
+    visit.wait_for_selector("text=/A ZIP takes up to 1 files, and there are 2/")
+    assert not made
+
+
+@pytest.mark.browser
 def test_slow_answers_and_removed_pictures(visit, photos) -> None:
     """An answer for one picture is not dropped for a wish about another."""
     give(visit, photos.jpeg, photos.deep)

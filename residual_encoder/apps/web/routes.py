@@ -104,6 +104,7 @@ class Site:
                 "megabytes": self.most / 2**20,
                 "film_megabytes": self.most_film / 2**20,
                 "minutes": limits.KEPT // 60,
+                "most_in_zip": limits.MOST_IN_ZIP,
                 "vividness": self.start,
                 "samples": list(self.samples),
                 "films": sorted(film_names.READABLE),

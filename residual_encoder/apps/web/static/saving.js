@@ -66,6 +66,10 @@ export class Saving {
 
   async #all(tell) {
     const items = this.gallery.items.filter((one) => !one.failed && (one.film ? one.url : one.grayUrl));
+    const most = state.about.most_in_zip;
+    if (items.length > most) { // told before the work is done for nothing
+      throw new api.Failure(`A ZIP takes up to ${most} files, and there are ${items.length}: remove some first.`);
+    }
     const files = [];
     const hinted = []; // as they are in the ZIP: work goes on while it is made
     for (const [index, item] of items.entries()) {
