@@ -235,6 +235,23 @@ def test_an_interrupt_that_a_library_turned_into_an_error() -> None:
     assert done.stderr == "Stopped; files that were not finished are not kept.\n"
 
 
+def test_two_signals_at_once() -> None:
+    """Ctrl-C that is pressed twice, or both signals, is one stop."""
+    lines = (
+        "import os, signal\n"
+        "from residual_encoder.apps import cli\n"
+        "both = {signal.SIGINT, signal.SIGTERM}\n"
+        "def main(_):\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, both)\n"
+        "    for one in both: os.kill(os.getpid(), one)\n"
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)\n"
+        "cli.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 75
+    assert done.stderr == "Stopped; files that were not finished are not kept.\n"
+
+
 PRINTS = "from residual_encoder.apps import cli\ncli.run(lambda _: print('row\\n' * 100_000))\n"
 BREAKS = (
     "from residual_encoder.apps import cli\n"
