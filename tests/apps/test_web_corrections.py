@@ -15,7 +15,9 @@ from helpers.web import (  # noqa: F401
     address,
     browser,
     changed,
+    click,
     colored,
+    correct,
     give,
     photos,
     pixels,
@@ -41,22 +43,6 @@ def framed(tmp_path: Path) -> Path:
 def notes(folder: Path, name: str, *hints: dict) -> Path:
     (folder / name).write_text(json.dumps(hints))
     return folder / name
-
-
-def click(tab, x: float, y: float) -> None:
-    """Clicks a place of the picture, given in shares of it."""
-    tab.locator("#surface").scroll_into_view_if_needed()
-    box = tab.locator("#surface").bounding_box()
-    tab.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
-
-
-def correct(tab, x: float, y: float, likely: int = 1) -> None:
-    """Gives a place one of its likely colors."""
-    old = colored(tab)
-    click(tab, x, y)
-    tab.locator("#likely button").nth(likely).click()
-    changed(tab, old)
-    tab.keyboard.press("Escape")
 
 
 def drag(tab, start: tuple[float, float], end: tuple[float, float], steps: int = 5) -> None:
@@ -167,58 +153,6 @@ def test_the_zip_has_all_corrections_and_commands(visit, photos, tmp_path) -> No
     saved(visit, "#save-hints")
     wanted = "colorize scan.jpg --hints=scan.hints.json --saturation=1.9"
     visit.wait_for_selector(f"#again code:has-text('{wanted}')")
-
-
-@pytest.mark.browser
-def test_work_goes_on_while_a_zip_is_made(visit, photos) -> None:
-    """What is corrected then is not in the ZIP, and is asked about; what is removed stays away."""
-    give(visit, photos.jpeg, photos.deep, photos.clear)
-    visit.wait_for_function("() => document.querySelectorAll('#gallery img').length === 3")
-    correct(visit, 0.25, 0.5)
-    held: list = []
-    visit.route("**/file", lambda route: held.append(route))
-    with visit.expect_download() as download:
-        visit.click("#zip")
-        while not held:
-            visit.wait_for_timeout(20)
-        held.pop().continue_()
-        while not held:
-            visit.wait_for_timeout(20)
-        correct(visit, 0.75, 0.5)
-        given: list = []
-        visit.on(
-            "request", lambda asked: given.append(asked.url) if "?name=" in asked.url else None
-        )
-        visit.click("[aria-label='Remove deep.png']")
-        held.pop().continue_()
-        while not held:
-            visit.wait_for_timeout(20)
-        held.pop().continue_()
-    with zipfile.ZipFile(download.value.path()) as packed:
-        names = {"old photo_colored.jpg", "old photo.hints.json", "clear_colored.png"}
-        assert {*packed.namelist()} == names | {"commands.txt"}
-        assert len(json.loads(packed.read("old photo.hints.json"))) == 1
-    assert not given
-    visit.click("[aria-label='Remove old photo.jpg']")
-    visit.wait_for_selector("#question:has-text('2 corrections')")
-    visit.click("#question >> text=/^Remove$/")
-
-
-@pytest.mark.browser
-def test_too_many_files_for_a_zip_are_told_before_they_are_made(visit, photos) -> None:
-    def few(route) -> None:
-        route.fulfill(json=route.fetch().json() | {"most_in_zip": 1})
-
-    visit.route("**/api/about", few)
-    visit.reload()
-    visit.wait_for_selector("body[data-ready]")
-    made: list = []
-    visit.on("request", lambda asked: made.append(asked.url) if "/file" in asked.url else None)
-    give(visit, photos.jpeg, photos.deep)
-    visit.wait_for_function("() => document.querySelectorAll('#gallery img').length === 2")
-    visit.click("#zip")
-    visit.wait_for_selector("text=/A ZIP takes up to 1 files, and there are 2/")
-    assert not made
 
 
 @pytest.mark.browser
