@@ -86,6 +86,9 @@ def stoppable() -> Iterator[threading.Event]:
         raise KeyboardInterrupt
 
     def ignored(lost: Any) -> None:
+        # Python's word for a second one that came before the first was looked at.
+        if came.is_set() and "ignored due to race condition" in str(lost.exc_value):
+            return
         if not issubclass(lost.exc_type, KeyboardInterrupt):
             former(lost)
             return
@@ -204,7 +207,7 @@ def run(
       positional: Whether such arguments are allowed.
       foreign: Whether flags that are not defined are passed to `main`, instead of refused.
     """
-    _reopen_stderr()
+    _reopen_outputs()
     logging.set_verbosity(logging.WARNING)
     _show_in_help(main.__module__)
     if "version" not in flags.FLAGS:  # export has one of its own, of a model
@@ -234,18 +237,21 @@ def run(
 
 @contextlib.contextmanager
 def _silent_if_unread() -> Iterator[None]:
-    """Ends the program without a word if who reads its stdout ends first, as in `... | head`."""
+    """Ends the program without a word if who reads its stdout ends first, as in `... | head`.
+
+    Where stdout cannot be written otherwise, as on a full disk, it ends with a line.
+    """
     try:
         try:
             yield
         finally:
-            if sys.stdout:
-                sys.stdout.flush()
-    except BrokenPipeError:
-        if not _is_unread(sys.stdout):
-            raise
+            sys.stdout.flush()
+    except OSError as error:
+        unread = isinstance(error, BrokenPipeError) and _is_unread(sys.stdout)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
-        sys.exit(UNREAD)
+        if unread:
+            sys.exit(UNREAD)
+        sys.exit(_error_line(OSError(f"stdout cannot be written: {error}")))
 
 
 def _is_unread(stream: Any) -> bool:
@@ -257,14 +263,15 @@ def _is_unread(stream: Any) -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _reopen_stderr() -> None:
-    """Opens a stderr that the caller closed: no file gets its number, and stdout no messages."""
-    if sys.stderr is None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)  # the lowest free number
-        if nowhere != 2:
-            os.dup2(nowhere, 2)
-            os.close(nowhere)
-        sys.stderr = os.fdopen(2, "w")
+def _reopen_outputs() -> None:
+    """Opens outputs that the caller closed: no file gets their numbers, nor what is printed."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)  # the lowest free number
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "w"))
 
 
 def _parse(argv: list[str], foreign: bool) -> list[str]:

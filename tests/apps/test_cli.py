@@ -235,6 +235,23 @@ def test_an_interrupt_that_a_library_turned_into_an_error() -> None:
     assert done.stderr == "Stopped; files that were not finished are not kept.\n"
 
 
+def test_two_signals_at_once() -> None:
+    """Ctrl-C that is pressed twice, or both signals, is one stop."""
+    lines = (
+        "import os, signal\n"
+        "from residual_encoder.apps import cli\n"
+        "both = {signal.SIGINT, signal.SIGTERM}\n"
+        "def main(_):\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, both)\n"
+        "    for one in both: os.kill(os.getpid(), one)\n"
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)\n"
+        "cli.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 75
+    assert done.stderr == "Stopped; files that were not finished are not kept.\n"
+
+
 PRINTS = "from residual_encoder.apps import cli\ncli.run(lambda _: print('row\\n' * 100_000))\n"
 BREAKS = (
     "from residual_encoder.apps import cli\n"
@@ -266,6 +283,34 @@ def test_a_reader_that_ends_first(arguments: tuple[str, ...]) -> None:
     """As `head` does."""
     done = without_reader(*arguments)
     assert (done.returncode, done.stderr) == (cli.UNREAD, "")
+
+
+FEW = "from residual_encoder.apps import cli\ncli.run(lambda _: print('row'))\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("arguments", [("tools/export.py", "--help"), ("-c", FEW), ("-c", PRINTS)])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_stdout(arguments: tuple[str, ...], unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "error: " in done.stderr and "[Errno 28]" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("tools/export.py", "--help"), ("-c", FEW)])
+def test_a_closed_stdout(arguments: tuple[str, ...]) -> None:
+    command = ["sh", "-c", '"$0" "$@" >&-', sys.executable, *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_another_pipe_that_breaks() -> None:

@@ -15,7 +15,9 @@ from helpers.web import (  # noqa: F401
     address,
     browser,
     changed,
+    click,
     colored,
+    correct,
     give,
     photos,
     pixels,
@@ -41,22 +43,6 @@ def framed(tmp_path: Path) -> Path:
 def notes(folder: Path, name: str, *hints: dict) -> Path:
     (folder / name).write_text(json.dumps(hints))
     return folder / name
-
-
-def click(tab, x: float, y: float) -> None:
-    """Clicks a place of the picture, given in shares of it."""
-    tab.locator("#surface").scroll_into_view_if_needed()
-    box = tab.locator("#surface").bounding_box()
-    tab.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
-
-
-def correct(tab, x: float, y: float, likely: int = 1) -> None:
-    """Gives a place one of its likely colors."""
-    old = colored(tab)
-    click(tab, x, y)
-    tab.locator("#likely button").nth(likely).click()
-    changed(tab, old)
-    tab.keyboard.press("Escape")
 
 
 def drag(tab, start: tuple[float, float], end: tuple[float, float], steps: int = 5) -> None:

@@ -177,6 +177,9 @@ def test_a_name_cannot_choose_its_folder(name: str, server: Server, picture: byt
     assert ask(server, "GET", f"/api/pictures/{answer['id']}/gray")[0] == 410
 
 
+GRAY = {"x": 9, "y": 0, "gray": True}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "status", "words"),
@@ -185,6 +188,8 @@ def test_a_name_cannot_choose_its_folder(name: str, server: Server, picture: byt
         (b"[" * 10_000, 400, "JSON object"),
         ({"saturation": "much"}, 422, "saturation must be a number"),
         ({"saturation": -1}, 422, "saturation must be 0 or more"),
+        ({"saturation": -1, "hints": [GRAY]}, 422, "saturation must be 0 or more"),
+        ({"saturation": float("nan"), "hints": [GRAY]}, 422, "saturation must be 0 or more"),
         ({"hints": 7}, 422, "hints are a list"),
         ({"hints": [{"x": 999, "y": 0, "gray": True}]}, 422, "outside the picture"),
         ({"hints": [{"x": 9, "y": 0, "gray": True}] * 1001}, 422, "at most 1000"),

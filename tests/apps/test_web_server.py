@@ -1,13 +1,17 @@
-"""Settings of the server that are refused before the page opens."""
+"""Settings of the server that are refused before the page opens, and commands that it tells."""
 
 from __future__ import annotations
 
+import shlex
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
+from residual_encoder.apps.web import archive
 from residual_encoder.apps.web import server as server_module
+from residual_encoder.apps.web.archive import Look
 
 
 @pytest.mark.parametrize(
@@ -37,3 +41,11 @@ def test_ports(monkeypatch) -> None:
         monkeypatch.setattr(server_module, "FIRST_PORT", port)
         with server_module._listen(server_module.HOST, None) as found:
             assert port < found.getsockname()[1] < port + server_module.PORTS
+
+
+@pytest.mark.parametrize("name", ["-a.jpg", "--model=a.jpg", "it's a.jpg"])
+def test_commands_name_their_picture(name) -> None:
+    """A name that begins like a flag is none."""
+    _, source, *flags = shlex.split(archive.command(name, Look(1.5), ""))
+    assert not source.startswith("-") and Path(source).name == name
+    assert flags == ["--saturation=1.5"]

@@ -168,3 +168,19 @@ def saved(tab, button: str) -> tuple[str, bytes]:
     with tab.expect_download() as download:
         tab.click(button)
     return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
+def click(tab, x: float, y: float) -> None:
+    """Clicks a place of the picture, given in shares of it."""
+    tab.locator("#surface").scroll_into_view_if_needed()
+    box = tab.locator("#surface").bounding_box()
+    tab.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def correct(tab, x: float, y: float, likely: int = 1) -> None:
+    """Gives a place one of its likely colors."""
+    old = colored(tab)
+    click(tab, x, y)
+    tab.locator("#likely button").nth(likely).click()
+    changed(tab, old)
+    tab.keyboard.press("Escape")

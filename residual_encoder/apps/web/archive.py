@@ -51,6 +51,7 @@ def command(source: str, look: Look, hints_name: str) -> str:
       hints_name: Name of the file of its hints.
     """
     given = [f"--hints={hints_name}"] if look.hints else []
+    source = f"./{source}" if source.startswith("-") else source  # not a flag
     return shlex.join(["colorize", source, *given, *flags(look)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -103,6 +104,7 @@ class Site:
                 "megabytes": self.most / 2**20,
                 "film_megabytes": self.most_film / 2**20,
                 "minutes": limits.KEPT // 60,
+                "most_in_zip": limits.MOST_IN_ZIP,
                 "vividness": self.start,
                 "samples": list(self.samples),
                 "films": sorted(film_names.READABLE),
@@ -171,8 +173,11 @@ class Site:
         vividness = _number(body, "vividness", None)
         # A control that was not moved: the model's own numbers may lie off the curve.
         vividness = None if vividness == self.start else vividness
+        saturation = _number(body, "saturation", 1.0)
+        if not (math.isfinite(saturation) and saturation >= 0):
+            raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
         return Look(
-            _number(body, "saturation", 1.0) or 0.0,
+            saturation,
             vividness,
             hints.parse(body.get("hints", [])),
             body.get("faces") is True,

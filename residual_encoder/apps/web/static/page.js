@@ -125,6 +125,7 @@ async function away(item) {
 }
 
 function removed(item) {
+  item.removed = true;
   item.coloring?.abort();
   forget(item);
   if (item !== state.current) return;

@@ -34,7 +34,7 @@ export class Pictures {
     try {
       return await request(`api/pictures/${id}`);
     } catch (error) {
-      if (error.status !== 410) throw error;
+      if (error.status !== 410 || item.removed) throw error;
       if (item.id === id) await this.#revived(item);
       return request(`api/pictures/${item.id}`);
     }

@@ -66,14 +66,26 @@ export class Saving {
 
   async #all(tell) {
     const items = this.gallery.items.filter((one) => !one.failed && (one.film ? one.url : one.grayUrl));
+    const most = state.about.most_in_zip;
+    if (items.length > most) { // told before the work is done for nothing
+      throw new api.Failure(`A ZIP takes up to ${most} files, and there are ${items.length}: remove some first.`);
+    }
     const files = [];
+    const hinted = []; // as they are in the ZIP: work goes on while it is made
     for (const [index, item] of items.entries()) {
+      if (!this.gallery.items.includes(item)) continue; // removed meanwhile
       tell(`Making file ${index + 1} of ${items.length} …`);
-      files.push(item.film ? item.url : (await this.#made(item)).url);
+      const { hints } = item;
+      try {
+        files.push([item, item.film ? item.url : (await this.#made(item)).url]);
+      } catch (error) {
+        if (this.gallery.items.includes(item)) throw error;
+      }
+      if (!item.film) hinted.push([item, hints]);
     }
     tell("Packing …");
-    const hinted = items.filter((one) => !one.film).map((one) => [one, one.hints]);
-    const zip = await api.send("api/zip", { files });
+    const left = files.filter(([item]) => this.gallery.items.includes(item));
+    const zip = await api.send("api/zip", { files: left.map(([, url]) => url) });
     api.download(zip.url, zip.name);
     for (const [item, hints] of hinted) if (item.hints === hints) keep(item);
     if (zip.commands) tellAgain("In the ZIP, commands.txt has the command that colors each picture the same.");

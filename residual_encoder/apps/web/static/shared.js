@@ -3,7 +3,7 @@
 export const $ = (id) => document.getElementById(id);
 
 export const state = {
-  about: { films: [], pictures: [], samples: [], megabytes: 0, film_megabytes: 0, minutes: 0, vividness: null },
+  about: { films: [], pictures: [], samples: [], megabytes: 0, film_megabytes: 0, minutes: 0, most_in_zip: 0, vividness: null },
   current: null,
 };
 
