@@ -106,6 +106,7 @@ def test_files_of_corrections_go_to_their_picture_and_are_asked_about(
 
     visit.on("dialog", answered)
     visit.reload()  # all that is there came from a file
+    visit.wait_for_selector("body[data-ready]")
     assert asked == []
     give(visit, photos.deep)
     colored(visit)
