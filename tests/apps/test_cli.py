@@ -220,32 +220,24 @@ def test_a_home_in_a_flag_is_found() -> None:
     assert done.stdout == "/home/anna/a.json /home/anna/b folder None\n", done.stderr
 
 
-def test_an_interrupt_that_a_library_turned_into_an_error() -> None:
-    """As extension modules do that are being imported."""
-    lines = (
-        "import os, signal\n"
-        "from residual_encoder.apps import cli\n"
-        "def main(_):\n"
-        "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    except KeyboardInterrupt: raise ImportError('initialization failed')\n"
-        "cli.run(main)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 75
-    assert done.stderr == "Stopped; files that were not finished are not kept.\n"
+# An interrupt that a library turned into an error, as extension modules do that are being imported.
+TURNED = """
+    try: os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt: raise ImportError('initialization failed')
+"""
+# Ctrl-C that is pressed twice, or both signals.
+AT_ONCE = """
+    both = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    for one in both: os.kill(os.getpid(), one)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+"""
 
 
-def test_two_signals_at_once() -> None:
-    """Ctrl-C that is pressed twice, or both signals, is one stop."""
+@pytest.mark.parametrize("body", [TURNED, AT_ONCE], ids=["turned", "at_once"])
+def test_interrupts_are_one_stop(body: str) -> None:
     lines = (
-        "import os, signal\n"
-        "from residual_encoder.apps import cli\n"
-        "both = {signal.SIGINT, signal.SIGTERM}\n"
-        "def main(_):\n"
-        "    signal.pthread_sigmask(signal.SIG_BLOCK, both)\n"
-        "    for one in both: os.kill(os.getpid(), one)\n"
-        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)\n"
-        "cli.run(main)\n"
+        f"import os, signal\nfrom residual_encoder.apps import cli\ndef main(_):{body}cli.run(main)"
     )
     done = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 75
