@@ -72,7 +72,7 @@ def stoppable() -> Iterator[threading.Event]:
     """Makes Ctrl-C and SIGTERM raise `KeyboardInterrupt`, once; a second one ends at once.
 
     Python ignores what is raised in a callback of a library in C, in a `__del__` or for a weak
-    reference. It is raised once more then.
+    reference. It is raised once more then, also where a library made another error of it.
 
     Yields:
       Set when one came: libraries may make another error of the interrupt.
@@ -89,7 +89,7 @@ def stoppable() -> Iterator[threading.Event]:
         # Python's word for a second one that came before the first was looked at.
         if came.is_set() and "ignored due to race condition" in str(lost.exc_value):
             return
-        if not issubclass(lost.exc_type, KeyboardInterrupt):
+        if not _is_interrupt(lost.exc_value):
             former(lost)
             return
         signal.signal(signal.SIGINT, stop)
@@ -101,6 +101,13 @@ def stoppable() -> Iterator[threading.Event]:
             yield came
     finally:
         sys.unraisablehook = former
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Returns whether an error is `KeyboardInterrupt` or was made of one."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 @contextlib.contextmanager
