@@ -8,7 +8,7 @@ function noteOf(item) {
 }
 
 export class Gallery {
-  // `on` has: choose(item), away(item), remove(item)
+  // `on` has: choose(item), away(item), remove(item), changed()
   constructor(on) {
     this.on = on;
     this.items = [];
@@ -54,6 +54,7 @@ export class Gallery {
   note(item, text, bad = false) {
     item.parts.note.textContent = text;
     item.parts.note.classList.toggle("bad", bad);
+    this.on.changed();
   }
 
   picture(item) {
@@ -73,6 +74,6 @@ export class Gallery {
 
   #update() {
     $("gallery").hidden = !this.items.length;
-    $("zip").hidden = this.items.length < 2;
+    this.on.changed();
   }
 }

@@ -1,6 +1,7 @@
 // The page: files come in, one is shown and corrected, colored files go out.
 
 import * as api from "./api.js";
+import { Arrivals } from "./arrivals.js";
 import { Editor } from "./editor.js";
 import { showFilm, watch } from "./films.js";
 import { Gallery } from "./gallery.js";
@@ -12,10 +13,11 @@ import { Pictures } from "./pictures.js";
 import { Saving } from "./saving.js";
 import { $, state } from "./shared.js";
 
-const gallery = new Gallery({ choose: show, away, remove: removed });
-const pictures = new Pictures({ coloring, colored, refused });
+const gallery = new Gallery({ choose: show, away, remove: removed, changed: () => saving.tellReady() });
+const pictures = new Pictures({ coloring, colored, settled, refused });
 const editor = new Editor(pictures);
-new Saving(gallery, pictures);
+const saving = new Saving(gallery, pictures);
+const arrivals = new Arrivals({ show, isBusy: () => editor.palette.open || document.querySelector("dialog[open]") });
 
 // --- files come in ---
 
@@ -29,7 +31,12 @@ async function take(files) {
     if (!revived(file)) fresh.push(gallery.add(file.name, isFilm(file), file));
   }
   if (fresh.length) document.body.classList.add("working");
-  for (const item of fresh) await open(item);
+  const batch = arrivals.begin(fresh);
+  for (const item of fresh) {
+    await open(item);
+    arrivals.added(batch, item);
+  }
+  arrivals.end(batch);
   for (const file of files.filter(isNotes)) await takeNotes(file).catch(complain);
 }
 
@@ -37,7 +44,7 @@ async function take(files) {
 function revived(file) {
   const lost = gallery.items.find((one) => one.lost && one.file?.name === file.name && one.file.size === file.size);
   if (!lost) return false;
-  Object.assign(lost, { file, lost: false });
+  Object.assign(lost, { file, lost: false, shown: null });
   pictures.color(lost);
   return true;
 }
@@ -77,9 +84,9 @@ async function takeNotes(file) {
   } catch (error) {
     throw new api.Failure(`${file.name}: ${error.message}`);
   }
-  history.change(item, hints);
+  history.change(item, { hints });
   history.keep(item);
-  gallery.picture(item);
+  pictures.color(item); // what was changed meanwhile
   show(item);
   if (!notes.isNamedFor(file.name, item)) say(`The corrections of ${file.name} are those of ${item.name} now.`);
 }
@@ -102,17 +109,18 @@ function coloring(item) {
 }
 
 function colored(item) {
-  item.made = null;
-  if (!gallery.items.includes(item)) return;
-  gallery.picture(item);
   if (item === state.current) editor.colored();
 }
 
-// What the server refuses is not kept; where it does not answer, the picture is colored again later.
+function settled(item) {
+  if (gallery.items.includes(item)) gallery.picture(item);
+  if (item === state.current) editor.busy();
+}
+
+// What the server refuses is not kept; where it does not answer, the picture is colored when it is shown again.
 function refused(item, error) {
-  if (!item.stale) history.reject(item);
-  if (item === state.current && !item.stale) editor.close();
   complain(error);
+  if (error.status === 422 && history.reject(item) && item === state.current) editor.refused();
 }
 
 // --- one goes away ---
@@ -126,7 +134,7 @@ async function away(item) {
 
 function removed(item) {
   item.removed = true;
-  item.coloring?.abort();
+  item.asking?.abort();
   forget(item);
   if (item !== state.current) return;
   editor.close();
