@@ -1,4 +1,4 @@
-"""A ZIP of many files on the page, made while work goes on."""
+"""Many files on the page: added, packed into a ZIP, and there again after a reload."""
 
 # ruff: noqa: F811  fixtures of another module are imported, and used as arguments
 
@@ -8,6 +8,7 @@ import io
 import json
 import zipfile
 
+import numpy as np
 import pytest
 from helpers.web import (  # noqa: F401
     address,
@@ -18,6 +19,7 @@ from helpers.web import (  # noqa: F401
     correct,
     give,
     photos,
+    pixels,
     saved,
     visit,
 )
@@ -142,3 +144,47 @@ def test_a_file_added_to_an_open_one_is_shown_or_told_of(visit, photos) -> None:
     visit.click("#arrived-show")
     visit.wait_for_selector("#status:has-text('clear.png')")
     assert not visit.locator("#arrived").is_visible()
+
+
+@pytest.mark.browser
+def test_files_are_there_after_a_reload(visit, photos, address, tmp_path) -> None:
+    own = tmp_path / "own.jpg"
+    own.write_bytes(photos.jpeg.read_bytes())
+    give(visit, photos.deep)
+    visit.wait_for_selector("#status:has-text('deep.png')")
+    asked: list[str] = []
+    visit.on("request", lambda a: asked.append(a.url) if a.url.endswith("/color") else None)
+    give(visit, own)
+    visit.wait_for_selector("#status:has-text('own.jpg')")
+    correct(visit, 0.25, 0.5)
+    old = colored(visit)
+    visit.locator("#saturation").fill("1.9")
+    changed(visit, old)
+    key = asked[-1].split("/")[-2]
+    before = pixels(visit, "")
+    visit.on("dialog", lambda dialog: dialog.accept())
+
+    visit.reload()
+    visit.wait_for_selector("#status:has-text('own.jpg, 140 × 90 pixels')")
+    visit.wait_for_function("() => document.querySelectorAll('#gallery img').length === 2")
+    colored(visit)
+    np.testing.assert_array_equal(pixels(visit, ""), before)
+    assert visit.locator(".mark").count() == 1
+    assert visit.locator("#saturation").input_value() == "1.9"
+
+    # Meanwhile the server deleted it: the same file given again has its corrections.
+    assert visit.request.delete(f"{address}api/pictures/{key}").status == 204
+    visit.reload()
+    visit.wait_for_selector("#alert:has-text('own.jpg is no longer at the server')")
+    visit.wait_for_selector("#status:has-text('deep.png')")
+    give(visit, own)
+    visit.wait_for_selector("#status:has-text('own.jpg')")
+    assert visit.locator(".mark").count() == 1 and visit.locator("#gallery li").count() == 2
+    np.testing.assert_array_equal(pixels(visit, ""), before)
+    for name in ("own.jpg", "deep.png"):
+        visit.click(f"[aria-label='Remove {name}']")
+        if name == "own.jpg":
+            visit.click("#question >> text=/^Remove$/")
+    visit.reload()
+    visit.wait_for_selector("#samples button")
+    assert not visit.locator("#gallery li").count()

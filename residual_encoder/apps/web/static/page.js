@@ -11,6 +11,7 @@ import { complain, confirmed, describe, quiet, say } from "./messages.js";
 import * as notes from "./notes.js";
 import { Pictures } from "./pictures.js";
 import { Saving } from "./saving.js";
+import * as session from "./session.js";
 import { $, state } from "./shared.js";
 
 const gallery = new Gallery({ choose: show, away, remove: removed, changed: () => saving.tellReady() });
@@ -28,7 +29,9 @@ async function take(files) {
   quiet();
   const fresh = [];
   for (const file of files.filter((one) => !isNotes(one))) {
-    if (!revived(file)) fresh.push(gallery.add(file.name, isFilm(file), file));
+    const lost = found(file);
+    if (lost?.grayUrl) pictures.color(lost);
+    else fresh.push(lost ?? gallery.add(file.name, isFilm(file), file));
   }
   if (fresh.length) document.body.classList.add("working");
   const batch = arrivals.begin(fresh);
@@ -41,20 +44,20 @@ async function take(files) {
 }
 
 // The card of a picture whose own file could not be given again by itself takes the same file.
-function revived(file) {
+function found(file) {
   const lost = gallery.items.find((one) => one.lost && one.file?.name === file.name && one.file.size === file.size);
-  if (!lost) return false;
-  Object.assign(lost, { file, lost: false, shown: null });
-  pictures.color(lost);
-  return true;
+  if (lost) Object.assign(lost, { file, lost: false, failed: false, shown: null });
+  return lost;
 }
 
-async function open(item) {
+// `sent` where the server has the file since before the page was loaded again.
+async function open(item, sent = false) {
   if (!gallery.items.includes(item)) return; // removed while it waited
-  gallery.note(item, item.film ? "Sending …" : "Coloring …");
+  gallery.note(item, item.film && !sent ? "Sending …" : "Coloring …");
   if (!state.current) say("Coloring …");
   try {
-    Object.assign(item, await pictures.give(item));
+    if (!sent) Object.assign(item, await pictures.give(item));
+    else if (item.film) Object.assign(item, await api.read(`api/films/${item.id}`));
     if (!item.film) await pictures.develop(item);
   } catch (error) {
     return failed(item, error);
@@ -145,9 +148,17 @@ function removed(item) {
   if (!gallery.items.length) document.body.classList.remove("working");
 }
 
+const keep = () => session.keep(gallery.items, state.current);
+addEventListener("pagehide", keep);
 addEventListener("beforeunload", (event) => {
-  if (gallery.items.some(history.isUnsaved)) event.preventDefault();
+  if (!keep() || gallery.items.some(history.isUnsaved)) event.preventDefault();
 });
+
+async function restore() {
+  const items = session.restored(gallery, state.about.vividness !== null);
+  if (items.length) document.body.classList.add("working");
+  for (const item of items) await open(item, true);
+}
 
 // --- at first ---
 
@@ -173,6 +184,7 @@ try {
   $("vividness-box").hidden = about.vividness === null;
   $("samples").querySelector("ul").replaceChildren(...about.samples.map(sample));
   document.body.dataset.ready = "yes";
+  restore();
 } catch (error) {
   complain(error);
 }

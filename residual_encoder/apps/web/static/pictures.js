@@ -13,6 +13,8 @@ export class Pictures {
   // Gives a picture or a film to the server.
   async give(item) {
     if (item.sample) return api.send(`api/samples/${item.sample}`);
+    // After a reload only the name and size of a file are known.
+    if (!(item.file instanceof Blob)) throw new api.Failure(`${item.name} is no longer at the server. Give it again.`);
     const most = item.film ? state.about.film_megabytes : state.about.megabytes;
     if (item.file.size > most * 2 ** 20) {
       const more = item.film ? "; the command colorize takes films of any size" : "";
@@ -23,7 +25,7 @@ export class Pictures {
 
   // Colors a picture for the first time.
   async develop(item) {
-    item.vividness = state.about.vividness;
+    item.vividness ??= state.about.vividness;
     item.grayUrl = await this.ask(item, (url) => api.picture(`${url}/gray`));
     const wanted = look(item);
     this.#took(item, await this.ask(item, (url) => api.picture(`${url}/color`, wanted)), wanted);
@@ -47,7 +49,8 @@ export class Pictures {
       Object.assign(item, await item.reviving, { lost: false });
     } catch (error) {
       item.lost = true; // its file was moved or changed: the same file may be given again
-      throw new api.Failure(`${item.name} is no longer at the server. Give it again: its corrections are kept.`, error.status);
+      const kept = item.hints.length ? ": its corrections are kept" : "";
+      throw new api.Failure(`${item.name} is no longer at the server. Give it again${kept}.`, error.status);
     } finally {
       item.reviving = null;
     }
