@@ -117,7 +117,7 @@ function colored(item) {
 
 function settled(item) {
   if (gallery.items.includes(item)) gallery.picture(item);
-  if (item === state.current) editor.busy();
+  editor.busy();
 }
 
 // What the server refuses is not kept; where it does not answer, the picture is colored when it is shown again.
@@ -150,6 +150,7 @@ function removed(item) {
 
 const keep = () => session.keep(gallery.items, state.current);
 addEventListener("pagehide", keep);
+addEventListener("visibilitychange", keep); // phones end hidden tabs
 addEventListener("beforeunload", (event) => {
   if (!keep() || gallery.items.some(history.isUnsaved)) event.preventDefault();
 });

@@ -31,9 +31,10 @@ function tellAgain(before, command = "") {
 // Whether a file can go into a ZIP.
 const isReady = (one) => !one.failed && Boolean(one.film ? one.url : one.colorUrl);
 
-function labelOf(ready, all) {
-  if (!ready) return `None of the ${all} files is ready`;
-  return ready === all ? "Download all (ZIP)" : `Download the ${ready} of ${all} files that are ready (ZIP)`;
+function labelOf(ready, failed, all) {
+  const waits = ready + failed < all;
+  if (!ready) return `None of the ${all} files ${waits ? "is ready" : "could be colored"}`;
+  return ready === all ? "Download all (ZIP)" : `Download ${ready} of ${all} files${waits ? " so far" : ""} (ZIP)`;
 }
 
 // What a ZIP lacks, in one sentence for each reason; empty where it lacks nothing.
@@ -67,10 +68,10 @@ export class Saving {
   tellReady() {
     if (this.#packing) return;
     const { items } = this.gallery;
-    const ready = items.filter(isReady).length;
+    const [ready, failed] = [isReady, (one) => one.failed].map((is) => items.filter(is).length);
     $("zip").hidden = items.length < 2;
     $("zip").disabled = !ready;
-    $("zip").textContent = labelOf(ready, items.length);
+    $("zip").textContent = labelOf(ready, failed, items.length);
   }
 
   async #zip() {
