@@ -53,7 +53,7 @@ export class Arrivals {
 
   #tell(batch, text, ready) {
     this.#newest = batch;
-    $("arrived").firstElementChild.textContent = text;
+    $("arrived").firstElementChild.textContent = $("arrived-told").textContent = text;
     $("arrived-show").hidden = $("arrived-close").hidden = !ready;
     $("arrived").hidden = false;
   }
