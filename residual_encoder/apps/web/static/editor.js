@@ -95,7 +95,7 @@ export class Editor {
     quiet();
     if (!this.#takes(x, y)) return;
     this.#pending = { x, y };
-    this.stage.reveal(x);
+    this.stage.reveal(x, !state.current.hints.length);
     this.refresh();
     this.#offer(this.#pending, document.activeElement === $("surface") && $("surface").matches(":focus-visible"));
   }
@@ -129,6 +129,7 @@ export class Editor {
       this.refresh();
       return this.#offer(this.#pending, false);
     }
+    this.stage.reveal(x, false);
     const moved = hints.map((hint, at) => (at === index ? { ...hint, x, y } : hint));
     this.#change(moved, this.moves.of(`mark ${index}`));
   }
@@ -136,7 +137,7 @@ export class Editor {
   async #offer(place, withFocus) {
     const item = state.current;
     const mine = (this.#asked = {});
-    this.palette.show((place.x + 0.5) / item.width, (place.y + 0.5) / item.height, withFocus);
+    this.palette.show(withFocus);
     const body = { x: place.x, y: place.y, vividness: item.vividness };
     try {
       const found = await this.pictures.ask(item, (url) => api.send(`${url}/likely`, body));
@@ -189,7 +190,7 @@ export class Editor {
     this.#pending = null;
     this.#chosen = -1;
     if (state.current && !state.current.film) this.refresh();
-    if (withFocus && focused) $("surface").focus();
+    if (withFocus && focused) $("surface").focus({ preventScroll: true });
   }
 
   // --- controls ---
