@@ -69,7 +69,7 @@ class Films:
         entry.facts["state"] = "done"
 
     def _url(self, entry: Entry, path: Path | None) -> str | None:
-        return path and f"files/{self.store.add_result(entry, path)}"
+        return None if path is None else f"files/{self.store.add_result(entry, path)}"
 
     def _counting(self, entry: Entry, saturation: float) -> Colorizer:
         """Returns the colorizer, with a count of the frames that it was asked for."""
