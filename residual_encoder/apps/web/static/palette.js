@@ -64,6 +64,7 @@ export class Palette {
     button.type = "button";
     const [bright, here] = [rgb, atLightnessOf(there, rgb)].map((one) => `rgb(${one.join(" ")})`);
     button.style.background = `linear-gradient(${bright} 50%, ${here} 50%)`;
+    if (bright !== here) button.title = "Lower half: as this place shows it";
     button.dataset.rgb = String(rgb);
     button.setAttribute("aria-label", `Likely color ${index + 1}: ${nameOf(rgb)}`);
     button.onclick = () => this.#chosen({ rgb });

@@ -27,4 +27,9 @@ function offset(panel, mark) {
   return Math.max(0, Math.min(wanted, frame.height - panel.offsetHeight));
 }
 
-addEventListener("resize", () => { if (!$("palette").hidden) place(); });
+let width = innerWidth; // a phone's height changes while one scrolls
+
+addEventListener("resize", () => {
+  if (innerWidth !== width && !$("palette").hidden) place();
+  width = innerWidth;
+});

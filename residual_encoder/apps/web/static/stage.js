@@ -3,6 +3,7 @@
 import { Divider } from "./divider.js";
 import { isKeyed, keyed } from "./hands.js";
 import { atLightnessOf } from "./lab.js";
+import { Panning } from "./panning.js";
 import { meanAround } from "./sampling.js";
 import { $ } from "./shared.js";
 import { Zoom } from "./zoom.js";
@@ -20,6 +21,7 @@ export class Stage {
     this.at = { x: 0.5, y: 0.5 }; // of the cross, in shares of the picture
     this.divider = new Divider();
     this.zoom = new Zoom();
+    this.panning = new Panning(this.zoom);
     this.#surface();
     $("gray").addEventListener("load", () => this.#shades()); // marks have the colors of their grays
   }
@@ -62,7 +64,7 @@ export class Stage {
   #surface() {
     const surface = $("surface");
     surface.addEventListener("click", (event) => {
-      if (!event.detail) return;
+      if (!event.detail || this.panning.moved) return;
       const [x, y] = this.#pixel(event);
       this.at = { x: (x + 0.5) / this.size.width, y: (y + 0.5) / this.size.height };
       this.on.place(x, y);
