@@ -115,7 +115,7 @@ def test_a_corrected_place_is_seen_in_color(visit, photos) -> None:
     visit.focus("#divider")
     for _ in range(4):
         visit.keyboard.press("PageUp")
-    correct(visit, 0.85, 0.5)
+    correct(visit, 0.5, 0.5)
     assert gray_share(visit) == 40
     visit.click("#gallery button:has-text('deep.png')")
     visit.wait_for_selector("#status:has-text('deep.png')")
