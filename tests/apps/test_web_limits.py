@@ -147,7 +147,12 @@ def test_nothing_is_loaded_from_elsewhere(server: Server) -> None:
     line.request("GET", "/")
     answer = line.getresponse()
     policy = answer.headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy and "http" not in policy and "unsafe" not in policy
+    assert (
+        "media-src 'self';" in policy
+        and "default-src 'none'" in policy
+        and "http" not in policy
+        and "unsafe" not in policy
+    )
     assert b"http://" not in answer.read().replace(b"http://www.w3.org", b"")
 
 

@@ -103,7 +103,7 @@ export class Editor {
     quiet();
     if (!this.#takes(x, y)) return;
     this.#pending = { x, y };
-    this.stage.reveal(x);
+    this.stage.reveal(x, !state.current.hints.length);
     this.refresh();
     this.#offer(this.#pending, document.activeElement === $("surface") && $("surface").matches(":focus-visible"));
   }
@@ -137,14 +137,14 @@ export class Editor {
       this.refresh();
       return this.#offer(this.#pending, false);
     }
+    this.stage.reveal(x, false);
     const moved = hints.map((hint, at) => (at === index ? { ...hint, x, y } : hint));
     this.#change(moved, this.moves.of(`mark ${index}`));
   }
 
   #offer(place, withFocus) {
-    const { width, height } = state.current;
     const mine = (this.#asked = {});
-    this.palette.show((place.x + 0.5) / width, (place.y + 0.5) / height, withFocus);
+    this.palette.show(withFocus);
     this.#likely.run(() => this.#found(place, mine));
   }
 
@@ -203,7 +203,7 @@ export class Editor {
     this.#pending = null;
     this.#chosen = -1;
     if (state.current && !state.current.film) this.refresh();
-    if (withFocus && focused) $("surface").focus();
+    if (withFocus && focused) $("surface").focus({ preventScroll: true });
   }
 
   // --- controls ---

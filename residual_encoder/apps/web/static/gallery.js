@@ -7,6 +7,12 @@ function noteOf(item) {
   return count ? `Colored, ${count} correction${count > 1 ? "s" : ""}` : "Colored";
 }
 
+function playable() {
+  const sign = document.createElement("span");
+  sign.textContent = "▶";
+  return sign;
+}
+
 export class Gallery {
   // `on` has: choose(item), away(item), remove(item), changed()
   constructor(on) {
@@ -27,6 +33,7 @@ export class Gallery {
       item.parts[part].className = part;
       button.append(item.parts[part]);
     }
+    item.parts.frame.classList.toggle("film", film);
     item.parts.frame.textContent = film ? "▶" : "…";
     item.parts.frame.setAttribute("aria-hidden", "true");
     item.parts.name.textContent = name;
@@ -62,9 +69,9 @@ export class Gallery {
     if (!image) {
       image = document.createElement("img");
       image.alt = "";
-      item.parts.frame.replaceChildren(image);
+      item.parts.frame.replaceChildren(image, ...item.film ? [playable()] : []);
     }
-    image.src = item.colorUrl;
+    image.src = item.film ? item.still : item.colorUrl;
     this.note(item, noteOf(item));
   }
 

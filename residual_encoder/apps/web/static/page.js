@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { Arrivals } from "./arrivals.js";
 import { Editor } from "./editor.js";
-import { showFilm, watch } from "./films.js";
+import { pause, showFilm, watch } from "./films.js";
 import { Gallery } from "./gallery.js";
 import * as history from "./history.js";
 import * as intake from "./intake.js";
@@ -14,7 +14,7 @@ import { Saving } from "./saving.js";
 import * as session from "./session.js";
 import { $, state } from "./shared.js";
 
-const gallery = new Gallery({ choose: show, away, remove: removed, changed: () => saving.tellReady() });
+const gallery = new Gallery({ choose, away, remove: removed, changed: () => saving.tellReady() });
 const pictures = new Pictures({ coloring, colored, settled, refused });
 const editor = new Editor(pictures);
 const saving = new Saving(gallery, pictures);
@@ -96,9 +96,16 @@ async function takeNotes(file) {
 
 // --- one is shown ---
 
+// What an earlier step was told is done with when the visitor goes on to another.
+function choose(item) {
+  quiet();
+  show(item);
+}
+
 function show(item) {
   editor.close();
   if (item.failed || !(item.film || item.colorUrl)) return;
+  pause();
   state.current = item;
   gallery.current(item);
   $("editor").hidden = item.film;
@@ -141,6 +148,7 @@ function removed(item) {
   forget(item);
   if (item !== state.current) return;
   editor.close();
+  pause();
   state.current = null;
   const next = gallery.items.find((one) => !one.failed && (one.film || one.colorUrl));
   if (next) return show(next);

@@ -21,10 +21,20 @@ async function busyButton(button, work) {
   }
 }
 
+// A command whose flags stay in one piece where lines break.
+function wordsOf(command) {
+  const words = command.split(/ (?=-|'-)/).map((word) => {
+    const part = document.createElement("span");
+    part.textContent = word;
+    return [part, " "];
+  });
+  return words.flat().slice(0, -1);
+}
+
 // The same settings for the command line, in a line under the buttons.
 function tellAgain(before, command = "") {
   $("again").firstElementChild.textContent = before;
-  $("again").lastElementChild.textContent = command;
+  $("again").lastElementChild.replaceChildren(...wordsOf(command));
   $("again").hidden = false;
 }
 
