@@ -82,5 +82,6 @@ def explain(data: bytes, reason: str = "") -> str:
         return "is a HEIC or video file, which cannot be read: save it as JPEG or PNG first"
     text = data[:64].decode("utf-8", "replace")[:24]
     if all(char.isprintable() or char.isspace() for char in text.replace("\ufffd", "\0")):
+        text = " ".join(text.split())
         return f"is no picture: it is text that begins with {text!r}"
     return f"is no picture that can be read: it begins with the bytes {data[:8].hex(' ')}"

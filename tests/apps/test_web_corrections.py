@@ -92,6 +92,7 @@ def test_files_of_corrections_go_to_their_picture_and_are_asked_about(
     give(visit, notes(tmp_path, "hints.json", RED))
     visit.wait_for_selector("#alert:has-text('does not tell its picture')")
 
+    visit.click("#gallery button:has-text('clear.png')")
     visit.click("[aria-label='Remove clear.png']")
     visit.click("#question >> text=Keep")
     wait_marks(visit, 2)

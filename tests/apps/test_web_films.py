@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from helpers.web import address, browser, photos, saved, visit  # noqa: F401
 
-from residual_encoder.apps.web import films, limits, store
+from residual_encoder.apps.web import films, limits, stills, store
+from residual_encoder.imaging import image_io
 from residual_encoder.inference import video
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.engines import choice, settling
@@ -53,6 +54,9 @@ def test_a_film_comes_back_with_its_sound(film, soft_weights, tmp_path) -> None:
     path = jobs.store.result(done["url"].removeprefix("files/"))
     assert path.name == "old film_colored.mp4"
     assert {"video", "audio"} <= set(streams(path))
+    still = image_io.read(jobs.store.result(done["still"].removeprefix("files/")))
+    assert still.pixels.shape == (64, 96, 3)
+    assert stills.write(film.with_name("none.mp4")) is None
 
 
 def test_films_settle_by_their_frames_and_pictures_keep_their_engine(
@@ -123,3 +127,20 @@ def test_a_film_on_the_page(visit, film, tmp_path) -> None:
     assert name == "old film_colored.mp4"
     (tmp_path / name).write_bytes(data)
     assert {"video", "audio"} <= set(streams(tmp_path / name))
+
+    # It is played here, from its middle too; where that fails, a still is seen.
+    visit.wait_for_function("() => document.querySelector('#film-player').readyState >= 2")
+    played = visit.evaluate(
+        """async () => {
+          const player = document.querySelector('#film-player');
+          player.currentTime = 0.3;
+          await new Promise((done) => player.addEventListener('seeked', done, { once: true }));
+          return [player.currentTime, player.videoWidth, player.controls];
+        }"""
+    )
+    assert played == [0.3, 96, True]
+    assert visit.locator("#gallery img").evaluate("image => image.naturalWidth") == 96
+    visit.evaluate("document.querySelector('#film-player').src = 'static/page.css'")
+    visit.wait_for_selector("#film-status:has-text('does not play')")
+    visit.wait_for_function("() => document.querySelector('#film-still').naturalWidth === 96")
+    assert not visit.locator("#film-player").is_visible()

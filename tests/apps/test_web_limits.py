@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import os
@@ -148,7 +147,12 @@ def test_nothing_is_loaded_from_elsewhere(server: Server) -> None:
     line.request("GET", "/")
     answer = line.getresponse()
     policy = answer.headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy and "http" not in policy and "unsafe" not in policy
+    assert (
+        "media-src 'self';" in policy
+        and "default-src 'none'" in policy
+        and "http" not in policy
+        and "unsafe" not in policy
+    )
     assert b"http://" not in answer.read().replace(b"http://www.w3.org", b"")
 
 
@@ -239,31 +243,18 @@ def test_32_at_once_are_served_or_refused_and_memory_stays(server: Server, pictu
     assert visit(server, picture) == "colored"  # and it still serves
 
 
+@pytest.mark.slow
+def test_abandoned_requests_make_nobody_wait(server: Server, picture: bytes) -> None:
+    key = upload(server, picture)[1]["id"]
+    body = json.dumps({"faces": True}).encode()
+    head = f"POST /api/pictures/{key}/color HTTP/1.1\r\nHost: {server.address}\r\n"
+    for _ in range(3 * limits.WAITING):
+        with socket.create_connection(server.address.split(":")) as line:
+            line.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    assert visit(server, picture) == "colored"
+
+
 # --- the same limits, without a server ------------------------------------------------------------
-
-
-def test_the_line_is_bounded_and_one_at_a_time() -> None:
-    async def crowd() -> list[Any]:
-        line, inside, most = limits.Line(2), [], []
-        lock = threading.Lock()
-
-        def work() -> str:
-            with lock:
-                inside.append(1)
-                most.append(len(inside))
-            threading.Event().wait(0.02)
-            with lock:
-                inside.pop()
-            return "done"
-
-        answers = await asyncio.gather(*[line.run(work) for _ in range(8)], return_exceptions=True)
-        assert max(most) == 1
-        assert await line.run(work) == "done"
-        return answers
-
-    answers = asyncio.run(crowd())
-    assert answers.count("done") == 3
-    assert sum(isinstance(one, limits.Busy) for one in answers) == 5
 
 
 def test_files_are_kept_for_an_hour_after_their_last_use(tmp_path: Path) -> None:

@@ -52,11 +52,20 @@ def test_a_small_picture_is_its_own_preview(colorizer, photos) -> None:
 
 
 def test_a_large_picture_is_made_smaller(colorizer, tmp_path) -> None:
-    image_io.write(tmp_path / "wide.png", np.full((400, 4000), 40_000, np.uint16))
+    image_io.write(tmp_path / "wide.png", np.full((1200, 2000), 40_000, np.uint16))
     shown = preview.make_preview(colorizer, tmp_path / "wide.png")
-    assert (shown.height, shown.width) == (400, 4000)
-    assert shown.picture.pixels.shape == (160, 1600)
+    assert (shown.height, shown.width) == (1200, 2000)
+    assert shown.picture.pixels.shape == (960, 1600)
     assert np.unique(shown.picture.pixels) == [40_000 >> 8]
+
+
+def test_a_strip_keeps_as_many_pixels_as_other_pictures(colorizer, tmp_path) -> None:
+    """At 1,600 pixels a side there would be nothing to see in a panorama that is enlarged."""
+    image_io.write(tmp_path / "strip.png", np.full((8000, 400), 128, np.uint8))
+    shown = preview.make_preview(colorizer, tmp_path / "strip.png")
+    height, width = shown.picture.pixels.shape
+    assert 0.95 * preview.AREA <= height * width <= preview.AREA
+    assert preview.render_preview(colorizer, shown, 1.0).shape == (height, width, 3)
 
 
 def test_what_is_clear_is_shown_on_white(colorizer, photos) -> None:

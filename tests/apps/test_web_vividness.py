@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,18 @@ import pytest
 from conftest import ROOT
 
 # Fixtures among them are used by name; `address` below takes the place of that module's.
-from helpers.web import browser, changed, colored, give, photos, pixels, visit  # noqa: F401
+from helpers.web import (  # noqa: F401
+    browser,
+    changed,
+    click,
+    colored,
+    correct,
+    give,
+    photos,
+    pixels,
+    saved,
+    visit,
+)
 
 from residual_encoder.apps.web import preview
 from residual_encoder.imaging import image_io
@@ -165,3 +177,90 @@ def test_vivid_and_download(visit, photos, command_line) -> None:
         visit.click("#save")
     wanted = (command_line / photos.jpeg.name).read_bytes()
     assert Path(download.value.path()).read_bytes() == wanted
+
+
+def wait_for(tab, held: list, count: int) -> None:
+    """Waits for so many requests, and a little for more that would be too many."""
+    while len(held) < count:
+        tab.wait_for_timeout(20)
+    tab.wait_for_timeout(100)
+    assert len(held) == count
+
+
+@pytest.mark.browser
+def test_a_drag_shows_its_pictures_meanwhile(visit, photos) -> None:
+    """One request is at work, the newest color is asked for next, and no answer is lost."""
+    give(visit, photos.jpeg)
+    plain = colored(visit)
+    click(visit, 0.75, 0.5)
+    visit.wait_for_selector("#likely button")
+    held, failed = [], []
+    visit.on("requestfailed", lambda request: failed.append(request.url))
+    visit.route("**/color", lambda route: held.append(route))
+    assert not visit.locator("#palette .work").is_visible()
+    box = visit.locator("#hue").bounding_box()
+    y = box["y"] + box["height"] / 2
+    visit.mouse.move(box["x"] + 0.1 * box["width"], y)
+    visit.mouse.down()
+    visit.mouse.move(box["x"] + 0.5 * box["width"], y, steps=20)
+    wait_for(visit, held, 1)
+    assert visit.locator("#palette .work").is_visible()
+    held[0].continue_()
+    visit.wait_for_function("old => document.querySelector('#color').src != old", arg=plain)
+    wait_for(visit, held, 2)
+    visit.mouse.move(box["x"] + 0.9 * box["width"], y, steps=20)
+    wait_for(visit, held, 2)
+    visit.mouse.up()
+    held[1].continue_()
+    wait_for(visit, held, 3)
+    colors = [tuple(one.request.post_data_json["hints"][0]["rgb"]) for one in held]
+    assert len(set(colors)) == 3
+    held[2].continue_()
+    visit.wait_for_selector("#busy", state="hidden")
+    assert not visit.locator("#palette .work").is_visible()
+    visit.unroute("**/color")
+    _, text = saved(visit, "#save-hints")
+    assert tuple(json.loads(text)[0]["rgb"]) == colors[-1]
+    visit.click("#undo")  # the whole drag
+    visit.wait_for_function("() => !document.querySelector('.mark')")
+    assert not failed
+
+
+@pytest.mark.browser
+def test_undo_goes_back_in_the_order_of_what_was_done(visit, photos) -> None:
+    give(visit, photos.jpeg)
+    own = np.ptp(pixels(visit, colored(visit)), axis=-1).mean()
+    box = visit.locator("#saturation").bounding_box()
+    y = box["y"] + box["height"] / 2
+    visit.mouse.move(box["x"] + 0.5 * box["width"], y)
+    visit.mouse.down()
+    visit.mouse.move(box["x"] + 0.9 * box["width"], y, steps=9)
+    visit.mouse.up()
+    correct(visit, 0.75, 0.5)
+    visit.focus("#vividness")
+    start = visit.locator("#vividness").input_value()
+    for _ in range(3):
+        visit.keyboard.press("ArrowRight")
+    visit.check("#faces")
+
+    def now() -> tuple:
+        values = [visit.locator(f"#{name}").input_value() for name in ("saturation", "vividness")]
+        return (*values, visit.is_checked("#faces"), visit.locator(".mark").count())
+
+    seen = [now()]
+    while visit.locator("#undo").is_enabled():
+        visit.click("#undo")
+        seen.append(now())
+    vivid, strong = seen[0][1], seen[0][0]
+    assert float(vivid) > float(start) and float(strong) > 1.5
+    assert seen == [
+        (strong, vivid, True, 1),
+        (strong, vivid, False, 1),
+        (strong, start, False, 1),
+        (strong, start, False, 0),
+        ("1", start, False, 0),
+    ]
+    visit.wait_for_selector("#busy", state="hidden")
+    np.testing.assert_allclose(np.ptp(pixels(visit, ""), axis=-1).mean(), own)
+    visit.click("#redo")
+    assert now() == seen[3]

@@ -111,7 +111,7 @@ def test_16_bit_files_of_others() -> None:
     ("data", "message"),
     [
         (b"", "is empty"),
-        (b"Dear reader,\nno picture here", "is text that begins with 'Dear reader"),
+        (b"Dear reader,\nno picture here", "is text that begins with 'Dear reader, no picture'"),
         (b"%PDF-1.7 ...", "a PDF document"),
         (b"<html><body>404</body>", "an HTML page"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),

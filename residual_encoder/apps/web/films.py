@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import logging
 
-from residual_encoder.apps.web import preview
+from residual_encoder.apps.web import preview, stills
 from residual_encoder.apps.web.limits import FILMS_WAITING, Busy, Line
 from residual_encoder.apps.web.store import Entry, Store
 from residual_encoder.imaging import video_io
@@ -59,12 +59,17 @@ class Films:
         summary = video.colorize_video(self._counting(entry, saturation), config)
         if summary.output is None:
             raise ValueError(f"{entry.path.name} is in color already, so it was left as it is")
+        made = Path(summary.output)
         entry.facts |= {
             "frames": summary.frames,
-            "url": f"files/{self.store.add_result(entry, Path(summary.output))}",
+            "url": self._url(entry, made),
+            "still": self._url(entry, stills.write(made)),
             "notes": list(summary.notes),
         }
         entry.facts["state"] = "done"
+
+    def _url(self, entry: Entry, path: Path | None) -> str | None:
+        return None if path is None else f"files/{self.store.add_result(entry, path)}"
 
     def _counting(self, entry: Entry, saturation: float) -> Colorizer:
         """Returns the colorizer, with a count of the frames that it was asked for."""
@@ -84,5 +89,6 @@ class Films:
 
 def progress(entry: Entry) -> dict[str, Any]:
     """Returns what the page shows of a film."""
-    facts = {key: entry.facts.get(key) for key in ("state", "frames", "total", "error", "url")}
+    keys = ("state", "frames", "total", "error", "url", "still")
+    facts = {key: entry.facts.get(key) for key in keys}
     return facts | {"id": entry.id, "notes": entry.facts.get("notes", [])}

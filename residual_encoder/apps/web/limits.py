@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
@@ -24,6 +24,10 @@ class Busy(Exception):
     """Tells that too many wait already, or that the disk space for visitors is used up."""
 
 
+class Gone(Exception):
+    """Tells that nobody waits for an answer any more."""
+
+
 class Line:
     """Runs functions in threads, one at a time; others wait in line."""
 
@@ -31,17 +35,56 @@ class Line:
         """Sets how many may wait."""
         self.waiting, self._inside, self._lock = waiting, 0, asyncio.Lock()
 
-    async def run(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
+    async def run(
+        self,
+        function: Callable[..., Answer],
+        *arguments: Any,
+        gone: Callable[[], Awaitable[None]] | None = None,
+    ) -> Answer:
         """Runs a function in a thread when it is its turn.
+
+        Args:
+          function: What to run.
+          *arguments: Its arguments.
+          gone: Returns when nobody waits for the answer any more; a function whose turn has not
+            come leaves the line then.
 
         Raises:
           Busy: too many wait.
+          Gone: nobody waited any more, and the function was not begun.
         """
         if self._inside > self.waiting:
             raise Busy("Many pictures are being colored at the moment. Please try again soon.")
         self._inside += 1
         try:
-            async with self._lock:
+            await self._turn(gone)
+            try:
                 return await asyncio.to_thread(function, *arguments)
+            finally:
+                self._lock.release()
         finally:
             self._inside -= 1
+
+    async def _turn(self, gone: Callable[[], Awaitable[None]] | None) -> None:
+        """Takes the lock, unless nobody waits for the answer any more."""
+        if gone is None:
+            await self._lock.acquire()
+            return
+        turn = asyncio.ensure_future(self._lock.acquire())
+        left = asyncio.ensure_future(gone())
+        try:
+            await asyncio.wait({turn, left}, return_when=asyncio.FIRST_COMPLETED)
+            if left.done():
+                raise Gone
+        except BaseException:
+            self._leave(turn)
+            raise
+        finally:
+            left.cancel()
+
+    def _leave(self, turn: asyncio.Future[Any]) -> None:
+        """Gives the lock back, or no longer waits for it."""
+        if turn.done() and not turn.cancelled():
+            self._lock.release()
+        else:
+            turn.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -20,13 +21,14 @@ from residual_encoder.inference.hints import Hint
 from residual_encoder.utils import files
 
 SIDE = 1600  # pixels of a preview's longer side: sharp on a wide screen, merged in 0.1 s
+AREA = SIDE * SIDE // 2  # pixels that a long, narrow picture may have in place of that
 
 
 class Preview(NamedTuple):
     """Keeps one picture while its vividness and saturation are chosen."""
 
     source: Path  # the picture's file
-    picture: Picture  # 8 bits, no side longer than `SIDE`
+    picture: Picture  # 8 bits, no side longer than `SIDE`, or of at most `AREA` pixels
     area: borders.Box  # of it, what its borders surround
     full_area: borders.Box  # the same, of the picture at full size
     gray: np.ndarray  # [h, w, 1] float32 in [0, 1], the network's input, of the area at full size
@@ -218,15 +220,16 @@ def colored_name(name: str) -> str:
 
 
 def _reduced(picture: Picture) -> Picture:
-    """Reduces a picture to 8 bits and at most `SIDE` pixels a side."""
+    """Reduces a picture to 8 bits and at most `SIDE` pixels a side, or `AREA` in all."""
     alpha = None if picture.alpha is None else _small_u8(picture.alpha)
     return Picture(_small_u8(picture.pixels), alpha)
 
 
 def _small_u8(pixels: np.ndarray) -> np.ndarray:
-    """Converts uint8 or uint16 [H, W] or [H, W, 3] -> uint8 with no side longer than `SIDE`."""
+    """Converts uint8 or uint16 [H, W] or [H, W, 3] -> uint8, small; see `_reduced`."""
     from PIL import Image
 
     small = Image.fromarray(pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8))
-    small.thumbnail((SIDE, SIDE), reducing_gap=2.0)
+    side = int(max(SIDE, max(small.size) * math.sqrt(AREA / (small.width * small.height))))
+    small.thumbnail((side, side), reducing_gap=2.0)
     return np.array(small)

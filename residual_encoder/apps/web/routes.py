@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from residual_encoder.apps.web import archive, films, limits, preview, security
 from residual_encoder.apps.web.archive import Look
-from residual_encoder.apps.web.limits import Busy, Line
+from residual_encoder.apps.web.limits import Answer, Busy, Gone, Line
 from residual_encoder.apps.web.store import Entry, Store
 from residual_encoder.imaging import film_names, image_io
 from residual_encoder.inference import hints
@@ -46,7 +46,7 @@ def answering(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awai
     async def answer(site: Site, request: Request) -> Response:
         try:
             return await handler(site, request)
-        except ClientDisconnect:
+        except (ClientDisconnect, Gone):
             return Response(status_code=400)
         except Exception as error:
             status, reason = _explained(error)
@@ -129,7 +129,7 @@ class Site:
     async def open_picture(self, request: Request) -> Response:
         """Takes a picture and runs the network on it."""
         entry = await self._received(request, self.most)
-        return JSONResponse(await self._opened(entry))
+        return JSONResponse(await self._opened(request, entry))
 
     @answering
     async def open_sample(self, request: Request) -> Response:
@@ -137,11 +137,11 @@ class Site:
         path = self._sample(request)
         entry = self.store.add(path.name)
         entry.path.write_bytes(path.read_bytes())
-        return JSONResponse(await self._opened(entry))
+        return JSONResponse(await self._opened(request, entry))
 
-    async def _opened(self, entry: Entry) -> dict[str, Any]:
+    async def _opened(self, request: Request, entry: Entry) -> dict[str, Any]:
         try:
-            shown = await self.line.run(self._preview, entry)
+            shown = await self._in_turn(request, self._preview, entry)
         except BaseException:
             self.store.remove(entry.id)
             raise
@@ -156,13 +156,14 @@ class Site:
     async def gray(self, request: Request) -> Response:
         """Sends a picture without color, small."""
         entry = self.store.get(request.path_params["id"])
-        return await self.line.run(self._drawn, entry, Look(0.0))
+        return await self._in_turn(request, self._drawn, entry, Look(0.0))
 
     @answering
     async def color(self, request: Request) -> Response:
         """Sends a picture in color, small."""
         entry = self.store.get(request.path_params["id"])
-        return await self.line.run(self._drawn, entry, self._look(await _body(request)))
+        look = self._look(await _body(request))
+        return await self._in_turn(request, self._drawn, entry, look)
 
     def _drawn(self, entry: Entry, look: Look) -> Response:
         pixels = preview.render_preview(self.colorizer, self._preview(entry), *look)
@@ -195,15 +196,14 @@ class Site:
             found = preview.likely_at(self.colorizer, shown, *place, vividness)
             return {"colors": found.colors.tolist(), "gray": found.gray}
 
-        return JSONResponse(await self.line.run(found))
+        return JSONResponse(await self._in_turn(request, found))
 
     @answering
     async def make_file(self, request: Request) -> Response:
         """Writes a picture at full size, and its hints."""
         entry = self.store.get(request.path_params["id"])
-        return JSONResponse(
-            await self.line.run(self._made, entry, self._look(await _body(request)))
-        )
+        look = self._look(await _body(request))
+        return JSONResponse(await self._in_turn(request, self._made, entry, look))
 
     def _made(self, entry: Entry, look: Look) -> dict[str, Any]:
         path = preview.render_full_size(
@@ -229,7 +229,7 @@ class Site:
             raise Refused(422, f"A ZIP takes from 1 to {limits.MOST_IN_ZIP} files.")
         made = [self._found(str(token).rpartition("/")[2]) for token in wanted]
         entry = self.store.add("colored.zip")
-        commands = await self.line.run(archive.pack, entry.path, made)
+        commands = await self._in_turn(request, archive.pack, entry.path, made)
         url = f"files/{self.store.add_result(entry, entry.path)}"
         return JSONResponse({"url": url, "name": entry.path.name, "commands": commands})
 
@@ -268,6 +268,12 @@ class Site:
         """Tells how far a film is."""
         return JSONResponse(films.progress(self.store.get(request.path_params["id"])))
 
+    async def _in_turn(
+        self, request: Request, function: Callable[..., Answer], *arguments: Any
+    ) -> Answer:
+        """Runs a function when it is its turn and the visitor still waits for the answer."""
+        return await self.line.run(function, *arguments, gone=lambda: _left(request))
+
     # --- what visitors send ---
 
     async def _received(self, request: Request, most: int) -> Entry:
@@ -288,6 +294,12 @@ class Site:
             self.store.remove(entry.id)
             raise
         return entry
+
+
+async def _left(request: Request) -> None:
+    """Returns when the visitor has closed the connection; the request must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _body(request: Request) -> dict[str, Any]:

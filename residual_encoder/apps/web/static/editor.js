@@ -3,9 +3,11 @@
 import * as api from "./api.js";
 import * as history from "./history.js";
 import { complain, describe, quiet, say } from "./messages.js";
+import { Newest } from "./newest.js";
 import { Palette } from "./palette.js";
 import { $, state } from "./shared.js";
 import { Stage } from "./stage.js";
+import { working } from "./working.js";
 
 const ON_BORDER = "The border of a print stays gray: choose a place inside the photograph.";
 
@@ -13,7 +15,8 @@ export class Editor {
   #chosen = -1; // index of the correction whose panel is open
   #pending = null; // a place without a color yet
   #picking = false;
-  #asked = null; // the newest place that the server was asked about
+  #asked = null; // the newest place that the server is asked about
+  #likely = new Newest();
 
   constructor(pictures) {
     this.pictures = pictures;
@@ -40,17 +43,17 @@ export class Editor {
     const { current } = state;
     this.stage.show(current);
     $("again").hidden = true;
-    $("saturation").value = current.saturation;
-    $("faces").checked = current.faces;
-    if (current.vividness !== null) $("vividness").value = current.vividness;
     describe();
     this.refresh();
     this.busy();
-    if (current.stale) this.pictures.color(current);
+    this.pictures.color(current); // where an earlier wish was not answered
   }
 
   refresh() {
-    const { hints, past, future } = state.current;
+    const { hints, past, future, saturation, vividness, faces } = state.current;
+    $("saturation").value = saturation;
+    $("faces").checked = faces;
+    if (vividness !== null) $("vividness").value = vividness;
     const drawn = this.#pending ? [...hints, this.#pending] : hints;
     this.stage.marks(drawn, this.#pending ? hints.length : this.#chosen);
     $("undo").disabled = !past.length;
@@ -61,12 +64,17 @@ export class Editor {
     this.palette.mark(hints[this.#chosen]);
   }
 
-  busy() { $("busy").hidden = !state.current?.coloring; }
+  busy() { working(Boolean(state.current?.coloring)); }
 
   // A new coloring of the picture that is shown.
   colored() {
     this.stage.color(state.current.colorUrl);
-    this.busy();
+  }
+
+  // The picture is wanted otherwise, as the server refused the last change.
+  refused() {
+    this.close();
+    this.pictures.color(state.current);
   }
 
   #changed() {
@@ -77,7 +85,7 @@ export class Editor {
   }
 
   #change(hints, gesture) {
-    history.change(state.current, hints, gesture);
+    history.change(state.current, { hints }, gesture);
     this.#changed();
   }
 
@@ -95,7 +103,7 @@ export class Editor {
     quiet();
     if (!this.#takes(x, y)) return;
     this.#pending = { x, y };
-    this.stage.reveal(x);
+    this.stage.reveal(x, !state.current.hints.length);
     this.refresh();
     this.#offer(this.#pending, document.activeElement === $("surface") && $("surface").matches(":focus-visible"));
   }
@@ -129,14 +137,20 @@ export class Editor {
       this.refresh();
       return this.#offer(this.#pending, false);
     }
+    this.stage.reveal(x, false);
     const moved = hints.map((hint, at) => (at === index ? { ...hint, x, y } : hint));
     this.#change(moved, this.moves.of(`mark ${index}`));
   }
 
-  async #offer(place, withFocus) {
-    const item = state.current;
+  #offer(place, withFocus) {
     const mine = (this.#asked = {});
-    this.palette.show((place.x + 0.5) / item.width, (place.y + 0.5) / item.height, withFocus);
+    this.palette.show(withFocus);
+    this.#likely.run(() => this.#found(place, mine));
+  }
+
+  async #found(place, mine) {
+    const item = state.current;
+    if (mine !== this.#asked || !this.palette.open) return;
     const body = { x: place.x, y: place.y, vividness: item.vividness };
     try {
       const found = await this.pictures.ask(item, (url) => api.send(`${url}/likely`, body));
@@ -189,7 +203,7 @@ export class Editor {
     this.#pending = null;
     this.#chosen = -1;
     if (state.current && !state.current.film) this.refresh();
-    if (withFocus && focused) $("surface").focus();
+    if (withFocus && focused) $("surface").focus({ preventScroll: true });
   }
 
   // --- controls ---
@@ -201,22 +215,22 @@ export class Editor {
       this.close();
       this.#change([]);
     };
-    $("faces").onchange = () => this.#set("faces", $("faces").checked);
+    $("faces").onchange = () => this.#set({ faces: $("faces").checked });
     for (const name of ["saturation", "vividness"]) {
-      $(name).oninput = () => this.#set(name, Number($(name).value));
+      $(name).addEventListener("pointerdown", () => this.moves.begin(name));
+      $(name).oninput = () => this.#set({ [name]: Number($(name).value) }, this.moves.of(name));
     }
   }
 
-  #set(name, value) {
-    state.current[name] = value;
-    quiet();
-    $("again").hidden = true;
-    this.pictures.color(state.current);
+  #set(part, gesture) {
+    history.change(state.current, part, gesture);
+    this.#changed();
   }
 
   #keys() {
     addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.palette.open && !$("question").open) return this.close(true);
+      if (document.querySelector("dialog[open]")) return; // a question is to be answered first
+      if (event.key === "Escape" && this.palette.open) return this.close(true);
       if (!(event.ctrlKey || event.metaKey) || event.altKey || !state.current || state.current.film) return;
       const key = event.key.toLowerCase();
       if (key !== "z" && key !== "y") return;

@@ -1,4 +1,4 @@
-// Films: how far they are.
+// Films: how far they are, and the colored ones to be played.
 
 import * as api from "./api.js";
 import { complain } from "./messages.js";
@@ -16,6 +16,7 @@ export async function watch(item, gallery) {
       if (item.state === "done" || item.state === "failed") break;
       await new Promise((wake) => setTimeout(wake, POLL));
     }
+    if (item.still) gallery.picture(item);
     if (item.state === "failed") complain(new api.Failure(item.error));
   } catch (error) {
     gallery.note(item, error.message, true);
@@ -37,7 +38,34 @@ export function showFilm() {
   const share = current.state === "done" ? 1 : current.frames / (current.total || Infinity);
   $("film-progress").value = Math.min(1, share);
   $("film-save").disabled = current.state !== "done";
+  if (playing !== current.url) load(current);
 }
+
+let playing = null; // the address of the film in the player
+
+// Puts a colored film into the player; one that is not colored yet leaves it empty.
+function load({ state: stage, url, still }) {
+  const player = $("film-player");
+  playing = url;
+  player.hidden = stage !== "done";
+  $("film-still").hidden = true;
+  $("film-progress").hidden = stage === "done";
+  if (still) player.poster = still;
+  if (stage === "done") player.src = url;
+  else player.removeAttribute("src");
+}
+
+export const pause = () => $("film-player").pause();
+
+// A kind of film that this browser does not play: one frame is seen.
+$("film-player").onerror = () => {
+  const { current } = state;
+  if (!current?.film || !current.url || $("film-player").hidden) return;
+  $("film-player").hidden = true;
+  $("film-still").hidden = !current.still;
+  if (current.still) $("film-still").src = current.still;
+  $("film-status").textContent = `${textOf(current)}. This browser does not play this kind of film; players of films do.`;
+};
 
 $("film-save").onclick = async () => {
   const { name, url } = state.current;

@@ -7,8 +7,14 @@ function noteOf(item) {
   return count ? `Colored, ${count} correction${count > 1 ? "s" : ""}` : "Colored";
 }
 
+function playable() {
+  const sign = document.createElement("span");
+  sign.textContent = "▶";
+  return sign;
+}
+
 export class Gallery {
-  // `on` has: choose(item), away(item), remove(item)
+  // `on` has: choose(item), away(item), remove(item), changed()
   constructor(on) {
     this.on = on;
     this.items = [];
@@ -27,6 +33,7 @@ export class Gallery {
       item.parts[part].className = part;
       button.append(item.parts[part]);
     }
+    item.parts.frame.classList.toggle("film", film);
     item.parts.frame.textContent = film ? "▶" : "…";
     item.parts.frame.setAttribute("aria-hidden", "true");
     item.parts.name.textContent = name;
@@ -54,6 +61,7 @@ export class Gallery {
   note(item, text, bad = false) {
     item.parts.note.textContent = text;
     item.parts.note.classList.toggle("bad", bad);
+    this.on.changed();
   }
 
   picture(item) {
@@ -61,9 +69,9 @@ export class Gallery {
     if (!image) {
       image = document.createElement("img");
       image.alt = "";
-      item.parts.frame.replaceChildren(image);
+      item.parts.frame.replaceChildren(image, ...item.film ? [playable()] : []);
     }
-    image.src = item.colorUrl;
+    image.src = item.film ? item.still : item.colorUrl;
     this.note(item, noteOf(item));
   }
 
@@ -73,6 +81,6 @@ export class Gallery {
 
   #update() {
     $("gallery").hidden = !this.items.length;
-    $("zip").hidden = this.items.length < 2;
+    this.on.changed();
   }
 }

@@ -1,4 +1,6 @@
-// Corrections of a picture, and the way back: one gesture is one step.
+// What was done to a picture, corrections and settings, and the way back: one gesture is one step.
+
+import { keyOf, look } from "./shared.js";
 
 const PAUSE = 1000; // milliseconds between two keys of one control that are one step
 
@@ -35,29 +37,35 @@ export class Gestures {
   }
 }
 
-export function change(item, hints, gesture = null) {
-  if (!gesture || gesture !== item.gesture) item.past.push(item.hints);
+// Changes how a picture is wanted, by parts of its look. What one gesture changes is one step.
+export function change(item, part, gesture = null) {
+  if (!gesture || gesture !== item.gesture) item.past.push(look(item));
   item.gesture = gesture;
   item.future = [];
-  item.hints = hints;
+  Object.assign(item, part);
 }
 
 // Goes a step back, or one forward again. -> whether there was one
 export function step(item, back) {
   const [from, to] = back ? [item.past, item.future] : [item.future, item.past];
   if (!from.length) return false;
-  to.push(item.hints);
-  item.hints = from.pop();
+  to.push(look(item));
+  Object.assign(item, from.pop());
   item.gesture = null;
   return true;
 }
 
-// Takes back a change that the server refused.
+// Takes back corrections that the server refused, and the steps that lead to them. -> whether there were any
 export function reject(item) {
+  const refused = item.hints;
   item.hints = item.good;
   item.gesture = null;
-  while (item.past.at(-1) === item.good) item.past.pop();
-  item.future = item.future.filter((hints) => hints !== item.good);
+  if (refused === item.good) return false;
+  for (const steps of ["past", "future"]) {
+    item[steps] = item[steps].filter((one) => one.hints !== refused);
+    while (item[steps].length && keyOf(item[steps].at(-1)) === keyOf(item)) item[steps].pop();
+  }
+  return true;
 }
 
 // Corrections that were downloaded or came from a file need not be asked about.

@@ -33,6 +33,12 @@ export function rgbToLab(rgb) {
   return [116 * y - 16, 500 * (x - y), 200 * (y - z)];
 }
 
+// A color at the lightness of another, as a place of that lightness shows it.
+export function atLightnessOf(place, rgb) {
+  const [, a, b] = rgbToLab(rgb);
+  return labToRgb(rgbToLab(place)[0], a, b);
+}
+
 const NAMES = ["red", "orange", "yellow", "green", "teal", "cyan", "blue", "violet", "pink"];
 const HUES = [25, 60, 95, 140, 185, 215, 270, 310, 350];
 

@@ -1,8 +1,9 @@
 // The page: files come in, one is shown and corrected, colored files go out.
 
 import * as api from "./api.js";
+import { Arrivals } from "./arrivals.js";
 import { Editor } from "./editor.js";
-import { showFilm, watch } from "./films.js";
+import { pause, showFilm, watch } from "./films.js";
 import { Gallery } from "./gallery.js";
 import * as history from "./history.js";
 import * as intake from "./intake.js";
@@ -10,12 +11,14 @@ import { complain, confirmed, describe, quiet, say } from "./messages.js";
 import * as notes from "./notes.js";
 import { Pictures } from "./pictures.js";
 import { Saving } from "./saving.js";
+import * as session from "./session.js";
 import { $, state } from "./shared.js";
 
-const gallery = new Gallery({ choose: show, away, remove: removed });
-const pictures = new Pictures({ coloring, colored, refused });
+const gallery = new Gallery({ choose, away, remove: removed, changed: () => saving.tellReady() });
+const pictures = new Pictures({ coloring, colored, settled, refused });
 const editor = new Editor(pictures);
-new Saving(gallery, pictures);
+const saving = new Saving(gallery, pictures);
+const arrivals = new Arrivals({ show, isBusy: () => editor.palette.open || document.querySelector("dialog[open]") });
 
 // --- files come in ---
 
@@ -26,28 +29,35 @@ async function take(files) {
   quiet();
   const fresh = [];
   for (const file of files.filter((one) => !isNotes(one))) {
-    if (!revived(file)) fresh.push(gallery.add(file.name, isFilm(file), file));
+    const lost = found(file);
+    if (lost?.grayUrl) pictures.color(lost);
+    else fresh.push(lost ?? gallery.add(file.name, isFilm(file), file));
   }
   if (fresh.length) document.body.classList.add("working");
-  for (const item of fresh) await open(item);
+  const batch = arrivals.begin(fresh);
+  for (const item of fresh) {
+    await open(item);
+    arrivals.added(batch, item);
+  }
+  arrivals.end(batch);
   for (const file of files.filter(isNotes)) await takeNotes(file).catch(complain);
 }
 
 // The card of a picture whose own file could not be given again by itself takes the same file.
-function revived(file) {
+function found(file) {
   const lost = gallery.items.find((one) => one.lost && one.file?.name === file.name && one.file.size === file.size);
-  if (!lost) return false;
-  Object.assign(lost, { file, lost: false });
-  pictures.color(lost);
-  return true;
+  if (lost) Object.assign(lost, { file, lost: false, failed: false, shown: null });
+  return lost;
 }
 
-async function open(item) {
+// `sent` where the server has the file since before the page was loaded again.
+async function open(item, sent = false) {
   if (!gallery.items.includes(item)) return; // removed while it waited
-  gallery.note(item, item.film ? "Sending …" : "Coloring …");
+  gallery.note(item, item.film && !sent ? "Sending …" : "Coloring …");
   if (!state.current) say("Coloring …");
   try {
-    Object.assign(item, await pictures.give(item));
+    if (!sent) Object.assign(item, await pictures.give(item));
+    else if (item.film) Object.assign(item, await api.read(`api/films/${item.id}`));
     if (!item.film) await pictures.develop(item);
   } catch (error) {
     return failed(item, error);
@@ -77,18 +87,25 @@ async function takeNotes(file) {
   } catch (error) {
     throw new api.Failure(`${file.name}: ${error.message}`);
   }
-  history.change(item, hints);
+  history.change(item, { hints });
   history.keep(item);
-  gallery.picture(item);
+  pictures.color(item); // what was changed meanwhile
   show(item);
   if (!notes.isNamedFor(file.name, item)) say(`The corrections of ${file.name} are those of ${item.name} now.`);
 }
 
 // --- one is shown ---
 
+// What an earlier step was told is done with when the visitor goes on to another.
+function choose(item) {
+  quiet();
+  show(item);
+}
+
 function show(item) {
   editor.close();
   if (item.failed || !(item.film || item.colorUrl)) return;
+  pause();
   state.current = item;
   gallery.current(item);
   $("editor").hidden = item.film;
@@ -102,17 +119,18 @@ function coloring(item) {
 }
 
 function colored(item) {
-  item.made = null;
-  if (!gallery.items.includes(item)) return;
-  gallery.picture(item);
   if (item === state.current) editor.colored();
 }
 
-// What the server refuses is not kept; where it does not answer, the picture is colored again later.
+function settled(item) {
+  if (gallery.items.includes(item)) gallery.picture(item);
+  editor.busy();
+}
+
+// What the server refuses is not kept; where it does not answer, the picture is colored when it is shown again.
 function refused(item, error) {
-  if (!item.stale) history.reject(item);
-  if (item === state.current && !item.stale) editor.close();
   complain(error);
+  if (error.status === 422 && history.reject(item) && item === state.current) editor.refused();
 }
 
 // --- one goes away ---
@@ -126,10 +144,11 @@ async function away(item) {
 
 function removed(item) {
   item.removed = true;
-  item.coloring?.abort();
+  item.asking?.abort();
   forget(item);
   if (item !== state.current) return;
   editor.close();
+  pause();
   state.current = null;
   const next = gallery.items.find((one) => !one.failed && (one.film || one.colorUrl));
   if (next) return show(next);
@@ -137,9 +156,18 @@ function removed(item) {
   if (!gallery.items.length) document.body.classList.remove("working");
 }
 
+const keep = () => session.keep(gallery.items, state.current);
+addEventListener("pagehide", keep);
+addEventListener("visibilitychange", keep); // phones end hidden tabs
 addEventListener("beforeunload", (event) => {
-  if (gallery.items.some(history.isUnsaved)) event.preventDefault();
+  if (!keep() || gallery.items.some(history.isUnsaved)) event.preventDefault();
 });
+
+async function restore() {
+  const items = session.restored(gallery, state.about.vividness !== null);
+  if (items.length) document.body.classList.add("working");
+  for (const item of items) await open(item, true);
+}
 
 // --- at first ---
 
@@ -165,6 +193,7 @@ try {
   $("vividness-box").hidden = about.vividness === null;
   $("samples").querySelector("ul").replaceChildren(...about.samples.map(sample));
   document.body.dataset.ready = "yes";
+  restore();
 } catch (error) {
   complain(error);
 }

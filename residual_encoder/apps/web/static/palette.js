@@ -1,9 +1,11 @@
 // Where the color of a place is chosen: likely ones, gray, from the picture, or any on a wheel.
 
-import { nameOf } from "./lab.js";
+import { atLightnessOf, nameOf } from "./lab.js";
 import { Mixer } from "./mixer.js";
-import { place } from "./placing.js";
+import { leave, place } from "./placing.js";
 import { $ } from "./shared.js";
+
+const ASKING = $("asking").textContent;
 
 export class Palette {
   // `on` has: color(hint part, gesture), pick(on), close(), drop()
@@ -19,12 +21,12 @@ export class Palette {
 
   get open() { return !$("palette").hidden; }
 
-  // Opens at a place, given in shares of the stage; `withFocus` for the keyboard.
-  show(left, top, withFocus) {
+  // Opens for the chosen mark; `withFocus` for the keyboard.
+  show(withFocus) {
     $("likely").replaceChildren();
     $("palette").hidden = false;
     document.body.classList.add("choosing");
-    place(left, top);
+    place();
     this.focusFirst = withFocus;
     if (withFocus) $("neutral").focus();
   }
@@ -32,7 +34,7 @@ export class Palette {
   hide() {
     $("palette").hidden = true;
     document.body.classList.remove("choosing");
-    $("stage").style.marginBottom = "";
+    leave();
     this.picking(false);
   }
 
@@ -48,17 +50,21 @@ export class Palette {
 
   // What the server answers of a place, the correction that is there already, and what is seen there.
   offer({ colors, gray }, hint, seen) {
-    $("likely").replaceChildren(...colors.map((rgb, index) => this.#likely(rgb, index)));
+    const there = [gray, gray, gray].map((value) => 255 * value);
+    $("likely").replaceChildren(...colors.map((rgb, index) => this.#likely(rgb, there, index)));
     if (this.focusFirst && document.activeElement === $("neutral")) $("likely").firstChild?.focus();
     this.mark(hint);
     this.mixer.place(gray);
     this.follow(hint || { rgb: seen });
   }
 
-  #likely(rgb, index) {
+  // A likely color, and in its lower half what a place as dark or light as this one shows of it.
+  #likely(rgb, there, index) {
     const button = document.createElement("button");
     button.type = "button";
-    button.style.background = `rgb(${rgb.join(" ")})`;
+    const [bright, here] = [rgb, atLightnessOf(there, rgb)].map((one) => `rgb(${one.join(" ")})`);
+    button.style.background = `linear-gradient(${bright} 50%, ${here} 50%)`;
+    if (bright !== here) button.title = "Lower half: as this place shows it";
     button.dataset.rgb = String(rgb);
     button.setAttribute("aria-label", `Likely color ${index + 1}: ${nameOf(rgb)}`);
     button.onclick = () => this.#chosen({ rgb });
@@ -78,6 +84,7 @@ export class Palette {
 
   picking(on) {
     $("pick").setAttribute("aria-pressed", String(on));
+    $("asking").textContent = on ? "Choose the place, or mark, that has it." : ASKING;
     this.on.pick(on);
   }
 }

@@ -1,10 +1,11 @@
 // Pictures at the server: given, colored, and given again when they were deleted there.
 
 import * as api from "./api.js";
-import { look, state } from "./shared.js";
+import { Newest } from "./newest.js";
+import { keyOf, look, state } from "./shared.js";
 
 export class Pictures {
-  // `on` has: coloring(item), colored(item), refused(item, error)
+  // `on` has: coloring(item), colored(item), settled(item), refused(item, error)
   constructor(on) {
     this.on = on;
   }
@@ -12,6 +13,8 @@ export class Pictures {
   // Gives a picture or a film to the server.
   async give(item) {
     if (item.sample) return api.send(`api/samples/${item.sample}`);
+    // After a reload only the name and size of a file are known.
+    if (!(item.file instanceof Blob)) throw new api.Failure(`${item.name} is no longer at the server. Give it again.`);
     const most = item.film ? state.about.film_megabytes : state.about.megabytes;
     if (item.file.size > most * 2 ** 20) {
       const more = item.film ? "; the command colorize takes films of any size" : "";
@@ -22,10 +25,10 @@ export class Pictures {
 
   // Colors a picture for the first time.
   async develop(item) {
-    item.vividness = state.about.vividness;
+    item.vividness ??= state.about.vividness;
     item.grayUrl = await this.ask(item, (url) => api.picture(`${url}/gray`));
-    item.good = item.hints;
-    item.colorUrl = await this.ask(item, (url) => api.picture(`${url}/color`, look(item)));
+    const wanted = look(item);
+    this.#took(item, await this.ask(item, (url) => api.picture(`${url}/color`, wanted)), wanted);
   }
 
   // Asks something of a picture. One that the server has deleted is given again first.
@@ -46,44 +49,47 @@ export class Pictures {
       Object.assign(item, await item.reviving, { lost: false });
     } catch (error) {
       item.lost = true; // its file was moved or changed: the same file may be given again
-      throw new api.Failure(`${item.name} is no longer at the server. Give it again: its corrections are kept.`, error.status);
+      const kept = item.hints.length ? ": its corrections are kept" : "";
+      throw new api.Failure(`${item.name} is no longer at the server. Give it again${kept}.`, error.status);
     } finally {
       item.reviving = null;
     }
   }
 
-  // Colors again; of each picture only the newest wish is answered.
+  // Colors a picture as it is wanted now. While one coloring is made, changes wait, and of them the newest is
+  // made next: each answer is shown, and the server has one request of a picture at a time.
   async color(item) {
-    item.coloring?.abort();
-    const mine = (item.coloring = new AbortController());
-    const { hints } = item;
+    item.line ??= new Newest();
+    item.coloring = true;
     this.on.coloring(item);
+    if (!await item.line.run(() => this.#newest(item))) return;
+    item.coloring = false;
+    this.on.settled(item);
+  }
+
+  async #newest(item) {
+    const wanted = look(item);
+    const key = keyOf(wanted);
+    if (item.removed || key === item.shown) return;
+    item.asking = new AbortController();
     try {
-      const url = await this.ask(item, (base) => api.picture(`${base}/color`, look(item), mine.signal));
-      if (mine === item.coloring) this.#took(item, url, hints);
+      this.#took(item, await this.ask(item, (url) => api.picture(`${url}/color`, wanted, item.asking.signal)), wanted);
+      this.on.colored(item);
     } catch (error) {
-      if (mine === item.coloring) this.#failed(item, error);
+      // A newer wish may be taken: it decides.
+      if (!item.removed && key === keyOf(item)) this.on.refused(item, error);
     }
-    if (mine !== item.coloring) return;
-    item.coloring = null;
-    this.on.colored(item);
   }
 
-  #took(item, url, hints) {
-    Object.assign(item, { colorUrl: url, good: hints, stale: false });
-  }
-
-  #failed(item, error) {
-    item.stale = error.status !== 422; // colored again when it is shown
-    this.on.refused(item, error);
+  // `shown` is the look that a picture is shown in, `good` the corrections that the server took last.
+  #took(item, url, wanted) {
+    if (item.replaced) URL.revokeObjectURL(item.replaced);
+    Object.assign(item, { replaced: item.colorUrl, colorUrl: url, good: wanted.hints, shown: keyOf(wanted) });
   }
 
   // Colors with corrections of a file; a refusal changes nothing.
   async withHints(item, hints) {
     const wanted = { ...look(item), hints };
-    const url = await this.ask(item, (base) => api.picture(`${base}/color`, wanted));
-    item.coloring?.abort();
-    item.coloring = null;
-    this.#took(item, url, hints);
+    this.#took(item, await this.ask(item, (base) => api.picture(`${base}/color`, wanted)), wanted);
   }
 }

@@ -1,49 +1,35 @@
-// Where the panel stands: next to the picture, else off the place that it is about.
+// Where the panel stands is for page.css: beside the picture, below it, or at the window's lower end.
+// Here the place that it is about is kept in sight.
 
 import { $ } from "./shared.js";
 
-const GAP = 16; // pixels
-const isPhone = () => matchMedia("(max-width: 36rem)").matches;
+const ABOVE = 40; // pixels of the panel that are above its place
 
-// Puts the panel for a place, given in shares of the stage.
-export function place(left, top) {
-  $("stage").style.marginBottom = "";
-  if (isPhone()) return bringIntoView(top); // there it is at the window's lower end
-  const stage = $("stage").getBoundingClientRect();
-  const box = $("palette").getBoundingClientRect();
-  const x = across(left, stage, box);
-  if (x === null) return below(stage, box);
-  const end = Math.min(Math.max(stage.bottom, stage.top + box.height), innerHeight - 8) - stage.top;
-  const y = Math.min(top * stage.height - 40, end - box.height);
-  put(x, Math.max(y, Math.min(0, 8 - stage.top)));
+// Shows the panel and the place that is chosen in one window.
+export function place() {
+  const panel = $("palette");
+  const mark = $("marks").querySelector(".chosen");
+  const kind = getComputedStyle(panel).position;
+  panel.style.marginTop = kind === "sticky" ? `${offset(panel, mark)}px` : "";
+  document.documentElement.style.scrollPaddingBottom = kind === "fixed" ? `${panel.offsetHeight}px` : "";
+  if (kind !== "fixed") panel.scrollIntoView({ block: "nearest" });
+  mark?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
-const put = (x, y) => {
-  $("palette").style.left = `${x}px`;
-  $("palette").style.top = `${y}px`;
-};
-
-// Pixels from the left of the stage, or null where there is no room at either side.
-function across(left, stage, box) {
-  const wide = GAP + box.width + 8;
-  if (innerWidth - stage.right >= wide) return stage.width + GAP;
-  if (stage.left >= wide) return -GAP - box.width;
-  if (stage.width < 2 * (box.width + 3 * GAP)) return null;
-  return left < 0.5 ? stage.width - box.width - 8 : 8;
+export function leave() {
+  $("palette").style.marginTop = document.documentElement.style.scrollPaddingBottom = "";
 }
 
-// Below the picture, and what comes after it makes room.
-function below(stage, box) {
-  put(Math.max(8 - stage.left, (stage.width - box.width) / 2), stage.height + 3.5 * GAP);
-  $("stage").style.marginBottom = `${box.height + 4.5 * GAP}px`;
-  const hidden = stage.bottom + 4.5 * GAP + box.height - innerHeight;
-  if (hidden > 0) scrollBy(0, hidden);
+// Pixels from the picture's top to the panel's, which does not reach below the picture.
+function offset(panel, mark) {
+  const frame = $("frame").getBoundingClientRect();
+  const wanted = (mark?.getBoundingClientRect().top ?? frame.top) - frame.top - ABOVE;
+  return Math.max(0, Math.min(wanted, frame.height - panel.offsetHeight));
 }
 
-// On a phone the panel covers the lower half of the window.
-function bringIntoView(top) {
-  const stage = $("stage").getBoundingClientRect();
-  const above = innerHeight - $("palette").getBoundingClientRect().height;
-  const y = stage.top + top * stage.height;
-  if (y > 0.8 * above || y < 0) scrollBy(0, y - above / 2);
-}
+let width = innerWidth; // a phone's height changes while one scrolls
+
+addEventListener("resize", () => {
+  if (innerWidth !== width && !$("palette").hidden) place();
+  width = innerWidth;
+});

@@ -5,6 +5,8 @@ import { keep } from "./history.js";
 import { complain, quiet } from "./messages.js";
 import { $, look, state, stemOf } from "./shared.js";
 
+const MOST_NAMES = 8; // of files that a ZIP lacks
+
 async function busyButton(button, work) {
   const label = button.textContent;
   button.disabled = true;
@@ -19,20 +21,75 @@ async function busyButton(button, work) {
   }
 }
 
+// A command whose flags stay in one piece where lines break.
+function wordsOf(command) {
+  const words = command.split(/ (?=-|'-)/).map((word) => {
+    const part = document.createElement("span");
+    part.textContent = word;
+    return [part, " "];
+  });
+  return words.flat().slice(0, -1);
+}
+
 // The same settings for the command line, in a line under the buttons.
 function tellAgain(before, command = "") {
   $("again").firstElementChild.textContent = before;
-  $("again").lastElementChild.textContent = command;
+  $("again").lastElementChild.replaceChildren(...wordsOf(command));
   $("again").hidden = false;
 }
 
+// Whether a file can go into a ZIP.
+const isReady = (one) => !one.failed && Boolean(one.film ? one.url : one.colorUrl);
+
+function labelOf(ready, failed, all) {
+  const waits = ready + failed < all;
+  if (!ready) return `None of the ${all} files ${waits ? "is ready" : "could be colored"}`;
+  return ready === all ? "Download all (ZIP)" : `Download ${ready} of ${all} files${waits ? " so far" : ""} (ZIP)`;
+}
+
+// What a ZIP lacks, in one sentence for each reason; empty where it lacks nothing.
+function lacking(items, count) {
+  const late = items.filter((one) => !one.failed).map((one) => one.name);
+  const failed = items.filter((one) => one.failed).map((one) => one.name);
+  if (!late.length && !failed.length) return "";
+  const told = [`The ZIP has ${count} of ${count + items.length} files.`];
+  if (late.length) told.push(`Not ready when it was made: ${listed(late)}.`);
+  if (failed.length) told.push(`Not colored: ${listed(failed)}.`);
+  return told.join(" ");
+}
+
+function listed(names) {
+  const more = names.length - MOST_NAMES;
+  return names.slice(0, MOST_NAMES).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
 export class Saving {
+  #packing = false;
+
   constructor(gallery, pictures) {
     this.gallery = gallery;
     this.pictures = pictures;
     $("save").onclick = () => busyButton($("save"), (tell) => this.#one(tell));
     $("save-hints").onclick = () => this.#corrections(state.current).catch(complain);
-    $("zip").onclick = () => busyButton($("zip"), (tell) => this.#all(tell));
+    $("zip").onclick = () => this.#zip();
+  }
+
+  // The button for all files tells how many it would take.
+  tellReady() {
+    if (this.#packing) return;
+    const { items } = this.gallery;
+    const [ready, failed] = [isReady, (one) => one.failed].map((is) => items.filter(is).length);
+    $("zip").hidden = items.length < 2;
+    $("zip").disabled = !ready;
+    $("zip").textContent = labelOf(ready, failed, items.length);
+  }
+
+  async #zip() {
+    this.#packing = true;
+    $("zip-told").textContent = "";
+    await busyButton($("zip"), (tell) => this.#all(tell));
+    this.#packing = false;
+    this.tellReady();
   }
 
   // The file of a picture at full size, made again where its look has changed or it is gone.
@@ -65,7 +122,8 @@ export class Saving {
   }
 
   async #all(tell) {
-    const items = this.gallery.items.filter((one) => !one.failed && (one.film ? one.url : one.grayUrl));
+    const items = this.gallery.items.filter(isReady);
+    const others = this.gallery.items.filter((one) => !isReady(one));
     const most = state.about.most_in_zip;
     if (items.length > most) { // told before the work is done for nothing
       throw new api.Failure(`A ZIP takes up to ${most} files, and there are ${items.length}: remove some first.`);
@@ -87,6 +145,7 @@ export class Saving {
     const left = files.filter(([item]) => this.gallery.items.includes(item));
     const zip = await api.send("api/zip", { files: left.map(([, url]) => url) });
     api.download(zip.url, zip.name);
+    $("zip-told").textContent = lacking(others.filter((one) => !one.removed), left.length);
     for (const [item, hints] of hinted) if (item.hints === hints) keep(item);
     if (zip.commands) tellAgain("In the ZIP, commands.txt has the command that colors each picture the same.");
   }

@@ -12,4 +12,7 @@ export const look = (item) => ({
   saturation: item.saturation, vividness: item.vividness, hints: item.hints, faces: item.faces,
 });
 
+// Two looks are the same where their keys are.
+export const keyOf = (item) => JSON.stringify(look(item));
+
 export const stemOf = (name) => name.replace(/\.[^.]*$/, "");

@@ -1,11 +1,17 @@
 // The picture: gray and color with a divider, hints as marks that can be set, moved and removed.
 
+import { Divider } from "./divider.js";
+import { isKeyed, keyed } from "./hands.js";
+import { atLightnessOf } from "./lab.js";
+import { Panning } from "./panning.js";
+import { meanAround } from "./sampling.js";
 import { $ } from "./shared.js";
+import { Zoom } from "./zoom.js";
 
-const ROUND = 0.012; // of the picture's shorter side: radius of the circle whose color is copied
-const LIKE = 10; // gray levels: so near to that of the place, a pixel counts
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-const css = (hint) => (hint.gray ? "rgb(128 128 128)" : `rgb(${hint.rgb.join(" ")})`);
+const css = (rgb) => `rgb(${rgb.join(" ")})`;
+const NEUTRAL = [128, 128, 128];
+const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Stage {
   // `on` has: place(x, y), choose(index), move(index, x, y), drop(index)
@@ -13,13 +19,15 @@ export class Stage {
     this.on = on;
     this.size = { width: 1, height: 1 };
     this.at = { x: 0.5, y: 0.5 }; // of the cross, in shares of the picture
-    this.dividerAt = 50;
-    this.#divider();
+    this.divider = new Divider();
+    this.zoom = new Zoom();
+    this.panning = new Panning(this.zoom);
     this.#surface();
+    $("gray").addEventListener("load", () => this.#shades()); // marks have the colors of their grays
   }
 
   show(picture) {
-    if (picture !== this.picture) this.divide(50);
+    if (picture !== this.picture) this.zoom.to(1);
     this.picture = picture;
     this.size = { width: picture.width, height: picture.height };
     $("gray").alt = `${picture.name} in gray`;
@@ -37,44 +45,9 @@ export class Stage {
     $("color").hidden = false;
   }
 
-  // --- the divider ---
-
-  divide(percent) {
-    this.dividerAt = clamp(percent, 0, 100);
-    $("divider").style.left = `${this.dividerAt}%`;
-    $("divider").setAttribute("aria-valuenow", String(Math.round(this.dividerAt)));
-    $("divider").setAttribute("aria-valuetext", `${Math.round(this.dividerAt)} % gray`);
-    $("color").style.clipPath = `inset(0 0 0 ${this.dividerAt}%)`;
-  }
-
-  #divider() {
-    const handle = $("divider");
-    const follow = (event) => {
-      const box = $("stage").getBoundingClientRect();
-      this.divide((100 * (event.clientX - box.left)) / box.width);
-    };
-    handle.addEventListener("pointerdown", (event) => {
-      handle.setPointerCapture(event.pointerId);
-      event.preventDefault();
-      handle.focus({ focusVisible: false });
-      handle.onpointermove = follow;
-    });
-    for (const end of ["pointerup", "pointercancel"]) {
-      handle.addEventListener(end, () => { handle.onpointermove = null; });
-    }
-    const steps = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -10, PageUp: 10 };
-    handle.addEventListener("keydown", (event) => {
-      if (event.key in steps) this.divide(this.dividerAt + steps[event.key]);
-      else if (event.key === "Home") this.divide(0);
-      else if (event.key === "End") this.divide(100);
-      else return;
-      event.preventDefault();
-    });
-  }
-
-  // Moves the divider off a place whose color is to be seen.
-  reveal(x) {
-    if ((100 * (x + 0.5)) / this.size.width < this.dividerAt + 4) this.divide(0);
+  // Moves the divider off a place whose color is to be seen, and at a picture's first one off the picture.
+  reveal(x, first) {
+    if (first || (100 * (x + 0.5)) / this.size.width < this.divider.at + 4) this.divider.to(0);
   }
 
   // --- places ---
@@ -91,32 +64,45 @@ export class Stage {
   #surface() {
     const surface = $("surface");
     surface.addEventListener("click", (event) => {
-      if (event.detail) this.on.place(...this.#pixel(event));
+      if (!event.detail || this.panning.moved) return;
+      const [x, y] = this.#pixel(event);
+      this.at = { x: (x + 0.5) / this.size.width, y: (y + 0.5) / this.size.height };
+      this.on.place(x, y);
     });
-    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    surface.addEventListener("keydown", (event) => {
-      if (event.key in ways) {
-        const step = event.shiftKey ? 0.002 : 0.02;
-        const [right, down] = ways[event.key];
-        this.at.x = clamp(this.at.x + step * right, 0, 1);
-        this.at.y = clamp(this.at.y + step * down, 0, 1);
-        this.#cross(true);
-      } else if (event.key === "Enter" || event.key === " ") {
-        const { width, height } = this.size;
-        this.on.place(
-          Math.min(width - 1, Math.floor(this.at.x * width)),
-          Math.min(height - 1, Math.floor(this.at.y * height)));
-      } else return;
-      event.preventDefault();
-    });
-    surface.addEventListener("focus", () => this.#cross(surface.matches(":focus-visible")));
+    surface.addEventListener("keydown", (event) => this.#key(event));
+    // Escape after a click leads back to the picture, where nobody asked for a cross.
+    surface.addEventListener("focus", () => this.#cross(isKeyed() && surface.matches(":focus-visible")));
     surface.addEventListener("blur", () => this.#cross(false));
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key in WAYS) {
+      const step = (event.shiftKey ? 0.002 : 0.02) / this.zoom.factor;
+      const [right, down] = WAYS[event.key];
+      this.at.x = clamp(this.at.x + step * right, 0, 1);
+      this.at.y = clamp(this.at.y + step * down, 0, 1);
+      this.#cross(true);
+    } else if (event.key === "Enter" || event.key === " ") this.#enter();
+    else return;
+    keyed(true);
+    event.preventDefault();
+  }
+
+  // Sets a color at the cross; where it is not seen yet, shows it.
+  #enter() {
+    if ($("cross").hidden) return this.#cross(true);
+    const { width, height } = this.size;
+    this.on.place(
+      Math.min(width - 1, Math.floor(this.at.x * width)),
+      Math.min(height - 1, Math.floor(this.at.y * height)));
   }
 
   #cross(shown) {
     $("cross").hidden = !shown;
     $("cross").style.left = `${100 * this.at.x}%`;
     $("cross").style.top = `${100 * this.at.y}%`;
+    if (shown) $("cross").scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   // --- marks ---
@@ -124,6 +110,7 @@ export class Stage {
   // Draws the hints; `chosen` is the index of the one whose palette is open, or -1.
   marks(hints, chosen) {
     const had = document.activeElement?.dataset?.index;
+    this.hints = hints;
     $("marks").replaceChildren(...hints.map((hint, index) => this.#mark(hint, index, chosen)));
     if (had !== undefined) $("marks").children[Math.min(had, hints.length - 1)]?.focus();
   }
@@ -134,17 +121,34 @@ export class Stage {
     mark.className = index === chosen ? "mark chosen" : "mark";
     mark.classList.toggle("keeps", Boolean(hint.keep));
     mark.dataset.index = index;
-    mark.style.left = `${(100 * (hint.x + 0.5)) / this.size.width}%`;
-    mark.style.top = `${(100 * (hint.y + 0.5)) / this.size.height}%`;
-    mark.style.background = hint.rgb || hint.gray ? css(hint) : "transparent";
+    this.#put(mark, hint.x, hint.y);
+    mark.style.background = this.#shade(hint);
     mark.setAttribute("aria-label",
       `Correction ${index + 1}: Enter changes its color, arrow keys move it, Delete removes it`);
-    this.#draggable(mark, index);
+    this.#draggable(mark, hint, index);
     mark.addEventListener("keydown", (event) => this.#markKey(event, hint, index));
     return mark;
   }
 
-  #draggable(mark, index) {
+  #put(mark, x, y) {
+    mark.style.left = `${(100 * (x + 0.5)) / this.size.width}%`;
+    mark.style.top = `${(100 * (y + 0.5)) / this.size.height}%`;
+  }
+
+  // The color that a hint gives its place: the place keeps its lightness.
+  #shade({ x, y, rgb, gray }) {
+    if (!rgb && !gray) return "transparent";
+    const there = meanAround($("gray"), this.size, x, y);
+    return css(there ? atLightnessOf(there, rgb ?? NEUTRAL) : rgb ?? NEUTRAL);
+  }
+
+  #shades() {
+    for (const [index, mark] of [...$("marks").children].entries()) {
+      mark.style.background = this.#shade(this.hints[index]);
+    }
+  }
+
+  #draggable(mark, hint, index) {
     let start = null;
     let moved = false;
     mark.addEventListener("pointerdown", (event) => {
@@ -155,23 +159,29 @@ export class Stage {
     mark.addEventListener("pointermove", (event) => {
       if (!start) return;
       moved ||= Math.hypot(event.clientX - start[0], event.clientY - start[1]) > 4;
-      if (!moved) return;
-      const [x, y] = this.#pixel(event);
-      mark.style.left = `${(100 * (x + 0.5)) / this.size.width}%`;
-      mark.style.top = `${(100 * (y + 0.5)) / this.size.height}%`;
+      if (moved) this.#put(mark, ...this.#pixel(event));
     });
     mark.addEventListener("pointerup", (event) => {
       if (start && moved) this.on.move(index, ...this.#pixel(event));
       start = null;
     });
+    const back = () => {
+      if (start) this.#put(mark, hint.x, hint.y);
+      start = null;
+    };
+    mark.addEventListener("pointercancel", back);
+    mark.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !start) return;
+      event.stopPropagation(); // the panel stays open
+      back();
+    });
     mark.addEventListener("click", () => { if (!moved) this.on.choose(index); });
   }
 
   #markKey(event, hint, index) {
-    const step = Math.max(1, Math.round(0.01 * this.size.width));
-    const ways = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-    if (event.key in ways) {
-      const [right, down] = ways[event.key];
+    const step = Math.max(1, Math.round((0.01 * this.size.width) / this.zoom.factor));
+    if (event.key in WAYS) {
+      const [right, down] = WAYS[event.key].map((way) => step * way);
       this.on.move(index,
         clamp(hint.x + right, 0, this.size.width - 1), clamp(hint.y + down, 0, this.size.height - 1));
     } else if (event.key === "Delete" || event.key === "Backspace") this.on.drop(index);
@@ -180,35 +190,5 @@ export class Stage {
   }
 
   // The mean color that is shown around a place, of pixels as gray as it; null before there is one.
-  shownAt(x, y) {
-    const image = $("color");
-    if (!image.naturalWidth) return null;
-    const { naturalWidth: width, naturalHeight: height } = image;
-    const reach = Math.max(1, Math.round(ROUND * Math.min(width, height)));
-    const side = 2 * reach + 1;
-    const pen = new OffscreenCanvas(side, side).getContext("2d");
-    const left = Math.floor(((x + 0.5) * width) / this.size.width);
-    const top = Math.floor(((y + 0.5) * height) / this.size.height);
-    pen.drawImage(image, reach - left, reach - top);
-    return meanOf(pen.getImageData(0, 0, side, side).data, side);
-  }
-}
-
-const luma = ([red, green, blue]) => 0.299 * red + 0.587 * green + 0.114 * blue;
-
-// The mean of a circle in a square of pixels, RGBA; those off the picture are clear.
-function meanOf(data, side) {
-  const reach = (side - 1) / 2;
-  const at = (index) => [...data.subarray(4 * index, 4 * index + 3)];
-  const gray = luma(at((side * side - 1) / 2));
-  const sum = [0, 0, 0];
-  let count = 0;
-  for (let index = 0; index < side * side; index += 1) {
-    const far = Math.hypot((index % side) - reach, Math.floor(index / side) - reach) > reach;
-    const rgb = at(index);
-    if (far || !data[4 * index + 3] || Math.abs(luma(rgb) - gray) > LIKE) continue;
-    rgb.forEach((value, channel) => { sum[channel] += value; });
-    count += 1;
-  }
-  return sum.map((value) => Math.round(value / count));
+  shownAt(x, y) { return meanAround($("color"), this.size, x, y); }
 }
