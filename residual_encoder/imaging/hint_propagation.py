@@ -1,15 +1,17 @@
 """Spreads colors of single places over the regions around them: colorization by optimization.
 
 Levin, Lischinski and Weiss, "Colorization using Optimization", SIGGRAPH 2004: neighbors of like
-gray have like chroma, which makes a sparse least-squares problem. Here every pixel is also drawn
-toward the chroma that it has already, the more the farther its gray is from that of every hint, as
-in Grady, "Multilabel Random Walker Image Segmentation Using Prior Models", CVPR 2005; and hints
-hold a few pixels fast. With weights w of like gray and deviations d from the chroma that is there,
-the sum of w (d_i - d_j)^2 over neighbors and of p_i d_i^2 over pixels is least. The solution is
-linear in the hints; that of ones in the place of a color is its share in every pixel, which falls
-steeply at edges of the gray. The sum of all shares is stretched between `OUTSIDE` and `INSIDE`:
-regions take the whole color, and beyond them nothing changes. Where several colors reach a pixel,
-they are mixed by powers of their shares, so that a small thing does not tint what surrounds it.
+gray have like chroma, which makes a sparse least-squares problem. Here the chroma that is there
+must be alike, too: a network often tells things of the same gray apart, even if it colors both
+wrong. Every pixel is also drawn toward the chroma that it has already, the more the farther its
+gray is from that of every hint, as in Grady, "Multilabel Random Walker Image Segmentation Using
+Prior Models", CVPR 2005; and hints hold a few pixels fast. With weights w of like gray and
+deviations d from the chroma that is there, the sum of w (d_i - d_j)^2 over neighbors and of p_i
+d_i^2 over pixels is least. The solution is linear in the hints; that of ones in the place of a
+color is its share in every pixel, which falls steeply at edges of the gray. The sum of all shares
+is stretched between `OUTSIDE` and `INSIDE`: regions take the whole color, and beyond them nothing
+changes. Where several colors reach a pixel, they are mixed by powers of their shares, so that a
+small thing does not tint what surrounds it.
 A hint without a color has a share as others; its color in each pixel is the one that is there.
 """
 
@@ -24,6 +26,8 @@ from residual_encoder.imaging import guided_filter
 
 # Chosen by measurement on rendered scenes and photographs; see docs/brush.md.
 SIGMA = 0.007  # of gray in [0, 1]: neighbors that differ by more hardly share their color
+SIGMA_CHROMA = 1 / 256  # of chroma in [0, 1], 1 of ab: the same for the chroma that is there
+BLIND = 0.1  # share of a link's weight that does not depend on that chroma
 LEAK = 1e-5  # weight of neighbors across any edge
 PRIOR = 5e-5  # weight of the chroma that is there, where the gray is that of a hint
 LIKE = 0.2  # of gray: so far from every hint, that weight is twice as large
@@ -113,7 +117,7 @@ def _solution(
     import scipy.sparse
     import scipy.sparse.linalg
 
-    matrix = _laplacian(gray) + scipy.sparse.diags_array(prior + HOLD * (owner >= 0))
+    matrix = _laplacian(gray, own) + scipy.sparse.diags_array(prior + HOLD * (owner >= 0))
     # Symmetric and positive definite: no pivots, which keeps the factors sparse.
     factors = scipy.sparse.linalg.splu(
         matrix.tocsc(),
@@ -135,11 +139,11 @@ def _solution(
     return share, (color / weight).T + (keeping / weight)[:, None] * own
 
 
-def _laplacian(gray: np.ndarray) -> object:
-    """Builds the sparse matrix of the sum over neighbors: [n, n], of the weights of like gray."""
+def _laplacian(gray: np.ndarray, chroma: np.ndarray) -> object:
+    """Builds the sparse matrix of the sum over neighbors, [n, n]; chroma is [n, 2]."""
     import scipy.sparse
 
-    first, second, weights = _pairs(gray)
+    first, second, weights = _pairs(gray, chroma)
     count = gray.size
     rows, columns = np.concatenate([first, second]), np.concatenate([second, first])
     both = np.concatenate([weights, weights])
@@ -147,8 +151,11 @@ def _laplacian(gray: np.ndarray) -> object:
     return scipy.sparse.diags_array(links.sum(axis=1)) - links
 
 
-def _pairs(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns all pairs of neighbors of [h, w]: indexes of the two, and their weight."""
+def _pairs(gray: np.ndarray, chroma: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns all pairs of neighbors of [h, w]: indexes of the two, and their weight.
+
+    It is largest where both gray and chroma, [n, 2], are alike.
+    """
     height, width = gray.shape
     places = np.arange(gray.size).reshape(height, width)
     firsts, seconds = [], []
@@ -158,4 +165,6 @@ def _pairs(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     first, second = np.concatenate(firsts), np.concatenate(seconds)
     flat = gray.ravel()
     step = (flat[first] - flat[second]) / SIGMA
-    return first, second, np.exp(-0.5 * step * step) + LEAK
+    steps = (chroma[first] - chroma[second]) / SIGMA_CHROMA
+    alike = BLIND + (1 - BLIND) * np.exp(-0.5 * (steps * steps).sum(axis=-1))
+    return first, second, np.exp(-0.5 * step * step) * alike + LEAK

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -112,7 +113,7 @@ def test_least_squares_against_a_dense_solution(monkeypatch) -> None:
     owner[[7, 8, 20]] = 0, 0, 1
     colors, prior = random.random((2, 2)), random.uniform(1e-5, 1e-3, 30)
     monkeypatch.setattr(hint_propagation, "TOGETHER", 1)
-    smooth, own = gray[..., 0].astype(float), np.zeros((30, 2))
+    smooth, own = gray[..., 0].astype(float), 0.5 + random.normal(0, 0.004, (30, 2))
     share, color = hint_propagation._solution(smooth, prior, owner, colors, own)
     matrix = np.diag(prior + hint_propagation.HOLD * (owner >= 0))
     for one in range(30):
@@ -120,7 +121,9 @@ def test_least_squares_against_a_dense_solution(monkeypatch) -> None:
             rows, columns = abs(one // 6 - other // 6), abs(one % 6 - other % 6)
             if one != other and rows <= 1 and columns <= 1:
                 step = (gray.ravel()[one] - gray.ravel()[other]) / hint_propagation.SIGMA
-                weight = np.exp(-step * step / 2) + hint_propagation.LEAK
+                steps = 256 * (own[one] - own[other])  # of ab
+                alike = 0.1 + 0.9 * np.exp(-steps @ steps / 2)
+                weight = np.exp(-step * step / 2) * alike + hint_propagation.LEAK
                 matrix[one, other] -= weight
                 matrix[one, one] += weight
     held = hint_propagation.HOLD * (owner[:, None] == [0, 1])
@@ -167,6 +170,20 @@ def test_two_halves() -> None:
         [Mark(16, 8, np.float32([0.7, 0.4])), Mark(16, 40, np.float32([0.2, 0.2]))],
     )
     np.testing.assert_allclose(two[:, 26:], 0.2, atol=1e-3)
+
+
+def test_a_color_stops_where_the_network_tells_things_apart() -> None:
+    """A suit and a flag of one gray, whose hint is nearer to the border than that of the suit."""
+    noise = np.random.default_rng(0).normal(0, 0.01, (48, 48, 1))
+    gray = (0.5 + noise).astype(np.float32)
+    there = np.full((48, 48, 2), 0.5, np.float32)
+    there[:, 24:] = 0.56
+    there = cv2.GaussianBlur(there, (0, 0), 1)
+    marks = [Mark(24, 8, np.float32([0.7, 0.7])), Mark(24, 30, np.float32([0.4, 0.5]))]
+    both = hint_propagation.propagate(gray, there, marks)
+    assert np.median(distance(both[:, :23], marks[0].chroma)) < 0.04
+    assert np.median(distance(both[:, 25:], marks[1].chroma)) < 0.04
+    assert np.median(distance(both[:, 22], marks[0].chroma)) < 0.1  # 0.24 by the gray alone
 
 
 def test_a_hint_that_keeps_gives_each_pixel_its_own_color() -> None:
