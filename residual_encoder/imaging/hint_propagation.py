@@ -12,7 +12,7 @@ color is its share in every pixel, which falls steeply at edges of the gray. The
 is stretched between `OUTSIDE` and `INSIDE`: regions take the whole color, and beyond them nothing
 changes. Where several colors reach a pixel, they are mixed by powers of their shares, so that a
 small thing does not tint what surrounds it.
-A hint without a color has a share as others; its color in each pixel is the one that is there.
+A hint without a color has a share as others, in which the chroma that is there stays.
 """
 
 from __future__ import annotations
@@ -22,25 +22,27 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from residual_encoder.imaging import guided_filter
+from residual_encoder.imaging import guided_filter, resizing
 
-# Chosen by measurement on rendered scenes and photographs; see docs/brush.md.
+# Chosen by measurement on rendered scenes and photographs with a short side of `SIDE`; see
+# docs/brush.md.
+SIDE = 240  # pixels: finer than what most networks see, where edges are lost
 SIGMA = 0.007  # of gray in [0, 1]: neighbors that differ by more hardly share their color
-SIGMA_CHROMA = 1 / 256  # of chroma in [0, 1], 1 of ab: the same for the chroma that is there
+SIGMA_CHROMA = 0.7 / 256  # of chroma in [0, 1], 0.7 of ab: the same for the chroma that is there
 BLIND = 0.1  # share of a link's weight that does not depend on that chroma
 LEAK = 1e-5  # weight of neighbors across any edge
-PRIOR = 5e-5  # weight of the chroma that is there, where the gray is that of a hint
+PRIOR = 2.5e-5  # weight of the chroma that is there, where the gray is that of a hint
 LIKE = 0.2  # of gray: so far from every hint, that weight is twice as large
 HOLD = 10.0  # weight of a hint
 OUTSIDE, INSIDE = 0.1, 0.2  # shares of hints below and above which a pixel has none or all of them
 # Texture is smoothed first, by a median and then a guided filter of the gray by itself.
 MEDIAN = 3  # pixels a side
 RADIUS, EPSILON = 2, 0.004
-TIP = 3  # pixels around a hint that it holds as well, where they are as gray and no other's
+TIP = 4  # pixels around a hint that it holds as well, where they are as gray and no other's
 TIP_CONTRAST = 0.08  # of gray
 CONTEST = 2  # that power
 TOGETHER = 32  # colors that are solved for at a time, which bounds the memory
-_KEPT = np.full(2, np.inf)  # no color: stands for the chroma that is there
+_KEPT = np.full(2, np.inf)  # no color: the chroma that is there stays
 _NEIGHBORS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows and columns on: half of the eight
 
 
@@ -52,25 +54,42 @@ class Mark(NamedTuple):
     chroma: np.ndarray | None  # [2] float32; None keeps the chroma that is there
 
 
-def propagate(gray: np.ndarray, chroma: np.ndarray, marks: list[Mark]) -> np.ndarray:
+class Paint(NamedTuple):
+    """What marks lay over the chroma that is there: `on` gives the result."""
+
+    cover: np.ndarray  # [h, w, 1] float32: the share of the chroma that they replace
+    color: np.ndarray  # [h, w, 2] float32: what they put in its place, times `cover`
+
+    def on(self, chroma: np.ndarray) -> np.ndarray:
+        """Returns painted chroma, [h, w, 2] float32; to the bit as it was where nothing covers."""
+        return (1 - self.cover) * chroma + self.color
+
+    def resized(self, height: int, width: int) -> Paint:
+        """Returns it at another size."""
+        both = np.concatenate(self, axis=-1)
+        small = resizing.resized(both, height, width)
+        return Paint(small[..., :1], small[..., 1:])
+
+
+def propagate(gray: np.ndarray, chroma: np.ndarray, marks: list[Mark]) -> Paint:
     """Gives marked pixels, and the regions of like gray around them, another chroma.
 
     Args:
       gray: [h, w, 1] float32 in [0, 1].
       chroma: [h, w, 2] float32; differences in it must be differences of color, as in ab.
-      marks: What the pixels are to have; later ones replace earlier ones at the same pixel.
-
-    Returns:
-      [h, w, 2] float32; `chroma` itself where there are no marks.
+      marks: At least one, what the pixels are to have; later ones replace earlier ones at the same
+        pixel.
     """
-    if not marks:
-        return chroma
     smooth = _smooth(gray)
-    own = chroma.reshape(-1, 2)
-    share, color = _solution(smooth, _prior(smooth, marks), *_held(gray[..., 0], marks), own)
+    owner, colors = _held(gray[..., 0], marks)
+    share, color, kept = _solution(smooth, _prior(smooth, marks), owner, colors, chroma)
     part = np.clip((share - OUTSIDE) / (INSIDE - OUTSIDE), 0, 1)
-    part = (part * part * (3 - 2 * part)).reshape(*gray.shape[:2], 1)
-    return (chroma + part * (color.reshape(chroma.shape) - chroma)).astype(np.float32)
+    part = part * part * (3 - 2 * part)
+    cover, color = part * (1 - kept), part[:, None] * color
+    shape = gray.shape[:2]
+    return Paint(
+        cover.reshape(*shape, 1).astype(np.float32), color.reshape(*shape, 2).astype(np.float32)
+    )
 
 
 def _held(gray: np.ndarray, marks: list[Mark]) -> tuple[np.ndarray, np.ndarray]:
@@ -107,17 +126,19 @@ def _prior(gray: np.ndarray, marks: list[Mark]) -> np.ndarray:
 
 
 def _solution(
-    gray: np.ndarray, prior: np.ndarray, owner: np.ndarray, colors: np.ndarray, own: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Solves the least squares for each color, [k, 2]; `own` [n, 2] takes the place of `_KEPT`.
+    gray: np.ndarray, prior: np.ndarray, owner: np.ndarray, colors: np.ndarray, chroma: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solves the least squares for each color, [k, 2], of which some may be `_KEPT`.
 
     Returns:
-      [n] the share of all, and [n, 2] the chroma.
+      [n] the share of all; [n, 2] the mean color, in which `_KEPT` is zero; [n] its part of that.
     """
     import scipy.sparse
     import scipy.sparse.linalg
 
-    matrix = _laplacian(gray, own) + scipy.sparse.diags_array(prior + HOLD * (owner >= 0))
+    matrix = _laplacian(gray, chroma.reshape(-1, 2)) + scipy.sparse.diags_array(
+        prior + HOLD * (owner >= 0)
+    )
     # Symmetric and positive definite: no pivots, which keeps the factors sparse.
     factors = scipy.sparse.linalg.splu(
         matrix.tocsc(),
@@ -136,7 +157,7 @@ def _solution(
         weight += powers.sum(axis=1)
         color += np.where(kept[some], 0, colors[some].T) @ powers.T
         keeping += powers @ kept[some]
-    return share, (color / weight).T + (keeping / weight)[:, None] * own
+    return share, (color / weight).T, keeping / weight
 
 
 def _laplacian(gray: np.ndarray, chroma: np.ndarray) -> object:

@@ -15,7 +15,7 @@ from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.coloring_config import ColoringConfig
 from residual_encoder.inference.engine_access import EngineAccess
 from residual_encoder.inference.engines import choice
-from residual_encoder.inference.hint_application import apply
+from residual_encoder.inference.hint_application import apply, spreading_size
 from residual_encoder.inference.hints import Hints, check_one_picture, parse
 from residual_encoder.inference.keras_access import KerasAccess
 from residual_encoder.inference.model_loading import describe, shipped_weights
@@ -148,10 +148,12 @@ class Colorizer(KerasAccess, EngineAccess):
         area = borders.print_area(picture)
         if self.levels:
             picture = chroma_upsampling.with_levels(picture, area, self.recipe.gray)
-        chroma, gray = self._seen(borders.cropped(picture, area), vividness)
+        inside = borders.cropped(picture, area)
+        chroma, gray = self._seen(inside, vividness)
         saturation = self.saturation if saturation is None else _checked(saturation)
         shape, space = picture.pixels.shape, self.recipe.array_space
-        hinted, factor = apply(chroma, gray, places, area, shape, space, saturation)
+        fine = self.spreading_gray(inside, gray) if places else gray
+        hinted, factor = apply(chroma, fine, places, area, shape, space, saturation)
         colored = self.merge_area(picture, area, hinted, gray, saturation=factor)
         if not self.faces:
             return colored
@@ -234,6 +236,18 @@ class Colorizer(KerasAccess, EngineAccess):
         picture = as_picture(picture)
         height, width = picture.pixels.shape[:2]
         size = network_size(height, width, self.size, self.recipe.multiple)
+        return chroma_upsampling.shrunk_gray(picture, size, self.recipe.gray)
+
+    def spreading_gray(self, picture: Picture, gray: np.ndarray) -> np.ndarray:
+        """Returns the gray along which colors of hints are spread: [h', w', 1] float32 in [0, 1].
+
+        Args:
+          picture: What the network saw.
+          gray: [h, w, 1], its `network_input`; returned itself where it is fine enough.
+        """
+        size = spreading_size(gray.shape, picture.pixels.shape)
+        if size == gray.shape[:2]:
+            return gray
         return chroma_upsampling.shrunk_gray(picture, size, self.recipe.gray)
 
     def predict(self, gray: Tensor) -> np.ndarray:

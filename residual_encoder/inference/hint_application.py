@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from residual_encoder.imaging import hint_propagation
+from residual_encoder.imaging import hint_propagation, resizing
 from residual_encoder.imaging.array_colors import HSV, ArrayColorSpace
 from residual_encoder.imaging.borders import Box
 from residual_encoder.imaging.hint_propagation import Mark
@@ -19,6 +19,21 @@ class Hinted(NamedTuple):
 
     chroma: np.ndarray  # [h, w, 2] float32
     saturation: float
+
+
+def spreading_size(small: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
+    """Returns the height and width at which colors are spread, see `hint_propagation.SIDE`.
+
+    Args:
+      small: Height and width of the network's chroma, which is never spread at less.
+      shape: Height and width of the picture, which is not enlarged.
+    """
+    factor = max(1.0, hint_propagation.SIDE / min(small[:2]))
+    height, width = (
+        max(side, min(round(side * factor), full))
+        for side, full in zip(small[:2], shape[:2], strict=True)
+    )
+    return height, width
 
 
 def apply(
@@ -36,7 +51,7 @@ def apply(
 
     Args:
       chroma: [h, w, 2] float32 in [0, 1], of the picture inside its borders.
-      gray: [h, w, 1] float32 in [0, 1], of the same.
+      gray: [h', w', 1] float32 in [0, 1], of the same, of `spreading_size`.
       hints: In pixels of the whole picture.
       area: The part of the picture that `chroma` belongs to.
       shape: Height and width of the whole picture, pixels.
@@ -51,13 +66,20 @@ def apply(
       ValueError: a hint lies outside the picture, or on its border, which stays gray.
     """
     marks = [
-        mark(hint, f"hint {number}", chroma.shape, area, shape, space)
+        mark(hint, f"hint {number}", gray.shape, area, shape, space)
         for number, hint in enumerate(hints, start=1)
     ]
     if all(one.chroma is None for one in marks):
         return Hinted(chroma, saturation)
     planar = saturated(to_plane(chroma, space), saturation, space)
-    return Hinted(from_plane(hint_propagation.propagate(gray, planar, marks), space), 1.0)
+    return Hinted(from_plane(_spread(gray, planar, marks), space), 1.0)
+
+
+def _spread(gray: np.ndarray, planar: np.ndarray, marks: list[Mark]) -> np.ndarray:
+    """Spreads colors at the size of `gray`; [h, w, 2] chroma keeps its bits where none reaches."""
+    fine = resizing.resized(planar, *gray.shape[:2])
+    paint = hint_propagation.propagate(gray, fine, marks)
+    return paint.resized(*planar.shape[:2]).on(planar)
 
 
 def saturated(planar: np.ndarray, saturation: float, space: ArrayColorSpace) -> np.ndarray:

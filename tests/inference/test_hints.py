@@ -16,7 +16,7 @@ from conftest import ROOT
 from helpers import shapes
 from helpers.brush import ab, distance, spread
 
-from residual_encoder.imaging import array_colors, colorspace, hint_propagation, image_io
+from residual_encoder.imaging import array_colors, borders, colorspace, hint_propagation, image_io
 from residual_encoder.imaging.hint_propagation import Mark
 from residual_encoder.inference import hint_application, hints, likely_colors
 from residual_encoder.inference.colorizer import Colorizer
@@ -105,6 +105,11 @@ def test_no_hints_change_nothing(colorizer) -> None:
     np.testing.assert_array_equal(colorizer.colorize(gray, hints=[]), colorizer.colorize(gray))
 
 
+def painted(gray: np.ndarray, chroma: np.ndarray, marks: list[Mark]) -> np.ndarray:
+    """Chroma with marks, [h, w, 2]."""
+    return hint_propagation.propagate(gray, chroma, marks).on(chroma)
+
+
 def test_least_squares_against_a_dense_solution(monkeypatch) -> None:
     """On a picture so small that the whole matrix can be written down."""
     random = np.random.default_rng(1)
@@ -114,14 +119,15 @@ def test_least_squares_against_a_dense_solution(monkeypatch) -> None:
     colors, prior = random.random((2, 2)), random.uniform(1e-5, 1e-3, 30)
     monkeypatch.setattr(hint_propagation, "TOGETHER", 1)
     smooth, own = gray[..., 0].astype(float), 0.5 + random.normal(0, 0.004, (30, 2))
-    share, color = hint_propagation._solution(smooth, prior, owner, colors, own)
+    share, color, kept = hint_propagation._solution(smooth, prior, owner, colors, own)
+    assert not kept.any()
     matrix = np.diag(prior + hint_propagation.HOLD * (owner >= 0))
     for one in range(30):
         for other in range(30):
             rows, columns = abs(one // 6 - other // 6), abs(one % 6 - other % 6)
             if one != other and rows <= 1 and columns <= 1:
                 step = (gray.ravel()[one] - gray.ravel()[other]) / hint_propagation.SIGMA
-                steps = 256 * (own[one] - own[other])  # of ab
+                steps = (own[one] - own[other]) / hint_propagation.SIGMA_CHROMA
                 alike = 0.1 + 0.9 * np.exp(-steps @ steps / 2)
                 weight = np.exp(-step * step / 2) * alike + hint_propagation.LEAK
                 matrix[one, other] -= weight
@@ -135,14 +141,14 @@ def test_least_squares_against_a_dense_solution(monkeypatch) -> None:
 
 def test_a_small_thing_does_not_tint_what_surrounds_it() -> None:
     """A badge on a shirt, with an edge that lets some of its color through."""
-    gray = np.full((60, 60, 1), 0.5, np.float32)
-    gray[25:35, 25:35] = 0.57
-    chroma = np.full((60, 60, 2), 0.5, np.float32)
-    shirt, badge = Mark(12, 12, np.float32([0.7, 0.7])), Mark(30, 30, np.float32([0.6, 0.3]))
-    both = hint_propagation.propagate(gray, chroma, [shirt, badge])
-    np.testing.assert_allclose(both[27:33, 27:33] - badge.chroma, 0, atol=0.02)
-    around = np.ones((60, 60), bool)
-    around[22:38, 22:38] = False
+    gray = np.full((90, 90, 1), 0.5, np.float32)
+    gray[38:53, 38:53] = 0.57
+    chroma = np.full((90, 90, 2), 0.5, np.float32)
+    shirt, badge = Mark(18, 18, np.float32([0.7, 0.7])), Mark(45, 45, np.float32([0.6, 0.3]))
+    both = painted(gray, chroma, [shirt, badge])
+    np.testing.assert_allclose(both[41:50, 41:50] - badge.chroma, 0, atol=0.02)
+    around = np.ones((90, 90), bool)
+    around[33:58, 33:58] = False
     assert np.quantile(distance(both, shirt.chroma)[around], 0.9) < 0.02
 
 
@@ -151,7 +157,7 @@ def test_close_hints_keep_their_places(apart: int) -> None:
     """Also of a like gray: the later one does not wipe out the one before."""
     gray, chroma = np.full((24, 24, 1), 0.5, np.float32), np.full((24, 24, 2), 0.5, np.float32)
     first, second = Mark(12, 8, np.float32([0.7, 0.4])), Mark(12, 8 + apart, np.float32([0.3, 0.6]))
-    both = hint_propagation.propagate(gray, chroma, [first, second])
+    both = painted(gray, chroma, [first, second])
     for mark in (first, second):
         np.testing.assert_allclose(both[mark.y, mark.x], mark.chroma, atol=0.06)
 
@@ -161,10 +167,10 @@ def test_two_halves() -> None:
     gray = np.full((32, 48, 1), 0.3, np.float32)
     gray[:, 24:] = 0.6
     chroma = np.full((32, 48, 2), 0.5, np.float32)
-    marked = hint_propagation.propagate(gray, chroma, [Mark(16, 8, np.float32([0.7, 0.4]))])
+    marked = painted(gray, chroma, [Mark(16, 8, np.float32([0.7, 0.4]))])
     np.testing.assert_allclose(marked[:, :22], np.float32([0.7, 0.4]) * np.ones((32, 22, 1)), 1e-4)
     np.testing.assert_array_equal(marked[:, 26:], chroma[:, 26:])
-    two = hint_propagation.propagate(
+    two = painted(
         gray,
         chroma,
         [Mark(16, 8, np.float32([0.7, 0.4])), Mark(16, 40, np.float32([0.2, 0.2]))],
@@ -180,10 +186,37 @@ def test_a_color_stops_where_the_network_tells_things_apart() -> None:
     there[:, 24:] = 0.56
     there = cv2.GaussianBlur(there, (0, 0), 1)
     marks = [Mark(24, 8, np.float32([0.7, 0.7])), Mark(24, 30, np.float32([0.4, 0.5]))]
-    both = hint_propagation.propagate(gray, there, marks)
+    both = painted(gray, there, marks)
     assert np.median(distance(both[:, :23], marks[0].chroma)) < 0.04
     assert np.median(distance(both[:, 25:], marks[1].chroma)) < 0.04
     assert np.median(distance(both[:, 22], marks[0].chroma)) < 0.1  # 0.24 by the gray alone
+
+
+@pytest.mark.parametrize(
+    ("small", "shape", "wanted"),
+    [
+        ((160, 240), (2000, 3000), (240, 360)),
+        ((160, 240), (200, 300), (200, 300)),  # the picture's own size
+        ((160, 240), (100, 150), (160, 240)),  # what the network sees, at least
+        ((256, 300), (2000, 3000), (256, 300)),
+        ((64, 1000), (100, 3000), (100, 3000)),
+    ],
+)
+def test_colors_are_spread_at_a_size_that_has_edges(small, shape, wanted) -> None:
+    assert hint_application.spreading_size(small, shape) == wanted
+
+
+def test_a_line_that_the_network_does_not_see_stops_a_color() -> None:
+    """A seventh of a pixel of the network; beyond it nothing changes, to the bit."""
+    gray = np.full((240, 240, 1), 0.5, np.float32)
+    gray[:, 120:122] = 0.6
+    chroma = np.random.default_rng(0).normal(0.5, 0.001, (16, 16, 2)).astype(np.float32)
+    hint, area = Hint(100, 500, (200, 60, 60)), borders.Box(0, 1000, 0, 1000)
+    space = array_colors.LAB_LUMA
+    hinted = hint_application.apply(chroma, gray, [hint], area, (1000, 1000), space, 1.0).chroma
+    wanted = space.chroma(np.float32([[[200, 60, 60]]]) / 255)
+    np.testing.assert_allclose(hinted[:, :7], np.broadcast_to(wanted, (16, 7, 2)), atol=1e-3)
+    np.testing.assert_array_equal(hinted[:, 9:], chroma[:, 9:])
 
 
 def test_a_hint_that_keeps_gives_each_pixel_its_own_color() -> None:
@@ -192,12 +225,12 @@ def test_a_hint_that_keeps_gives_each_pixel_its_own_color() -> None:
     gray[:, 24:] = 0.31
     chroma = np.random.default_rng(0).random((32, 48, 2)).astype(np.float32)
     red = Mark(16, 8, np.float32([0.7, 0.4]))
-    alone = hint_propagation.propagate(gray, chroma, [red])
-    both = hint_propagation.propagate(gray, chroma, [red, Mark(16, 40, None)])
+    alone = painted(gray, chroma, [red])
+    both = painted(gray, chroma, [red, Mark(16, 40, None)])
     assert np.abs(alone[:, 36:] - chroma[:, 36:]).max() > 0.1
     np.testing.assert_allclose(both[:, 36:], chroma[:, 36:], atol=0.06)
     np.testing.assert_allclose(both[12:20, 4:12] - red.chroma, 0, atol=0.05)
-    only = hint_propagation.propagate(gray, chroma, [Mark(16, 40, None)])
+    only = painted(gray, chroma, [Mark(16, 40, None)])
     np.testing.assert_array_equal(only, chroma)
 
 
@@ -243,8 +276,8 @@ def test_later_hints_replace_earlier_ones() -> None:
     gray, chroma = np.full((16, 16, 1), 0.5, np.float32), np.full((16, 16, 2), 0.5, np.float32)
     first, second = Mark(8, 8, np.float32([0.7, 0.7])), Mark(8, 8, np.float32([0.3, 0.6]))
     np.testing.assert_allclose(
-        hint_propagation.propagate(gray, chroma, [first, second]),
-        hint_propagation.propagate(gray, chroma, [second]),
+        painted(gray, chroma, [first, second]),
+        painted(gray, chroma, [second]),
     )
 
 

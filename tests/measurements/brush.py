@@ -106,7 +106,7 @@ def _photograph(photo: Photograph, name: str) -> None:
         changes = [
             photo.rmse(photo.colored(choose(photo, plain, s))) / photo.rmse(plain) for s in SMOOTHED
         ]
-        told = ", ".join(f"{100 * (change - 1):+.0f}" for change in changes)
+        told = ", ".join(f"{100 * (change - 1):+.1f}" for change in changes)
         print(f"{name}, RMSE {photo.rmse(plain):.1f}, {kind}: {told} %", flush=True)
 
 

@@ -32,7 +32,8 @@ class Preview(NamedTuple):
     area: borders.Box  # of it, what its borders surround
     full_area: borders.Box  # the same, of the picture at full size
     gray: np.ndarray  # [h, w, 1] float32 in [0, 1], the network's input, of the area at full size
-    chroma: np.ndarray  # [h, w, 2] float32 in [0, 1], what it predicts
+    fine_gray: np.ndarray  # [h', w', 1] float32 in [0, 1], along which colors of hints are spread
+    chroma: np.ndarray  # [h, w, 2] float32 in [0, 1], what the network predicts
     logits: np.ndarray | None  # [h', w', Q] float16 of a model with a distribution, else None
     height: int  # of the file's picture, pixels
     width: int
@@ -58,11 +59,13 @@ def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Previe
     except ValueError as error:
         raise ValueError(f"{source.name} {error}") from error
     area, (height, width) = borders.print_area(picture), picture.pixels.shape[:2]
-    gray = colorizer.network_input(borders.cropped(picture, area))
+    inside = borders.cropped(picture, area)
+    gray = colorizer.network_input(inside)
+    fine = colorizer.spreading_gray(inside, gray)
     chroma, logits = _predicted(colorizer, gray)
     small = _reduced(picture)
     part = borders.scaled(area, (height, width), small.pixels.shape[:2])
-    return Preview(source, small, part, area, gray, chroma, logits, height, width)
+    return Preview(source, small, part, area, gray, fine, chroma, logits, height, width)
 
 
 def _predicted(colorizer: Colorizer, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -100,7 +103,7 @@ def render_preview(
     """
     chroma, factor = apply(
         _chroma(colorizer, shown, vividness),
-        shown.gray,
+        shown.fine_gray,
         hints,
         shown.full_area,
         (shown.height, shown.width),
