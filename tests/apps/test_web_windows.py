@@ -61,7 +61,11 @@ def within(tab, selector: str, slack: float = 1) -> bool:
 
 
 def gray_share(tab) -> int:
-    return int(tab.get_attribute("#divider", "aria-valuenow"))
+    """Percent of the picture, by what is seen and by what is told."""
+    seen = tab.locator("#color").evaluate("image => image.style.clipPath")
+    told = tab.get_attribute("#divider", "aria-valuenow")
+    assert seen in (f"inset(0px 0px 0px {told}%)", f"inset(0 0 0 {told}%)")
+    return int(told)
 
 
 # --- the panel ------------------------------------------------------------------------------------

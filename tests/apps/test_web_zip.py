@@ -188,3 +188,15 @@ def test_files_are_there_after_a_reload(visit, photos, address, tmp_path) -> Non
     visit.reload()
     visit.wait_for_selector("#samples button")
     assert not visit.locator("#gallery li").count()
+
+
+@pytest.mark.browser
+def test_files_wait_until_the_page_knows_what_the_server_takes(visit, photos) -> None:
+    held: list = []
+    visit.route("**/api/about", lambda route: held.append(route))
+    visit.reload()
+    give(visit, photos.jpeg)
+    visit.wait_for_timeout(100)
+    held[0].continue_()
+    colored(visit)
+    assert visit.locator("#gallery img").count() == 1

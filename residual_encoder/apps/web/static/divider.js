@@ -12,6 +12,7 @@ export class Divider {
   constructor() {
     this.#drag();
     this.#keys();
+    this.to(this.at);
     const seen = new ResizeObserver(() => this.place());
     seen.observe($("stage"));
     seen.observe($("frame"));

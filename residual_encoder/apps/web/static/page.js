@@ -25,7 +25,10 @@ const arrivals = new Arrivals({ show, isBusy: () => editor.palette.open || docum
 const isFilm = (file) => state.about.films.some((suffix) => file.name.toLowerCase().endsWith(suffix));
 const isNotes = (file) => /\.json$/i.test(file.name);
 
+const told = api.read("api/about"); // what the server takes: files wait for it
+
 async function take(files) {
+  await told;
   quiet();
   const fresh = [];
   for (const file of files.filter((one) => !isNotes(one))) {
@@ -187,7 +190,7 @@ function sample(name) {
 
 intake.listen(take, complain);
 try {
-  const about = (state.about = await api.read("api/about"));
+  const about = (state.about = await told);
   $("limits").textContent = `(pictures up to ${about.megabytes} MB, films up to ${about.film_megabytes} MB)`;
   $("kept").textContent = `The server deletes files ${about.minutes} minutes after their last use.`;
   $("vividness-box").hidden = about.vividness === null;
