@@ -211,10 +211,13 @@ class _Run:
         report = FileReport(str(job.source), model=self.colorizer.sha256)
         start = time.perf_counter()
         color = self._film if output_paths.is_film(job.source) else self._picture
-        before = files.version(job.target)
+        before, counts = files.version(job.target), self._counts()
         try:
             color(job, report)
+            self._count(report, start)
         except KeyboardInterrupt:
+            self.colored, self.skipped, self.not_colored, self.ended, known = counts
+            del self.reports[known:]
             if files.version(job.target) != before:  # it was written already
                 report.output = report.output or str(job.target)
                 self._count(report, start)
@@ -226,9 +229,12 @@ class _Run:
             self.fail(report, job.source, errors.one_line(error, name), shown)
             self.ended += 1
             return
-        self._count(report, start)
         for note in report.notes:
             tqdm.write(f"{job.source}: {note}", file=sys.stderr)
+
+    def _counts(self) -> tuple[int, int, int, int, int]:
+        """Returns what `_count` adds to, and the number of reports."""
+        return self.colored, self.skipped, self.not_colored, self.ended, len(self.reports)
 
     def _count(self, report: FileReport, start: float) -> None:
         """Adds the report of an input without an error to the counts."""

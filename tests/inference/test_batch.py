@@ -11,7 +11,7 @@ from helpers.batches import gray, load_once, rows, run  # noqa: F401
 from PIL import Image
 
 from residual_encoder.imaging import image_io
-from residual_encoder.inference import batch_plan, batch_report
+from residual_encoder.inference import batch, batch_plan, batch_report
 from residual_encoder.inference.batch import BatchConfig, Stopped, colorize_files
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.video_progress import SegmentStore
@@ -279,3 +279,21 @@ def test_a_stop_right_after_a_picture_was_written_counts_it(
     assert (stopped.value.summary.colored, stopped.value.waiting) == (2, 1)
     assert list(rows(report)) == ["a.png", "b.png"]
     assert rows(report)["b.png"]["output"] == str(tmp_path / "out" / "b.png")
+
+
+def test_a_stop_while_a_picture_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts once, wherever the stop comes."""
+    sources = [gray(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
+    count, stops = batch._Run._count, [True]
+
+    def stop(self: object, *arguments: object) -> None:
+        count(self, *arguments)  # type: ignore[arg-type]
+        if self.colored == 2 and stops:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt(stops.pop())
+
+    monkeypatch.setattr(batch._Run, "_count", stop)
+    report = tmp_path / "report.jsonl"
+    with pytest.raises(Stopped) as stopped:
+        run(*sources, output=tmp_path / "out", report=str(report))
+    assert (stopped.value.summary.colored, stopped.value.waiting) == (2, 1)
+    assert list(rows(report)) == ["a.png", "b.png"]
