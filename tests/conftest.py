@@ -30,6 +30,8 @@ from residual_encoder.models import weights  # noqa: E402
 from residual_encoder.models.configs import AbClassesConfig  # noqa: E402
 from residual_encoder.recipes import RECIPES  # noqa: E402
 
+pytest_plugins = ["helpers.web"]  # fixtures of the page, for several modules
+
 # The 2016 network at a size that tests can afford.
 SMALL = dataclasses.replace(RECIPES["tinyclouds2016"], image_size=32)
 

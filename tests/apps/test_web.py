@@ -1,7 +1,5 @@
 """The page in Chromium as a visitor uses it."""
 
-# ruff: noqa: F811  fixtures of another module are imported, and used as arguments
-
 from __future__ import annotations
 
 import json
@@ -12,20 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 from conftest import ROOT
-from helpers.web import (  # noqa: F401
-    PHONE,
-    VIVID,
-    address,
-    browser,
-    changed,
-    colored,
-    command_line,
-    give,
-    photos,
-    pixels,
-    saved,
-    visit,
-)
+from helpers.web import PHONE, VIVID, changed, colored, give, pixels, saved
 
 from residual_encoder.imaging import image_io
 

@@ -1,7 +1,5 @@
 """Corrections on the page: of one picture each, never lost, and one gesture is one step."""
 
-# ruff: noqa: F811  fixtures of another module are imported, and used as arguments
-
 from __future__ import annotations
 
 import io
@@ -11,19 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.web import (  # noqa: F401
-    address,
-    browser,
-    changed,
-    click,
-    colored,
-    correct,
-    give,
-    photos,
-    pixels,
-    saved,
-    visit,
-)
+from helpers.web import changed, click, colored, correct, give, pixels, saved
 
 from residual_encoder.imaging import colorspace, image_io
 

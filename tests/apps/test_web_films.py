@@ -1,7 +1,5 @@
 """Films on the page: with progress, and back with their sound."""
 
-# ruff: noqa: F811  fixtures of another module are imported, and used as arguments
-
 from __future__ import annotations
 
 import asyncio
@@ -10,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from helpers.web import address, browser, photos, saved, visit  # noqa: F401
+from helpers.web import saved
 
 from residual_encoder.apps.web import films, limits, stills, store
 from residual_encoder.imaging import image_io

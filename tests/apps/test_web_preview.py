@@ -1,7 +1,5 @@
 """Previews of the page, and the files that it gives: as the command line writes them."""
 
-# ruff: noqa: F811  fixtures of another module are imported, and used as arguments
-
 from __future__ import annotations
 
 import copy
@@ -9,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.web import VIVID, command_line, photos  # noqa: F401
+from helpers.web import VIVID
 
 from residual_encoder.apps.web import preview
 from residual_encoder.imaging import borders, face_detection, image_io

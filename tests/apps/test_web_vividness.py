@@ -1,7 +1,5 @@
 """The page's control of vividness: which models have it, and what moving it does."""
 
-# ruff: noqa: F811  fixtures of another module are imported, and used as arguments
-
 from __future__ import annotations
 
 import json
@@ -13,20 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
-
-# Fixtures among them are used by name; `address` below takes the place of that module's.
-from helpers.web import (  # noqa: F401
-    browser,
-    changed,
-    click,
-    colored,
-    correct,
-    give,
-    photos,
-    pixels,
-    saved,
-    visit,
-)
+from helpers.web import changed, click, colored, correct, give, pixels, saved
 
 from residual_encoder.apps.web import preview
 from residual_encoder.imaging import image_io

@@ -1,7 +1,5 @@
 """What is seen on the page: places and the panel in windows of all kinds, zoom, marks, messages."""
 
-# ruff: noqa: F811  fixtures of another module are imported, and used as arguments
-
 from __future__ import annotations
 
 import json
@@ -10,19 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.web import (  # noqa: F401
-    address,
-    browser,
-    changed,
-    click,
-    colored,
-    correct,
-    give,
-    photos,
-    pixels,
-    saved,
-    visit,
-)
+from helpers.web import changed, click, colored, correct, give, pixels, saved
 
 from residual_encoder.imaging import image_io
 

@@ -1,7 +1,5 @@
 """Many files on the page: added, packed into a ZIP, and there again after a reload."""
 
-# ruff: noqa: F811  fixtures of another module are imported, and used as arguments
-
 from __future__ import annotations
 
 import io
@@ -10,19 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers.web import (  # noqa: F401
-    address,
-    browser,
-    changed,
-    click,
-    colored,
-    correct,
-    give,
-    photos,
-    pixels,
-    saved,
-    visit,
-)
+from helpers.web import changed, click, colored, correct, give, pixels, saved
 
 
 @pytest.mark.browser
