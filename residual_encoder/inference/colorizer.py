@@ -12,7 +12,7 @@ from residual_encoder.imaging import borders, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import chroma_upsampling, face_detail
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
-from residual_encoder.inference.coloring_config import ColoringConfig
+from residual_encoder.inference.coloring_config import ColoringConfig, checked_saturation
 from residual_encoder.inference.engine_access import EngineAccess
 from residual_encoder.inference.engines import choice
 from residual_encoder.inference.hint_application import apply, spreading_size
@@ -66,7 +66,7 @@ class Colorizer(KerasAccess, EngineAccess):
             weights that come with the package.
           size: Short side in pixels that the network sees, rounded to what it takes; "auto" is the
             recipe's. The output has the size of the picture whatever this is.
-          saturation: 0 gives gray, 1 the network's own colors, more is more vivid.
+          saturation: 0 gives gray, 1 the network's own colors, more is more vivid; at most 100.
           upsampling: How chroma is enlarged to the picture's size: "guided" follows the edges of
             its gray, "bilinear" ignores it.
           precision: "float32", "bfloat16", or "auto": bfloat16 where the device is fast at it and
@@ -89,7 +89,7 @@ class Colorizer(KerasAccess, EngineAccess):
         """
         if size != "auto" and not (isinstance(size, int) and size >= 8):
             raise ValueError(f'size must be "auto" or a whole number from 8 up. Received {size!r}.')
-        self.saturation = _checked(saturation)
+        self.saturation = checked_saturation(saturation)
         if upsampling not in UPSAMPLINGS:
             raise ValueError(f"upsampling must be one of {UPSAMPLINGS}. Received {upsampling!r}.")
         if precision not in PRECISIONS:
@@ -150,7 +150,7 @@ class Colorizer(KerasAccess, EngineAccess):
             picture = chroma_upsampling.with_levels(picture, area, self.recipe.gray)
         inside = borders.cropped(picture, area)
         chroma, gray = self._seen(inside, vividness)
-        saturation = self.saturation if saturation is None else _checked(saturation)
+        saturation = self.saturation if saturation is None else checked_saturation(saturation)
         shape, space = picture.pixels.shape, self.recipe.array_space
         fine = self.spreading_gray(inside, gray) if places else gray
         hinted, factor = apply(chroma, fine, places, area, shape, space, saturation)
@@ -329,7 +329,7 @@ class Colorizer(KerasAccess, EngineAccess):
             chroma,
             gray_kind=self.recipe.gray,
             space=self.recipe.array_space,
-            saturation=self.saturation if saturation is None else _checked(saturation),
+            saturation=self.saturation if saturation is None else checked_saturation(saturation),
             upsampling=self.upsampling,
             small_gray=gray,
         )
@@ -365,13 +365,6 @@ class Colorizer(KerasAccess, EngineAccess):
         """Returns a picture's gray as the network sees it, in the form of `colorize`'s output."""
         neutral = np.full((1, 1, 2), self.recipe.array_space.neutral, np.float32)
         return self.merge(picture, neutral)
-
-
-def _checked(saturation: float) -> float:
-    """Returns a factor on the colors as a float; a ValueError where it is none."""
-    if not (np.isfinite(saturation) and saturation >= 0):
-        raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
-    return float(saturation)
 
 
 # Arguments of `Colorizer` that `ColoringConfig` has under the same names.
