@@ -170,7 +170,7 @@ class _Run:
 
     def __init__(self, config: BatchConfig, plan: Plan, colorizer: Colorizer) -> None:
         self.config, self.plan, self.colorizer = config, plan, colorizer
-        self.taken = set(plan.taken)  # must not be written to
+        self.taken = output_paths.Taken(plan.taken)
         self.colored, self.skipped, self.existing, self.not_colored = 0, 0, 0, 0
         self.ended = 0  # jobs
         self.failed: dict[Path, str] = {}
@@ -256,7 +256,7 @@ class _Run:
         if job.target == STANDARD:
             raise ValueError(f"{job.source} is a film; standard output takes pictures only")
         other = output_paths.matroska_name(job.source, job.target)
-        if other.resolve() in self.taken:
+        if other in self.taken:
             raise ValueError(output_paths.output_conflict(job.source, other))
         compared = [comparison_path(job.target)] if self.config.compare else []
         there = self.config.skip_existing and other.exists()
@@ -269,6 +269,8 @@ class _Run:
         summary = colorize_video_to_file(self.colorizer, job.source, job.target, **settings)
         report.notes = list(summary.notes)
         report.output, report.frames = summary.output, summary.frames or None
+        if summary.output:
+            self.taken.add(Path(summary.output))  # it may be `other`
         self._note_color(PictureSource(job.source), report)
 
     def _picture(self, job: Job, report: FileReport) -> None:
@@ -385,9 +387,10 @@ class _Run:
           FileExistsError: one exists and is neither to be replaced nor skipped.
         """
         for target in targets:
-            if target.resolve() in self.taken:
+            if target in self.taken:
                 raise ValueError(output_paths.output_conflict(source, target))
-        self.taken |= {target.resolve() for target in targets}
+        for target in targets:
+            self.taken.add(target)
         if self.config.skip_existing:
             return [target for target in targets if not target.exists()]
         if not self.config.overwrite:
