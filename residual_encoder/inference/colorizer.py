@@ -124,6 +124,7 @@ class Colorizer(KerasAccess, EngineAccess):
         saturation: float | None = None,
         vividness: float | None = None,
         hints: Hints = (),
+        faces: bool | None = None,
     ) -> np.ndarray:
         """Colors one picture: `network_input`, `predict` and `merge` of what its borders surround.
 
@@ -135,6 +136,7 @@ class Colorizer(KerasAccess, EngineAccess):
           saturation: Takes the place of the colorizer's own; colors of hints stay as they are.
           vividness: Takes the place of the colorizer's own choice of colors.
           hints: What colors places have: `{"x": 10, "y": 20, "rgb": [200, 30, 40]}`; see `hints`.
+          faces: Takes the place of the colorizer's own.
 
         Returns:
           [H, W, 3] RGB, or [H, W, 4] RGBA where the picture has alpha, of the picture's own type.
@@ -155,7 +157,7 @@ class Colorizer(KerasAccess, EngineAccess):
         fine = self.spreading_gray(inside, gray) if places else gray
         hinted, factor = apply(chroma, fine, places, area, shape, space, saturation)
         colored = self.merge_area(picture, area, hinted, gray, saturation=factor)
-        if not self.faces:
+        if not (self.faces if faces is None else faces):
             return colored
 
         def close_up(part: Picture) -> np.ndarray:
@@ -179,6 +181,7 @@ class Colorizer(KerasAccess, EngineAccess):
         vividness: float | None = None,
         max_pixels: int | None = None,
         hints: Hints = (),
+        faces: bool | None = None,
     ) -> None:
         """Colors a picture file into another, in the format of the target's suffix.
 
@@ -194,6 +197,7 @@ class Colorizer(KerasAccess, EngineAccess):
           vividness: Takes the place of the colorizer's own choice of colors.
           max_pixels: Takes the place of `image_io.MAX_PIXELS`.
           hints: As of `colorize`; not for files of several pictures.
+          faces: Takes the place of the colorizer's own.
 
         Raises:
           FileExistsError: `target` exists and `overwrite` is false.
@@ -209,13 +213,13 @@ class Colorizer(KerasAccess, EngineAccess):
         look = pages.Look(saturation, vividness)
 
         def color_one(picture: Picture, part: Path, _: list[Path]) -> tuple[str, ...]:
-            colored = self.colorize(picture, **look._asdict(), hints=hints)
+            colored = self.colorize(picture, **look._asdict(), hints=hints, faces=faces)
             image_io.write(part, colored, image_metadata.marked(picture.metadata))
             return ()
 
         source, target = Path(source), Path(target)
         if several := pages.inspect(source, max_pixels):
-            check_one_picture(source, hints)
+            check_one_picture(source, bool(hints))
             done = pages.colorize_pages(self, several, target, [target], color_one, look)
             for note in done.notes:
                 warnings.warn(f"{source}: {note}", stacklevel=2)
