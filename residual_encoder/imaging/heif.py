@@ -35,7 +35,7 @@ def available() -> bool:
 
 
 def as_png(data: bytes, most_pixels: int) -> bytes:
-    """Makes a PNG of a HEIC's main picture, upright, with its depth, profile, EXIF and XMP.
+    """Makes a PNG of a HEIC's main picture, upright, with its depth, color space, EXIF and XMP.
 
     Samples of 10 and 12 bits become 16 bits of the same meaning. The PNG is not compressed.
 
@@ -101,6 +101,9 @@ def _png(pixels: np.ndarray, info: dict[str, Any]) -> bytes:
 
 def _metadata(info: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     parts = []
+    if nclx := info.get("nclx_profile"):  # tells of HDR, for one
+        codes = nclx["color_primaries"], nclx["transfer_characteristics"]
+        parts.append((b"cICP", bytes([*codes, 0, 1])))
     if icc := info.get("icc_profile"):
         parts.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
     if exif := (info.get("exif") or b"").removeprefix(b"Exif\0\0"):
