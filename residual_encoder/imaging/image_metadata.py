@@ -30,6 +30,7 @@ _PIXELS_X, _PIXELS_Y = 0xA002, 0xA003
 _DESCRIBING = {DOCUMENT_NAME, DESCRIPTION, 271, 272, 285, 297, SOFTWARE, 306, ARTIST, 316}
 _DESCRIBING |= {*RESOLUTION, RESOLUTION_UNIT}
 _NOT_DESCRIBING = {700, IPTC, 34377, 34675, 37724}  # XMP and ICC are libvips'; Photoshop's layers
+_NOT_DESCRIBING |= set(range(32_995, 32_999))  # SGI's, of how samples lie
 _DNG = range(50_706, 52_600)
 _LARGEST = 1 << 20  # bytes of one value
 IPTC_RESOURCE = b"8BIM\x04\x04\0\0"  # IPTC data, without a name
