@@ -14,6 +14,7 @@ from residual_encoder.inference import output_paths
 COLOR_INPUTS = ("skip", "recolor")
 # A hundredth of a full color becomes a full one; far above, float32 overflows.
 MOST_SATURATION = 100.0
+MOST_MEGAPIXELS = 1e6
 
 
 def checked_saturation(saturation: Any) -> float:
@@ -71,8 +72,13 @@ class ColoringConfig:
         if self.color_inputs not in COLOR_INPUTS:
             known = ", ".join(COLOR_INPUTS)
             raise ValueError(f"color_inputs is one of {known}. Received {self.color_inputs!r}.")
+        if self.max_megapixels is not None and not 0 < self.max_megapixels <= MOST_MEGAPIXELS:
+            raise ValueError(
+                f"max_megapixels must be above 0, and at most {MOST_MEGAPIXELS:,.0f}. "
+                f"Received {self.max_megapixels!r}."
+            )
 
     @property
     def max_pixels(self) -> int | None:
         """Returns `max_megapixels` in pixels."""
-        return int(self.max_megapixels * 1e6) if self.max_megapixels else None
+        return None if self.max_megapixels is None else int(self.max_megapixels * 1e6)
