@@ -5,6 +5,7 @@ Only headers are read here: pixels are computed when they are asked for, in rows
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Callable
@@ -87,7 +88,8 @@ class Opened:
     def _load(self, data: bytes, path: str | None) -> Any:
         name = (_LOADERS[self.kind] or f"{self.kind}load") + ("" if path else "_buffer")
         loader = getattr(libvips.load().Image, name)
-        return loader(path or data, access=self.access, fail_on="error")
+        source = os.fsencode(path) if path else data  # names need not be UTF-8
+        return loader(source, access=self.access, fail_on="error")
 
     def _tiff(self) -> Any:
         layout = Layout(self.data, self.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -120,7 +121,7 @@ def _save(
 ) -> None:
     options = _options(form, image, metadata)
     if form.name == "TIFF":
-        image.tiffsave(file.name, **options)
+        image.tiffsave(os.fsencode(file.name), **options)  # names need not be UTF-8
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             at, directory, pointer_at, pointer = metadata_writing.tiff_directory_with(
                 data, metadata
