@@ -16,6 +16,7 @@ import numpy as np
 
 from residual_encoder.imaging import (
     image_headers,
+    jp2_boxes,
     libvips,
     rare_formats,
     tiff_directory,
@@ -39,7 +40,7 @@ _TRANSFER_FUNCTION, _MEANING, _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 301, 262, 277
 # What a transfer function of ITU-T H.273 is to a still picture: exponents of light, or SDR that is
 # shown as sRGB; others are refused.
 _EXPONENTS = {4: 2.2, 5: 2.8, 8: 1.0}
-_AS_SRGB = (1, 2, 6, 13, 14, 15)
+_AS_SRGB = (0, 1, 2, 3, 6, 13, 14, 15)  # 0 and 3 are reserved: somebody told nothing
 
 Source = tuple[bytes, str | None]  # the file's bytes, or a map of them, and its path if it has one
 
@@ -75,7 +76,7 @@ class Opened:
         vips.vips_lib.vips_error_clear()  # of what other files left there
         try:
             if self.kind not in _LOADERS:
-                return self._with_profile(vips.Image.black(*reversed(self._size())))
+                return self._described(vips.Image.black(*reversed(self._size())))
             if self.kind == "tiff":
                 return self._tiff()
             if self.kind == "jpeg" and _end_is_missing(self.data):
@@ -164,13 +165,10 @@ class Opened:
             raise ValueError(image_headers.explain(self.data, str(error))) from error
         return _with_fields(from_array(pixels), self.raw)
 
-    def _with_profile(self, image: Any) -> Any:
-        """Gives an image the ICC profile of a JPEG 2000 file."""
-        profile = re.search(rb"colr\x02..(?=.{36}acsp)", self.data[:65536], re.DOTALL)
-        if self.kind == "jp2" and profile:
-            length = int.from_bytes(self.data[profile.end() : profile.end() + 4])
-            icc = bytes(self.data[profile.end() : profile.end() + length])
-            image.set_type(libvips.load().GValue.blob_type, "icc-profile-data", icc)
+    def _described(self, image: Any) -> Any:
+        """Gives an image the metadata of a JPEG 2000 file."""
+        for name, block in jp2_boxes.blobs(self.data).items() if self.kind == "jp2" else ():
+            image.set_type(libvips.load().GValue.blob_type, name, block)
         return image
 
     def _from_planes(self, layout: Layout) -> Any:

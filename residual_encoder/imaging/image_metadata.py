@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
-from residual_encoder.imaging import animated_png, tiff_directory
+from residual_encoder.imaging import animated_png, jp2_boxes, tiff_directory
 from residual_encoder.imaging.image_headers import png_chunks
 from residual_encoder.imaging.tiff_directory import LONG, SHORT, TIFF, Field
 
@@ -194,7 +194,9 @@ def describes(field: Field) -> bool:
 
 
 def _dots(data: bytes, kind: str) -> tuple[float, float] | None:
-    """Returns pixels a millimeter as JFIF or a PNG's pHYs have them; None without a unit."""
+    """Returns pixels a millimeter as a file's own fields have them; None without a unit."""
+    if kind == "jp2":
+        return jp2_boxes.resolution(data)
     if kind == "jpeg" and data[6:10] == b"JFIF":
         unit, across, down = struct.unpack_from(">BHH", data, 13)
         scale = {1: 25.4, 2: 10.0}.get(unit, 0.0)

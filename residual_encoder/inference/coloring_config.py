@@ -23,7 +23,9 @@ def checked_saturation(saturation: Any) -> float:
     Raises:
       ValueError: it is no number from 0 to `MOST_SATURATION`.
     """
-    if not (isinstance(saturation, Real) and 0 <= saturation <= MOST_SATURATION):  # NaN is not
+    if not (
+        isinstance(saturation, Real) and 0 <= float(saturation) <= MOST_SATURATION
+    ):  # NaN is not
         raise ValueError(
             f"saturation must be 0 or more, and at most {MOST_SATURATION:g}. "
             f"Received {saturation!r}."

@@ -29,7 +29,7 @@ from residual_encoder.inference.video_progress import SegmentStore, VideoProgres
 from residual_encoder.utils import files
 
 SEGMENT = 120  # frames: 5 s at 24 a second, the most that a stop costs
-VERSION = 4  # of the hidden folder and its signature; raise it when frames come out otherwise
+VERSION = 5  # of the hidden folder and its signature; raise it when frames come out otherwise
 COMPARED = ".compare"  # part of the names of segments
 
 
