@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from residual_encoder.imaging import animated_png
+from residual_encoder.imaging import animated_png, rare_formats
 
 SUFFIXES = frozenset((".heic", ".heif", ".hif"))
 ADVICE = 'pip install pillow-heif, or in the project\'s folder pip install ".[heic]"'
@@ -81,9 +81,7 @@ def _full_range(pixels: np.ndarray, depth: int) -> np.ndarray:
     """Spreads samples that stand in the upper bits of 16 over the whole range."""
     if pixels.dtype == np.uint8 or depth >= 16:
         return pixels
-    samples = (pixels >> (16 - depth)).astype(np.uint32)
-    top = 2**depth - 1
-    return ((samples * 65_535 + top // 2) // top).astype(np.uint16)
+    return rare_formats.scaled(pixels >> (16 - depth), 2**depth - 1)
 
 
 def _png(pixels: np.ndarray, info: dict[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ from residual_encoder.imaging.rows import Rows
 
 # TIFF 6.0, and what ColorMap, Matteing and ExtraSamples add.
 _WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES = 256, 258, 259, 262, 277, 284
-_PREDICTOR, _TILE_WIDTH, _EXTRA_SAMPLES = 317, 322, 338
+_PREDICTOR, _TILE_WIDTH, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 317, 322, 338, 339
 _STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
 _JPEG = 7  # of Compression
 _RGB, _LAB = 2, 8  # of PhotometricInterpretation
@@ -63,7 +63,7 @@ class Layout:
           ValueError: a layout that is not supported.
           struct.error, OverflowError, KeyError: a damaged directory.
         """
-        tags = (_WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES)
+        tags = (_WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES, _SAMPLE_FORMAT)
         found = tiff_directory.numbers(data, (*tags, _PREDICTOR, _TILE_WIDTH, *_STRIPS, *_TILES))
         self.width, self.bits = found[_WIDTH][0], found.get(_BITS, (1,))[0]
         self.samples = found.get(_SAMPLES, (1,))[0]
@@ -87,6 +87,8 @@ class Layout:
     def _check(self) -> None:
         even = set(self._found.get(_BITS, ())) == {self.bits}
         plain = self._found.get(_PREDICTOR, (1,)) == (1,) or not self.is_packed
+        # Others than whole numbers without a sign; libvips looks at those of bytes and 16 bits.
+        plain &= set(self._found.get(_SAMPLE_FORMAT, (1,))) <= {1, 4} or not self.is_packed
         known = self.meaning <= 2 or self.is_lab or (self.meaning == 5 and not self.is_packed)
         fits = not (self.is_packed and self.tile) or self._row % 16 == 0
         jpeg = self._found.get(_COMPRESSION) == (_JPEG,)

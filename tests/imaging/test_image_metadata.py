@@ -20,7 +20,7 @@ from helpers.metadata import (
     scan,
     told,
 )
-from helpers.pictures import chunk, tiff
+from helpers.pictures import chunk, tiff, with_entries
 from helpers.scans import png
 from PIL import Image
 
@@ -258,13 +258,6 @@ def test_what_computing_rows_raises_is_raised_and_nothing_is_left(tmp_path: Path
         with pytest.raises(ValueError, match="is a truncated JPEG"):
             image_io.write(tmp_path / f"a{suffix}", rows)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
-
-
-def with_entries(data: bytes, *more: Field) -> bytes:
-    """A little-endian TIFF with more entries, which lie behind its pixels."""
-    start = len(data) + len(data) % 2
-    directory = tiff_directory.write((*tiff_directory.read(data, stay=True), *more), "<", start)
-    return data[:4] + struct.pack("<I", start) + data[8:].ljust(start - 8, b"\0") + directory
 
 
 def test_a_maker_note_behind_the_pixels_costs_nothing() -> None:

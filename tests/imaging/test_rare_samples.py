@@ -8,11 +8,12 @@ import struct
 import imagecodecs
 import numpy as np
 import pytest
-from helpers.pictures import chunk, tiff
+from helpers.pictures import chunk, tiff, with_entries
 from helpers.scans import ALPHA, DEEP, GRAY, alpha_of, check, png, srgb
 from PIL import Image, ImageCms
 
 from residual_encoder.imaging import image_io
+from residual_encoder.imaging.tiff_directory import Field
 from residual_encoder.inference.picture_argument import as_picture
 
 RGB = np.stack([GRAY, GRAY[::-1], np.roll(GRAY, 9)], axis=-1)
@@ -123,6 +124,18 @@ def test_several_samples_behind_gray_are_no_alpha(meaning: int) -> None:
     data = patched(tiff(RGB, photometric="rgb"), 262, meaning)
     check(data, wanted)
     assert image_io.decode(data).alpha is None
+
+
+@pytest.mark.parametrize(("kind", "is_taken"), [(1, True), (2, False), (3, False), (4, True)])
+def test_packed_samples_with_a_sign_are_refused(kind: int, is_taken: bool) -> None:
+    """SampleFormat: without a sign, with one, floats, unknown."""
+    plain = tiff(DEEP >> 4, photometric="minisblack", bitspersample=12)
+    data = with_entries(plain, Field(339, 3, struct.pack("<H", kind)))
+    if is_taken:
+        check(data, depth=16, atol=0.51)
+    else:
+        with pytest.raises(ValueError, match="has 12 bits a sample in a layout that cannot be"):
+            image_io.decode(data)
 
 
 def test_color_differences_have_no_alpha() -> None:
