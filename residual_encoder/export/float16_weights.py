@@ -106,6 +106,7 @@ def release(
         )
     if colors.given:
         about = about | {"recipe": recipe.to_json()}
+    files.check_free(path)  # it may have come while we worked
     files.make_folder(path.parent)
     weights_files.write_arrays(path, shipped, about)
     files.write_text(f"{path}.sha256", f"{files.sha256(path)}  {path.name}\n")

@@ -148,6 +148,7 @@ def export_litert(config: LitertConfig) -> Report:
     content = litert_file.with_card(content, card_of(loaded))
     report = verify(loaded, content, size, photographs[1::2])
     _check(report, config.precision)
+    files.check_free(config.output)  # it may have come while we worked
     files.make_folder(Path(config.output).parent)
     with files.replacing(config.output) as temporary:
         temporary.write_bytes(content)

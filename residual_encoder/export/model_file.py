@@ -109,6 +109,7 @@ def save_checked(
             f"The {suffix} file of {model_path} differs from the network by {difference:.2e}, "
             f"allowed are {TOLERANCE:.0e}; nothing was kept."
         )
+    files.check_free(output)  # it may have come while we worked
     files.make_folder(Path(output).parent)
     with files.replacing(output) as temporary:
         temporary.write_bytes(data)

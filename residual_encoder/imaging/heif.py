@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from residual_encoder.imaging import animated_png
+from residual_encoder.imaging import animated_png, rare_formats
 
 SUFFIXES = frozenset((".heic", ".heif", ".hif"))
 ADVICE = 'pip install pillow-heif, or in the project\'s folder pip install ".[heic]"'
@@ -35,7 +35,7 @@ def available() -> bool:
 
 
 def as_png(data: bytes, most_pixels: int) -> bytes:
-    """Makes a PNG of a HEIC's main picture, upright, with its depth, profile, EXIF and XMP.
+    """Makes a PNG of a HEIC's main picture, upright, with its depth, color space, EXIF and XMP.
 
     Samples of 10 and 12 bits become 16 bits of the same meaning. The PNG is not compressed.
 
@@ -81,9 +81,7 @@ def _full_range(pixels: np.ndarray, depth: int) -> np.ndarray:
     """Spreads samples that stand in the upper bits of 16 over the whole range."""
     if pixels.dtype == np.uint8 or depth >= 16:
         return pixels
-    samples = (pixels >> (16 - depth)).astype(np.uint32)
-    top = 2**depth - 1
-    return ((samples * 65_535 + top // 2) // top).astype(np.uint16)
+    return rare_formats.scaled(pixels >> (16 - depth), 2**depth - 1)
 
 
 def _png(pixels: np.ndarray, info: dict[str, Any]) -> bytes:
@@ -101,6 +99,9 @@ def _png(pixels: np.ndarray, info: dict[str, Any]) -> bytes:
 
 def _metadata(info: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     parts = []
+    if nclx := info.get("nclx_profile"):  # tells of HDR, for one
+        codes = nclx["color_primaries"], nclx["transfer_characteristics"]
+        parts.append((b"cICP", bytes([*codes, 0, 1])))
     if icc := info.get("icc_profile"):
         parts.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
     if exif := (info.get("exif") or b"").removeprefix(b"Exif\0\0"):

@@ -155,7 +155,7 @@ def _solution(
         share += shares.sum(axis=1)
         powers = shares**CONTEST
         weight += powers.sum(axis=1)
-        color += np.where(kept[some], 0, colors[some].T) @ powers.T
+        color += resizing.product(np.where(kept[some], 0, colors[some].T), powers.T)
         keeping += powers @ kept[some]
     return share, (color / weight).T, keeping / weight
 

@@ -5,6 +5,7 @@ Only headers are read here: pixels are computed when they are asked for, in rows
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import numpy as np
 
 from residual_encoder.imaging import (
     image_headers,
+    jp2_boxes,
     libvips,
     rare_formats,
     tiff_directory,
@@ -38,7 +40,7 @@ _TRANSFER_FUNCTION, _MEANING, _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 301, 262, 277
 # What a transfer function of ITU-T H.273 is to a still picture: exponents of light, or SDR that is
 # shown as sRGB; others are refused.
 _EXPONENTS = {4: 2.2, 5: 2.8, 8: 1.0}
-_AS_SRGB = (1, 2, 6, 13, 14, 15)
+_AS_SRGB = (0, 1, 2, 3, 6, 13, 14, 15)  # 0 and 3 are reserved: somebody told nothing
 
 Source = tuple[bytes, str | None]  # the file's bytes, or a map of them, and its path if it has one
 
@@ -74,7 +76,7 @@ class Opened:
         vips.vips_lib.vips_error_clear()  # of what other files left there
         try:
             if self.kind not in _LOADERS:
-                return vips.Image.black(*reversed(self._size()))
+                return self._described(vips.Image.black(*reversed(self._size())))
             if self.kind == "tiff":
                 return self._tiff()
             if self.kind == "jpeg" and _end_is_missing(self.data):
@@ -87,7 +89,8 @@ class Opened:
     def _load(self, data: bytes, path: str | None) -> Any:
         name = (_LOADERS[self.kind] or f"{self.kind}load") + ("" if path else "_buffer")
         loader = getattr(libvips.load().Image, name)
-        return loader(path or data, access=self.access, fail_on="error")
+        source = os.fsencode(path) if path else data  # names need not be UTF-8
+        return loader(source, access=self.access, fail_on="error")
 
     def _tiff(self) -> Any:
         layout = Layout(self.data, self.path)
@@ -160,12 +163,12 @@ class Opened:
             pixels = rare_formats.decode(self.data, self.kind)
         except ValueError as error:
             raise ValueError(image_headers.explain(self.data, str(error))) from error
-        image = from_array(pixels)
-        profile = re.search(rb"colr\x02..(?=.{36}acsp)", self.data[:65536], re.DOTALL)
-        if self.kind == "jp2" and profile:
-            length = int.from_bytes(self.data[profile.end() : profile.end() + 4])
-            icc = bytes(self.data[profile.end() : profile.end() + length])
-            image.set_type(libvips.load().GValue.blob_type, "icc-profile-data", icc)
+        return _with_fields(from_array(pixels), self.raw)
+
+    def _described(self, image: Any) -> Any:
+        """Gives an image the metadata of a JPEG 2000 file."""
+        for name, block in jp2_boxes.blobs(self.data).items() if self.kind == "jp2" else ():
+            image.set_type(libvips.load().GValue.blob_type, name, block)
         return image
 
     def _from_planes(self, layout: Layout) -> Any:
@@ -175,6 +178,8 @@ class Opened:
         else:
             joined = self._planes[0].bandjoin(self._planes[1:])
         image = _with_fields(joined, self.raw)
+        if layout.is_lab:
+            return _lab(image)
         if layout.meaning == _CMYK:
             return image.copy(interpretation="cmyk")
         return image.copy(interpretation=_NAMES[layout.bits > 8][layout.samples > 2])
@@ -184,22 +189,26 @@ class Opened:
         colors = min(_COLORS.get(image.interpretation, 3), image.bands)
         alpha = image[colors] if self._has_alpha(image.bands - colors) else None
         base = image.extract_band(0, n=colors)
+        if alpha and image.format == "short":  # CIE Lab of 16 bits, whose alpha has another range
+            raise ValueError("has CIE Lab colors with alpha; save it as RGB")
         base = base if image.interpretation in _LAB else _checked(base)
         base = self._light(base, colors)
-        return base.bandjoin(alpha) if alpha else base
+        return base.bandjoin(alpha.cast(base.format)) if alpha else base
 
     def _has_alpha(self, count: int) -> bool:
         """Returns whether the first of the samples behind the colors is alpha.
 
         In TIFF 6.0 an extra sample is premultiplied alpha (libvips divides by it), alpha, or has no
         meaning: of color pictures that is mostly an infrared channel, but Pillow writes the alpha
-        of gray pictures so, and others write no meaning at all.
+        of gray pictures so, and others do not tell of a single extra sample at all.
         """
         if not count or self.kind != "tiff":
             return count > 0
         found = tiff_directory.numbers(self.data, (_EXTRA_SAMPLES, _SAMPLES_PER_PIXEL))
-        unknown = found.get(_EXTRA_SAMPLES, (2,))[0] == 0
-        return not unknown or found.get(_SAMPLES_PER_PIXEL, (1,))[0] == 2
+        samples, extra = found.get(_SAMPLES_PER_PIXEL, (1,))[0], found.get(_EXTRA_SAMPLES)
+        if extra is None:  # libvips makes an alpha of its own of YCbCr
+            return count == 1 and samples in (2, 4, 5)
+        return extra[0] != 0 or samples == 2
 
     def _light(self, base: Any, colors: int) -> Any:
         """Applies what the file tells of the light that its samples mean."""
@@ -300,6 +309,14 @@ def _full_range(image: Any) -> Any:
         return image
     factor = 65535 / ((1 << bits) - 1) / (1 << 16 - bits)
     return (image * factor).rint().cast("ushort").copy(interpretation=image.interpretation)
+
+
+def _lab(image: Any) -> Any:
+    """Makes CIE Lab of TIFF's samples of 8 bits: L from 0 to 255, a and b with a sign."""
+    signed = image.extract_band(1, n=2).copy(format="char")
+    lab = (image[0] * (100 / 255)).bandjoin(signed)
+    lab = lab.bandjoin(image.extract_band(3, n=image.bands - 3)) if image.bands > 3 else lab
+    return lab.copy(interpretation="lab")
 
 
 def _with_fields(image: Any, source: Any) -> Any:

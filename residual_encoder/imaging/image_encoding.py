@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -106,7 +107,7 @@ def save(path: str, pixels: Rows, suffix: str, metadata: Metadata = NOTHING) -> 
     image = _with_metadata(image, metadata, form.kind)
     try:
         with open(path, "w+b") as file:
-            _save(image, file, form, metadata)
+            _save(image, file, form, metadata, errors)
     except libvips.load().Error as error:
         if not errors:
             why = libvips.reason(error)
@@ -115,10 +116,12 @@ def save(path: str, pixels: Rows, suffix: str, metadata: Metadata = NOTHING) -> 
         raise errors[0]
 
 
-def _save(image: Any, file: BinaryIO, form: _Format, metadata: Metadata) -> None:
+def _save(
+    image: Any, file: BinaryIO, form: _Format, metadata: Metadata, errors: list[BaseException]
+) -> None:
     options = _options(form, image, metadata)
     if form.name == "TIFF":
-        image.tiffsave(file.name, **options)
+        image.tiffsave(os.fsencode(file.name), **options)  # names need not be UTF-8
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             at, directory, pointer_at, pointer = metadata_writing.tiff_directory_with(
                 data, metadata
@@ -129,22 +132,35 @@ def _save(image: Any, file: BinaryIO, form: _Format, metadata: Metadata) -> None
     elif form.name == "WebP":
         file.write(_finished(image.webpsave_buffer(**options), metadata, form.kind))
     else:
-        _stream(getattr(image, f"{form.kind}save_target"), file, form.kind, metadata, options)
+        save_target = getattr(image, f"{form.kind}save_target")
+        _stream(save_target, file, form.kind, metadata, options, errors)
 
 
 def _stream(
-    save_target: Any, file: BinaryIO, kind: str, metadata: Metadata, options: dict[str, Any]
+    save_target: Any,
+    file: BinaryIO,
+    kind: str,
+    metadata: Metadata,
+    options: dict[str, Any],
+    errors: list[BaseException],
 ) -> None:
     """Writes what comes from libvips, with more metadata in the first bytes."""
     head = bytearray()
 
-    def write(chunk: bytes) -> int:
+    def put(chunk: bytes) -> None:
         if len(head) < _HEAD:
             head.extend(chunk)
             if len(head) >= _HEAD:
                 file.write(metadata_writing.with_header(bytes(head), metadata, kind))
         else:
             file.write(chunk)
+
+    def write(chunk: bytes) -> int:
+        try:
+            put(chunk)
+        except BaseException as error:  # it must not leave libvips' callback
+            errors.append(error)
+            return -1
         return len(chunk)
 
     target = libvips.load().TargetCustom()

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
-from residual_encoder.imaging import animated_png, tiff_directory
+from residual_encoder.imaging import animated_png, jp2_boxes, tiff_directory
 from residual_encoder.imaging.image_headers import png_chunks
 from residual_encoder.imaging.tiff_directory import LONG, SHORT, TIFF, Field
 
@@ -30,6 +30,7 @@ _PIXELS_X, _PIXELS_Y = 0xA002, 0xA003
 _DESCRIBING = {DOCUMENT_NAME, DESCRIPTION, 271, 272, 285, 297, SOFTWARE, 306, ARTIST, 316}
 _DESCRIBING |= {*RESOLUTION, RESOLUTION_UNIT}
 _NOT_DESCRIBING = {700, IPTC, 34377, 34675, 37724}  # XMP and ICC are libvips'; Photoshop's layers
+_NOT_DESCRIBING |= set(range(32_995, 32_999))  # SGI's, of how samples lie
 _DNG = range(50_706, 52_600)
 _LARGEST = 1 << 20  # bytes of one value
 IPTC_RESOURCE = b"8BIM\x04\x04\0\0"  # IPTC data, without a name
@@ -193,7 +194,9 @@ def describes(field: Field) -> bool:
 
 
 def _dots(data: bytes, kind: str) -> tuple[float, float] | None:
-    """Returns pixels a millimeter as JFIF or a PNG's pHYs have them; None without a unit."""
+    """Returns pixels a millimeter as a file's own fields have them; None without a unit."""
+    if kind == "jp2":
+        return jp2_boxes.resolution(data)
     if kind == "jpeg" and data[6:10] == b"JFIF":
         unit, across, down = struct.unpack_from(">BHH", data, 13)
         scale = {1: 25.4, 2: 10.0}.get(unit, 0.0)

@@ -67,11 +67,34 @@ def prepared(metadata: Metadata, kind: str) -> Metadata:
     if kind == "jpeg":
         return replace(
             metadata,
-            exif=exif if len(exif) <= JPEG_EXIF else b"",
+            exif=_shortened(exif, JPEG_EXIF),
             icc=metadata.icc if len(metadata.icc) <= _JPEG_ICC else b"",
             iptc=metadata.iptc if len(metadata.iptc) < 65_000 else b"",
         )
     return replace(metadata, exif=exif)
+
+
+def _shortened(exif: bytes, most: int) -> bytes:
+    """Leaves out the largest entries of EXIF data until so many bytes are not exceeded."""
+    if len(exif) <= most:
+        return exif
+    sign, fields = tiff_directory.order(exif), tiff_directory.read(exif)
+    while fields and len(exif := tiff_directory.structure(fields, sign)) > most:
+        fields = _without_largest(fields)
+    return exif if fields else b""
+
+
+def _without_largest(fields: tuple[Field, ...]) -> tuple[Field, ...]:
+    """Takes out the largest value of a directory, or of one that it points at."""
+
+    def size(field: Field) -> int:
+        return max(len(field.data), *map(size, field.fields), 0)
+
+    largest = max(fields, key=size)
+    rest = tuple(field for field in fields if field is not largest)
+    if inner := largest.fields and _without_largest(largest.fields):
+        return (*rest, largest._replace(fields=inner))
+    return rest
 
 
 def with_header(head: bytes, metadata: Metadata, kind: str) -> bytes:

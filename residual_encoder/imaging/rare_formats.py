@@ -22,6 +22,8 @@ _GAP = rb"(?:\s|#[^\n]*\n)+"
 # Kind, width, height and, but of bitmaps, the value of white.
 _PNM = re.compile(rb"P([1-6])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})(?:" + _GAP + rb")?")
 _PEAK = re.compile(rb"(\d{1,5})\s")
+_BGRX = (0xFF0000, 0xFF00, 0xFF)  # masks of a BMP's red, green and blue
+_BYTES = {0, *_BGRX, 0xFF000000}
 _TEXT_HEADER = 4096  # bytes: comments beyond are not looked through
 
 
@@ -50,7 +52,10 @@ def decode(data: bytes, kind: str) -> np.ndarray:
     Raises:
       ValueError: damaged, or a kind that is not decoded rightly; the message says why.
     """
-    return {"bmp": _bmp, "jp2": _jp2, "pnm": _pnm}[kind](data)
+    try:
+        return {"bmp": _bmp, "jp2": _jp2, "pnm": _pnm}[kind](data)
+    except struct.error as error:
+        raise ValueError("its header") from error
 
 
 def scaled(samples: np.ndarray, peak: int) -> np.ndarray:
@@ -95,10 +100,23 @@ def _by_opencv(data: bytes, size: Size) -> np.ndarray:
 
 
 def _bmp(data: bytes) -> np.ndarray:
+    masks = _bmp_masks(data)
+    if not {*masks} <= _BYTES or (len(masks) == 3 and masks != _BGRX):
+        raise ValueError("Unsupported masks of its channels")
     pixels = _by_opencv(data, _bmp_size(data))
     if pixels.dtype != np.uint8:
         raise ValueError(f"Unsupported samples, {pixels.dtype}")
-    return pixels
+    # OpenCV takes for alpha what lies between the colors, mostly zeros, where no mask says so.
+    return pixels[..., :3] if masks and not any(masks[3:]) else pixels
+
+
+def _bmp_masks(data: bytes) -> tuple[int, ...]:
+    """Returns the masks of red, green, blue and, where there may be one, alpha in 32 bits."""
+    (length,) = struct.unpack_from("<I", data, 14)
+    bits, compression = struct.unpack_from("<HI", data, 28) if length >= 40 else (0, 0)
+    if bits != 32 or compression != 3:  # BI_BITFIELDS
+        return ()
+    return struct.unpack_from("<4I" if length >= 56 else "<3I", data, 54)
 
 
 def _jp2(data: bytes) -> np.ndarray:

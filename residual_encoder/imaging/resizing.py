@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 # OpenBLAS multiplies matrices of up to so many products in one thread. Several threads wait for
-# each other: on a busy machine that took a hundred times as long.
+# each other: on a busy machine that took a hundred times as long. They also round otherwise, so
+# that a picture's last bits would depend on their number.
 ALONE = 1 << 18
 GROUP = 8  # rows that are weighted together
 
@@ -47,8 +48,15 @@ def resized(x: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resizes a small array. [h, w, C] float32 -> [height, width, C]."""
     if x.shape[:2] == (height, width):
         return x
-    down, across = weights(x.shape[0], height), weights(x.shape[1], width)
-    return np.einsum("yh,hwc,xw->yxc", down, x, across, optimize=True)
+    wide = _weighted(weights(x.shape[1], width), x.swapaxes(0, 1)).swapaxes(0, 1)
+    return _weighted(weights(x.shape[0], height), wide)
+
+
+def _weighted(shares: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Weighs the first axis: [n, h] @ [h, w, C] float32 -> [n, w, C]."""
+    sums = np.zeros((len(shares), x.shape[1] * x.shape[2]), np.float32)
+    _add_weighted(sums, shares, np.ascontiguousarray(x).reshape(len(x), -1))
+    return sums.reshape(len(shares), *x.shape[1:])
 
 
 def doubled(x: np.ndarray) -> np.ndarray:
@@ -98,6 +106,13 @@ def _add_weighted(sums: np.ndarray, shares: np.ndarray, rows: np.ndarray) -> Non
             for left in range(0, rows.shape[1], width):
                 part = slice(left, left + width)
                 sums[group, part] += shares[group, band] @ rows[band, part]
+
+
+def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Multiplies [m, k] by [k, n] in parts, to the same bits with any number of threads."""
+    width = max(1, ALONE // left.size)
+    parts = (right[:, at : at + width] for at in range(0, right.shape[1], width))
+    return np.concatenate([left @ part for part in parts], axis=1)
 
 
 def enlarged_rows(small: np.ndarray, rows: slice, height: int, width: int) -> np.ndarray:

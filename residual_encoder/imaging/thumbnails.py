@@ -7,10 +7,11 @@ import math
 import cv2
 import numpy as np
 
+from residual_encoder.imaging import color_constants
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.imaging.rows import Rows
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+LUMA = np.array(color_constants.LUMA, np.float32)
 
 
 def thumbnail(picture: Picture, side: int) -> np.ndarray:

@@ -20,6 +20,7 @@ _NUMBER = {5: 4, 10: 4}
 # Entries that point at a directory: EXIF, GPS and interoperability. EXIF 2.32, 4.6.3.
 EXIF, GPS, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 MAKER_NOTE = 0x927C  # holds offsets of its own, from the start of the structure
+_NEAR = 1 << 16  # bytes from there; EXIF data of a JPEG are no longer
 
 
 class Entry(NamedTuple):
@@ -215,9 +216,13 @@ def write(fields: tuple[Field, ...], sign: str, start: int, big: bool = False) -
 
 
 def structure(fields: tuple[Field, ...], sign: str = "<") -> bytes:
-    """Returns a TIFF structure of one directory; a maker note lies where it lay before."""
+    """Returns a TIFF structure of one directory.
+
+    A maker note lies where it lay before, but if that was behind a picture's pixels.
+    """
     inner = [field for outer in fields for field in outer.fields]
-    note = next((field for field in inner if field.at >= 8), None)
+    note = next((field for field in inner if 8 <= field.at < _NEAR), None)
+    fields = fields if note else free(fields)
     body = bytes(note.at - 8) + note.data if note else b""
     body += bytes(len(body) % 2)
     head = TIFF[sign == ">"] + struct.pack(sign + "I", 8 + len(body))

@@ -1,8 +1,8 @@
-"""Lays out the samples of TIFF files so that libvips reads them: planes, and 9 to 15 bits.
+"""Lays out the samples of TIFF files so that libvips reads them: planes, Lab, 9 to 15 bits.
 
-libvips does not read samples without gaps between them, nor planes in tiles, and of gray with alpha
-in two planes it makes something else. A changed header calls every row a row of bytes, or one plane
-a picture; libvips and libtiff still check and decompress all of it.
+libvips does not read samples without gaps between them, CIE Lab of 8 bits, nor planes in tiles, and
+of gray with alpha in two planes it makes something else. A changed header calls every row a row of
+bytes, Lab RGB, or one plane a picture; libvips and libtiff still check and decompress all of it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from residual_encoder.imaging.rows import Rows
 
 # TIFF 6.0, and what ColorMap, Matteing and ExtraSamples add.
 _WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES = 256, 258, 259, 262, 277, 284
-_PREDICTOR, _TILE_WIDTH, _EXTRA_SAMPLES = 317, 322, 338
+_PREDICTOR, _TILE_WIDTH, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 317, 322, 338, 339
 _STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
 _JPEG = 7  # of Compression
+_RGB, _LAB = 2, 8  # of PhotometricInterpretation
+_MEANINGS = frozenset((0, 1, _RGB, 3, 4, 5, 6, _LAB))  # the others mean no sRGB, as raw files' do
 _MOST_SAMPLES = 16  # more are measurements, which would take much memory
 _NO_TAG = 65_000  # what readers pass over
 
@@ -50,6 +52,7 @@ class Layout:
 
     Attributes:
       bits: Of a sample.
+      is_lab: Whether samples are CIE Lab of 8 bits, which libvips reads wrong.
       is_odd: Whether libvips needs a changed header.
     """
 
@@ -60,7 +63,7 @@ class Layout:
           ValueError: a layout that is not supported.
           struct.error, OverflowError, KeyError: a damaged directory.
         """
-        tags = (_WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES)
+        tags = (_WIDTH, _BITS, _COMPRESSION, _MEANING, _SAMPLES, _PLANES, _SAMPLE_FORMAT)
         found = tiff_directory.numbers(data, (*tags, _PREDICTOR, _TILE_WIDTH, *_STRIPS, *_TILES))
         self.width, self.bits = found[_WIDTH][0], found.get(_BITS, (1,))[0]
         self.samples = found.get(_SAMPLES, (1,))[0]
@@ -68,17 +71,25 @@ class Layout:
         self._found, self._data, self._path = found, data, path
         if self.samples > _MOST_SAMPLES:
             raise ValueError(f"has {self.samples} samples a pixel; save it as gray or RGB")
+        if self.meaning not in _MEANINGS:
+            raise ValueError(
+                f"has samples of PhotometricInterpretation {self.meaning}, which are not read; "
+                "save it as gray or RGB"
+            )
         self.is_packed = 8 < self.bits < 16
+        self.is_lab = self.meaning == _LAB and self.bits == 8 and self.samples > 2
         self.is_planar = found.get(_PLANES) == (2,) and self.samples > 1
-        split = self.is_planar and (self.is_packed or bool(self.tile) or self.samples == 2)
-        self.is_odd = self.is_packed or split
+        alone = self.is_packed or self.is_lab or bool(self.tile) or self.samples == 2
+        self.is_odd = self.is_packed or self.is_lab or (self.is_planar and alone)
         if self.is_odd:
             self._check()
 
     def _check(self) -> None:
         even = set(self._found.get(_BITS, ())) == {self.bits}
         plain = self._found.get(_PREDICTOR, (1,)) == (1,) or not self.is_packed
-        known = self.meaning <= 2 or (self.meaning == 5 and not self.is_packed)
+        # Others than whole numbers without a sign; libvips looks at those of bytes and 16 bits.
+        plain &= set(self._found.get(_SAMPLE_FORMAT, (1,))) <= {1, 4} or not self.is_packed
+        known = self.meaning <= 2 or self.is_lab or (self.meaning == 5 and not self.is_packed)
         fits = not (self.is_packed and self.tile) or self._row % 16 == 0
         jpeg = self._found.get(_COMPRESSION) == (_JPEG,)
         if not (even and plain and known and fits) or jpeg:
@@ -101,7 +112,9 @@ class Layout:
     def _changed(self, plane: int) -> Patched:
         """Returns the file with a header that describes a single plane, or rows of bytes."""
         new = {_PLANES: 1, _SAMPLES: 1, _MEANING: min(self.meaning, 1) if self.is_planar else 1}
-        if self.is_packed:
+        if self.is_lab and not self.is_planar:
+            new = {_MEANING: _RGB}
+        elif self.is_packed:
             across = -(-self.width // self.tile) if self.tile else 1
             new |= {_WIDTH: self._row * across, _TILE_WIDTH: self._row, _BITS: 8, _MEANING: 1}
         elif self.meaning > 1:

@@ -30,7 +30,7 @@ from residual_encoder.inference.batch_report import THERE, BatchSummary, FileRep
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.inference.engines import settling
 from residual_encoder.inference.file_discovery import STANDARD, Job
-from residual_encoder.inference.hints import Hint, Hints
+from residual_encoder.inference.hints import HintsFile
 from residual_encoder.inference.output_paths import comparison_path
 from residual_encoder.inference.pages import PagesSummary, Several
 from residual_encoder.inference.picture_source import PictureSource
@@ -53,7 +53,7 @@ def colorize_to_files(
     target: Path,
     wanted: list[Path],
     fit: bool = False,
-    places: Hints = (),
+    given: HintsFile = hints.NOTHING,
 ) -> list[str]:
     """Colors a picture into those of `target` and `comparison_path(target)` that are wanted.
 
@@ -65,7 +65,7 @@ def colorize_to_files(
       target: The colored file.
       wanted: Which of the two to write.
       fit: Whether what the format of `target` cannot hold is left out.
-      places: Hints; see `Colorizer.colorize`.
+      given: Hints and settings of the picture.
 
     Returns:
       What was left out, a note each.
@@ -74,7 +74,7 @@ def colorize_to_files(
       ValueError: the format of `target` cannot hold the picture.
       OSError: a file cannot be written.
     """
-    colored, notes = colorizer.colorize(picture, hints=places), list[str]()
+    colored, notes = colorizer.colorize(picture, **given.arguments), list[str]()
     target.parent.mkdir(parents=True, exist_ok=True)
     if target in wanted:
         whole, notes = output_fit.fitted(colored, target) if fit else (colored, [])
@@ -170,13 +170,13 @@ class _Run:
 
     def __init__(self, config: BatchConfig, plan: Plan, colorizer: Colorizer) -> None:
         self.config, self.plan, self.colorizer = config, plan, colorizer
-        self.taken = set(plan.taken)  # must not be written to
+        self.taken = output_paths.Taken(plan.taken)
         self.colored, self.skipped, self.existing, self.not_colored = 0, 0, 0, 0
         self.ended = 0  # jobs
         self.failed: dict[Path, str] = {}
         self.left_out = dict(plan.found.left_out)
         self.reports: list[FileReport] = []
-        self.places: list[Hint] = []  # hints of the picture at work
+        self.given = hints.NOTHING  # for the picture at work
 
     def summary(self) -> BatchSummary:
         """Returns the counts so far."""
@@ -256,19 +256,20 @@ class _Run:
         if job.target == STANDARD:
             raise ValueError(f"{job.source} is a film; standard output takes pictures only")
         other = output_paths.matroska_name(job.source, job.target)
-        if other.resolve() in self.taken:
+        if other in self.taken:
             raise ValueError(output_paths.output_conflict(job.source, other))
         compared = [comparison_path(job.target)] if self.config.compare else []
         there = self.config.skip_existing and other.exists()
         if not self._claim(job.source, [job.target, *compared]) or there:
             report.left_out = THERE
             return
-        hints.check_one_picture(job.source, self._places(job.source))
+        hints.check_one_picture(job.source, not self._given(job.source).is_empty)
         names = "overwrite", "compare", "color_inputs", "start", "end"
         settings = {name: getattr(self.config, name) for name in names}
         summary = colorize_video_to_file(self.colorizer, job.source, job.target, **settings)
         report.notes = list(summary.notes)
         report.output, report.frames = summary.output, summary.frames or None
+        self.taken.add(Path(summary.output or job.target))  # it may be `other`
         self._note_color(PictureSource(job.source), report)
 
     def _picture(self, job: Job, report: FileReport) -> None:
@@ -277,25 +278,27 @@ class _Run:
         if write is None:
             report.left_out = THERE
             return
-        self.places = self._places(source.path)
+        self.given = self._given(source.path)
         with source.as_file() as path:
             if several := pages.inspect(path, source.max_pixels):
-                hints.check_one_picture(source.path, self.places)
+                hints.check_one_picture(source.path, not self.given.is_empty)
                 report.output = write(several)
                 self._note_color(source, report)
                 return
         picture = source.picture()
         report.height, report.width = picture.pixels.shape[:2]
-        kept = not self.places and self._is_kept(picture)
+        kept = self.given.is_empty and self._is_kept(picture)
         report.output = None if kept else write(picture)
         self._note_color(source, report)
+        report.notes += self.given.notes
         if report.output and job.source.suffix.lower() in heif.SUFFIXES:
             written = image_io.format_name(Path(report.output).suffix or self._suffix(source))
             report.notes.append(f"HEIC is read only: written as {written}")
 
-    def _places(self, source: Path) -> list[Hint]:
-        """Reads the hints of a picture or film; none where none are given for it."""
-        return hints.for_picture(Path(self.config.hints), source) if self.config.hints else []
+    def _given(self, source: Path) -> HintsFile:
+        """Reads the hints of a picture or film; nothing where none are given for it."""
+        given = self.config.hints
+        return hints.for_picture(Path(given), source) if given else hints.NOTHING
 
     def _is_kept(self, picture: Picture) -> bool:
         """Returns whether a picture is in color and therefore left as it is."""
@@ -329,7 +332,7 @@ class _Run:
             fit = self._asked_for(target)
             if isinstance(picture, Picture):
                 report.notes = colorize_to_files(
-                    self.colorizer, picture, target, wanted, fit, self.places
+                    self.colorizer, picture, target, wanted, fit, self.given
                 )
                 return str(target)
             done = colorize_pages_to_files(
@@ -355,7 +358,7 @@ class _Run:
     ) -> str | None:
         fit, stream = self.config.format != "keep", sys.stdout.buffer
         if isinstance(picture, Picture):
-            colored = np.asarray(self.colorizer.colorize(picture, hints=self.places))
+            colored = np.asarray(self.colorizer.colorize(picture, **self.given.arguments))
             if fit:
                 colored, report.notes = output_fit.fitted(colored, Path(f"a{suffix}"))
             metadata = image_metadata.marked(picture.metadata)
@@ -385,9 +388,10 @@ class _Run:
           FileExistsError: one exists and is neither to be replaced nor skipped.
         """
         for target in targets:
-            if target.resolve() in self.taken:
+            if target in self.taken:
                 raise ValueError(output_paths.output_conflict(source, target))
-        self.taken |= {target.resolve() for target in targets}
+        for target in targets:
+            self.taken.add(target)
         if self.config.skip_existing:
             return [target for target in targets if not target.exists()]
         if not self.config.overwrite:

@@ -85,7 +85,7 @@ def _check_place(config: BatchConfig, found: Found) -> None:
 
 
 def _check_hints(config: BatchConfig, found: Found) -> None:
-    """Reads a file of hints, which is for one picture, so that a wrong one is answered at once."""
+    """Checks hints before work starts: a file is read, and of a folder each is for one picture."""
     if config.hints is None:
         return
     place = Path(config.hints)
@@ -93,13 +93,31 @@ def _check_hints(config: BatchConfig, found: Found) -> None:
         raise FileNotFoundError(
             f"There is no {place}. Wanted a file of hints, or a folder of them."
         )
-    if not place.is_dir():
-        if len(found.jobs) > 1:
+    if place.is_dir():
+        _check_owners(place, found)
+        return
+    if len(found.jobs) > 1:
+        raise ValueError(
+            f"{place} holds the hints of one picture, received {len(found.jobs)} inputs; give "
+            "a folder in which NAME.hints.json belongs to the picture NAME."
+        )
+    hints.read(place)
+
+
+def _check_owners(place: Path, found: Found) -> None:
+    """Refuses two pictures of one name, such as a.jpg and b/a.tif, whose hints would be the same.
+
+    Pixels of one are none of the other.
+    """
+    names = {path.name for path in place.glob(f"*{hints.SUFFIX}")}
+    owners: dict[str, Path] = {}
+    for source in (job.source for job in found.jobs):
+        name = f"{source.stem}{hints.SUFFIX}"
+        if name in names and owners.setdefault(name, source) != source:
             raise ValueError(
-                f"{place} holds the hints of one picture, received {len(found.jobs)} inputs; give "
-                "a folder in which NAME.hints.json belongs to the picture NAME."
+                f"{place / name} would be the hints of both {owners[name]} and {source}; color "
+                "them one by one, or give one of them another name."
             )
-        hints.read(place)
 
 
 def _same(given: str, output: Path) -> bool:

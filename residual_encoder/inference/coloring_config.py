@@ -6,10 +6,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 from residual_encoder.inference import output_paths
 
 COLOR_INPUTS = ("skip", "recolor")
+# A hundredth of a full color becomes a full one; far above, float32 overflows.
+MOST_SATURATION = 100.0
+MOST_MEGAPIXELS = 1e6
+
+
+def checked_saturation(saturation: Any) -> float:
+    """Returns a factor on the colors as a float.
+
+    Raises:
+      ValueError: it is no number from 0 to `MOST_SATURATION`.
+    """
+    if not (
+        isinstance(saturation, Real) and 0 <= float(saturation) <= MOST_SATURATION
+    ):  # NaN is not
+        raise ValueError(
+            f"saturation must be 0 or more, and at most {MOST_SATURATION:g}. "
+            f"Received {saturation!r}."
+        )
+    return float(saturation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +69,18 @@ class ColoringConfig:
     color_inputs: str = "recolor"
 
     def __post_init__(self) -> None:
+        checked_saturation(self.saturation)
         output_paths.check_format(self.format)
         if self.color_inputs not in COLOR_INPUTS:
             known = ", ".join(COLOR_INPUTS)
             raise ValueError(f"color_inputs is one of {known}. Received {self.color_inputs!r}.")
+        if self.max_megapixels is not None and not 0 < self.max_megapixels <= MOST_MEGAPIXELS:
+            raise ValueError(
+                f"max_megapixels must be above 0, and at most {MOST_MEGAPIXELS:,.0f}. "
+                f"Received {self.max_megapixels!r}."
+            )
 
     @property
     def max_pixels(self) -> int | None:
         """Returns `max_megapixels` in pixels."""
-        return int(self.max_megapixels * 1e6) if self.max_megapixels else None
+        return None if self.max_megapixels is None else int(self.max_megapixels * 1e6)

@@ -12,7 +12,7 @@ from residual_encoder.imaging import borders, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
 from residual_encoder.inference import chroma_upsampling, face_detail
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
-from residual_encoder.inference.coloring_config import ColoringConfig
+from residual_encoder.inference.coloring_config import ColoringConfig, checked_saturation
 from residual_encoder.inference.engine_access import EngineAccess
 from residual_encoder.inference.engines import choice
 from residual_encoder.inference.hint_application import apply, spreading_size
@@ -66,7 +66,7 @@ class Colorizer(KerasAccess, EngineAccess):
             weights that come with the package.
           size: Short side in pixels that the network sees, rounded to what it takes; "auto" is the
             recipe's. The output has the size of the picture whatever this is.
-          saturation: 0 gives gray, 1 the network's own colors, more is more vivid.
+          saturation: 0 gives gray, 1 the network's own colors, more is more vivid; at most 100.
           upsampling: How chroma is enlarged to the picture's size: "guided" follows the edges of
             its gray, "bilinear" ignores it.
           precision: "float32", "bfloat16", or "auto": bfloat16 where the device is fast at it and
@@ -89,7 +89,7 @@ class Colorizer(KerasAccess, EngineAccess):
         """
         if size != "auto" and not (isinstance(size, int) and size >= 8):
             raise ValueError(f'size must be "auto" or a whole number from 8 up. Received {size!r}.')
-        self.saturation = _checked(saturation)
+        self.saturation = checked_saturation(saturation)
         if upsampling not in UPSAMPLINGS:
             raise ValueError(f"upsampling must be one of {UPSAMPLINGS}. Received {upsampling!r}.")
         if precision not in PRECISIONS:
@@ -124,6 +124,7 @@ class Colorizer(KerasAccess, EngineAccess):
         saturation: float | None = None,
         vividness: float | None = None,
         hints: Hints = (),
+        faces: bool | None = None,
     ) -> np.ndarray:
         """Colors one picture: `network_input`, `predict` and `merge` of what its borders surround.
 
@@ -135,6 +136,7 @@ class Colorizer(KerasAccess, EngineAccess):
           saturation: Takes the place of the colorizer's own; colors of hints stay as they are.
           vividness: Takes the place of the colorizer's own choice of colors.
           hints: What colors places have: `{"x": 10, "y": 20, "rgb": [200, 30, 40]}`; see `hints`.
+          faces: Takes the place of the colorizer's own.
 
         Returns:
           [H, W, 3] RGB, or [H, W, 4] RGBA where the picture has alpha, of the picture's own type.
@@ -150,12 +152,12 @@ class Colorizer(KerasAccess, EngineAccess):
             picture = chroma_upsampling.with_levels(picture, area, self.recipe.gray)
         inside = borders.cropped(picture, area)
         chroma, gray = self._seen(inside, vividness)
-        saturation = self.saturation if saturation is None else _checked(saturation)
+        saturation = self.saturation if saturation is None else checked_saturation(saturation)
         shape, space = picture.pixels.shape, self.recipe.array_space
         fine = self.spreading_gray(inside, gray) if places else gray
         hinted, factor = apply(chroma, fine, places, area, shape, space, saturation)
         colored = self.merge_area(picture, area, hinted, gray, saturation=factor)
-        if not self.faces:
+        if not (self.faces if faces is None else faces):
             return colored
 
         def close_up(part: Picture) -> np.ndarray:
@@ -179,6 +181,7 @@ class Colorizer(KerasAccess, EngineAccess):
         vividness: float | None = None,
         max_pixels: int | None = None,
         hints: Hints = (),
+        faces: bool | None = None,
     ) -> None:
         """Colors a picture file into another, in the format of the target's suffix.
 
@@ -194,6 +197,7 @@ class Colorizer(KerasAccess, EngineAccess):
           vividness: Takes the place of the colorizer's own choice of colors.
           max_pixels: Takes the place of `image_io.MAX_PIXELS`.
           hints: As of `colorize`; not for files of several pictures.
+          faces: Takes the place of the colorizer's own.
 
         Raises:
           FileExistsError: `target` exists and `overwrite` is false.
@@ -209,13 +213,13 @@ class Colorizer(KerasAccess, EngineAccess):
         look = pages.Look(saturation, vividness)
 
         def color_one(picture: Picture, part: Path, _: list[Path]) -> tuple[str, ...]:
-            colored = self.colorize(picture, **look._asdict(), hints=hints)
+            colored = self.colorize(picture, **look._asdict(), hints=hints, faces=faces)
             image_io.write(part, colored, image_metadata.marked(picture.metadata))
             return ()
 
         source, target = Path(source), Path(target)
         if several := pages.inspect(source, max_pixels):
-            check_one_picture(source, hints)
+            check_one_picture(source, bool(hints))
             done = pages.colorize_pages(self, several, target, [target], color_one, look)
             for note in done.notes:
                 warnings.warn(f"{source}: {note}", stacklevel=2)
@@ -329,7 +333,7 @@ class Colorizer(KerasAccess, EngineAccess):
             chroma,
             gray_kind=self.recipe.gray,
             space=self.recipe.array_space,
-            saturation=self.saturation if saturation is None else _checked(saturation),
+            saturation=self.saturation if saturation is None else checked_saturation(saturation),
             upsampling=self.upsampling,
             small_gray=gray,
         )
@@ -365,13 +369,6 @@ class Colorizer(KerasAccess, EngineAccess):
         """Returns a picture's gray as the network sees it, in the form of `colorize`'s output."""
         neutral = np.full((1, 1, 2), self.recipe.array_space.neutral, np.float32)
         return self.merge(picture, neutral)
-
-
-def _checked(saturation: float) -> float:
-    """Returns a factor on the colors as a float; a ValueError where it is none."""
-    if not (np.isfinite(saturation) and saturation >= 0):
-        raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
-    return float(saturation)
 
 
 # Arguments of `Colorizer` that `ColoringConfig` has under the same names.

@@ -1,4 +1,4 @@
-"""Reads hints, which say what color a place of a picture has; imports no TensorFlow."""
+"""Reads and writes hints, which say what color a place of a picture has, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from residual_encoder.inference.coloring_config import checked_saturation
 
 MOST = 1000  # hints of one picture
 MAX_BYTES = 1 << 20  # of a file of hints
@@ -41,24 +44,90 @@ class Hint(NamedTuple):
 Hints = Sequence[Hint | Mapping[str, Any]]
 
 
-def read(path: str | os.PathLike[str]) -> list[Hint]:
-    """Reads a file of hints: a JSON list, as `parse` takes it.
+SETTINGS = "saturation", "vividness", "faces"
+
+
+@dataclass(frozen=True)
+class HintsFile:
+    """Holds what a file of hints says of a picture; None leaves a setting to the command.
+
+    Attributes:
+      hints: What colors places have.
+      saturation: As of `Colorizer`.
+      vividness: As of `Colorizer`.
+      faces: As of `Colorizer`.
+    """
+
+    hints: Sequence[Hint] = ()
+    saturation: float | None = None
+    vividness: float | None = None
+    faces: bool | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Returns the settings that it has, by name."""
+        found = {name: getattr(self, name) for name in SETTINGS}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Returns arguments of `Colorizer.colorize`."""
+        return {"hints": self.hints, **self.settings}
+
+    @property
+    def notes(self) -> list[str]:
+        """Returns a line that tells which settings of the command it replaces; none without."""
+        told = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return [f"by its file of hints: {told}"] if told else []
+
+    @property
+    def is_empty(self) -> bool:
+        """Returns whether it has neither hints nor settings."""
+        return not (self.hints or self.settings)
+
+
+NOTHING = HintsFile()
+
+
+def read(path: str | os.PathLike[str]) -> HintsFile:
+    """Reads a file of hints.
+
+    It is a JSON object with a list of hints, as `parse` takes it, as its `hints`, and any of
+    `SETTINGS`; or only such a list.
 
     Raises:
-      ValueError: no JSON, or a wrong hint; the message begins with the path.
+      ValueError: no JSON, or a wrong hint or setting; the message begins with the path.
       OSError: the file cannot be read.
     """
     path = Path(path)
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} is over 1 MiB; a file of hints was wanted: a list of {FORM}")
     try:
-        return parse(json.loads(path.read_bytes()))
+        return _of_json(json.loads(path.read_bytes()))
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deeply for a list of hints") from error
     except ValueError as error:  # of json and of a text that is no UTF-8 too
         if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
             raise ValueError(f"{path} is no JSON: {error}; wanted a list of {FORM}") from error
         raise ValueError(f"{path}: {error}") from error
+
+
+def _of_json(value: Any) -> HintsFile:
+    if not isinstance(value, Mapping):
+        return HintsFile(parse(value))
+    if "hints" not in value or {*value} - {"hints", *SETTINGS}:
+        raise ValueError(
+            f"hints are a list of {FORM}, or an object with that list as hints, and with any of "
+            f"{', '.join(SETTINGS)}. Received {_short([*value])}."
+        )
+    saturation, vividness, faces = (value.get(name) for name in SETTINGS)
+    if saturation is not None:
+        saturation = checked_saturation(saturation)
+    if vividness is not None and not (_is_number(vividness) and 0 <= vividness <= 1):
+        raise ValueError(f"vividness must be 0 to 1. Received {_short(vividness)}.")
+    if not (faces is None or isinstance(faces, bool)):
+        raise ValueError(f"faces must be true or false. Received {_short(faces)}.")
+    return HintsFile(parse(value["hints"]), saturation, vividness, faces)
 
 
 def parse(value: Any) -> list[Hint]:
@@ -125,12 +194,27 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def as_json(hints: Sequence[Hint]) -> list[dict[str, Any]]:
-    """Returns hints as a file has them."""
-    return [_fields(hint) for hint in hints]
+def as_json(
+    hints: Sequence[Hint],
+    saturation: float | None = None,
+    vividness: float | None = None,
+    faces: bool | None = None,
+) -> Any:
+    """Returns hints and settings as a file has them; a list where there are no settings.
+
+    Earlier versions read such a list only.
+
+    Args:
+      hints: The hints.
+      saturation: See `HintsFile`.
+      vividness: See `HintsFile`.
+      faces: See `HintsFile`.
+    """
+    told, settings = [_fields(hint) for hint in hints], HintsFile((), saturation, vividness, faces)
+    return {**settings.settings, "hints": told} if settings.settings else told
 
 
-def for_picture(place: Path, source: Path) -> list[Hint]:
+def for_picture(place: Path, source: Path) -> HintsFile:
     """Reads the hints of one picture.
 
     Args:
@@ -139,21 +223,25 @@ def for_picture(place: Path, source: Path) -> list[Hint]:
       source: The picture.
 
     Returns:
-      The hints; none where the folder has none for it.
+      The hints; `NOTHING` where the folder has none for it.
     """
     if not place.is_dir():
         return read(place)
     own = place / f"{source.stem}{SUFFIX}"
-    return read(own) if own.is_file() else []
+    return read(own) if own.is_file() else NOTHING
 
 
-def check_one_picture(source: Path, hints: Hints) -> None:
+def check_one_picture(source: Path, given: bool) -> None:
     """Refuses hints for a file of several pages or frames, or a film.
 
+    Args:
+      source: The file.
+      given: Whether there are some.
+
     Raises:
-      ValueError: there are some.
+      ValueError: there are.
     """
-    if hints:
+    if given:
         raise ValueError(
             f"{source} holds several pictures; hints are for one: save the page or frame as a file "
             "of its own, or leave the hints out"

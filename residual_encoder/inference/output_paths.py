@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from residual_encoder.imaging import film_names, image_io
@@ -105,6 +107,39 @@ def output_conflict(source: object, target: object) -> str:
         f"{source} would be written onto {target}, an input or the output of another; "
         "choose another --output"
     )
+
+
+def folded(name: str) -> str:
+    """Returns what names have in common that some disks take for the same: case and accents."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+class Taken:
+    """Remembers paths that must not be written to, by any name that the disk has for them."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        """Takes the first of them."""
+        self._paths: dict[str, list[Path]] = {}
+        for path in paths:
+            self.add(path)
+
+    def add(self, path: Path) -> None:
+        """Adds one more."""
+        path = path.resolve()
+        self._paths.setdefault(folded(str(path)), []).append(path)
+
+    def __contains__(self, path: Path) -> bool:
+        path = path.resolve()
+        others = self._paths.get(folded(str(path)), [])
+        return any(path == other or _same_file(path, other) for other in others)
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    """Returns whether two names are of one file, as `a.jpg` and `A.jpg` on some disks."""
+    try:
+        return path.samefile(other)
+    except OSError:  # there is none
+        return False
 
 
 def check_free(target: Path) -> None:

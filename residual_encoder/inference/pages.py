@@ -18,6 +18,7 @@ from tqdm import tqdm
 from residual_encoder.imaging import animations, image_io, image_metadata, rows, tiff_pages
 from residual_encoder.imaging.animations import Animation, Frame
 from residual_encoder.imaging.image_io import Picture
+from residual_encoder.imaging.tiff_directory import BIG_TIFF, TIFF
 from residual_encoder.inference import temporal_smoothing
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.output_paths import comparison_path
@@ -28,7 +29,6 @@ T = TypeVar("T")
 BATCH = 8  # frames that the network takes at once, and that are in memory, of up to:
 _BATCH_PIXELS = 40_000_000  # of all of them; of larger frames fewer
 _TIFF = frozenset((".tif", ".tiff"))
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def inspect(path: Path, max_pixels: int | None = None) -> Several | None:
     """
     with path.open("rb") as file:
         start = file.read(4)
-    if start not in _TIFF_STARTS:
+    if start not in (*TIFF, *BIG_TIFF):
         return animations.inspect(path)
     try:
         found = tiff_pages.inspect(path)

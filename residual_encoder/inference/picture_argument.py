@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from residual_encoder.imaging import image_io
 from residual_encoder.imaging.image_io import Picture
@@ -60,20 +62,23 @@ def _decoded(data: bytes) -> Picture:
 
 
 def _png(image: Image.Image) -> bytes:
-    """Encodes an image of Pillow, so that its profile and orientation are read as a file's."""
+    """Encodes an image of Pillow, so that profile, gamma and orientation are read as a file's."""
     if image.mode == "F" or min(image.size) < 1:
         raise ValueError(
             f"Received an image of Pillow of mode {image.mode} and size {image.size}; convert it "
             'to "L" or "RGB", in which samples are 0 to 255.'
         )
     profile, exif = image.info.get("icc_profile"), image.getexif()
+    more = PngInfo()
+    if "gamma" in image.info and "srgb" not in image.info:  # as of a PNG that Pillow opened
+        more.add(b"gAMA", struct.pack(">I", round(image.info["gamma"] * 100_000)))
     if image.mode in _DEEP:
         image = _of_16_bits(image)
     elif image.mode not in _OF_PNG:
         mode = _AS_PNG.get(image.mode, "RGB")
         image, profile = image.convert(mode), profile if mode == "LA" else None
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1, icc_profile=profile, exif=exif)
+    image.save(buffer, "PNG", compress_level=1, icc_profile=profile, exif=exif, pnginfo=more)
     return buffer.getvalue()
 
 

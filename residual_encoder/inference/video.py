@@ -19,6 +19,7 @@ from residual_encoder.inference import (
     output_paths,
     temporal_smoothing,
     video_chroma,
+    video_progress,
     video_resume,
 )
 from residual_encoder.inference.colorizer import Colorizer
@@ -28,7 +29,7 @@ from residual_encoder.inference.video_progress import SegmentStore, VideoProgres
 from residual_encoder.utils import files
 
 SEGMENT = 120  # frames: 5 s at 24 a second, the most that a stop costs
-VERSION = 4  # of the hidden folder and its signature; raise it when frames come out otherwise
+VERSION = 5  # of the hidden folder and its signature; raise it when frames come out otherwise
 COMPARED = ".compare"  # part of the names of segments
 
 
@@ -124,7 +125,7 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     Raises:
       FileExistsError: `target` exists and `overwrite` is false.
       ValueError: `source` is empty, no film, or no frame of it can be read.
-      OSError: a file cannot be read or written.
+      OSError: a file cannot be read or written; or another run is making the same film.
     """
     source, wanted = Path(config.source), Path(config.target)
     suffix, notes = ffmpeg.holding(source, wanted.suffix.lower())
@@ -136,7 +137,20 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     info = video_io.inspect(source, config.start, config.end)
     if config.color_inputs == "skip" and video_chroma.all_in_color(source, info):
         return _summary(VideoProgress(), info, False, (), None)
-    codec, store = ffmpeg.encoder(suffix, info), SegmentStore(target)
+    with video_progress.locked(target):
+        return _colorize(colorizer, config, info, targets, notes)
+
+
+def _colorize(
+    colorizer: Colorizer,
+    config: VideoConfig,
+    info: VideoInfo,
+    targets: list[Path],
+    notes: tuple[str, ...],
+) -> VideoSummary:
+    """Colors the frames that are still gray and joins all; `targets` are the one or two films."""
+    source, target = Path(config.source), targets[0]
+    codec, store = ffmpeg.encoder(target.suffix.lower(), info), SegmentStore(target)
     colorizer = _begun(colorizer, config, info, codec[0], store)
     _color_segments(colorizer, config, info, codec, store)
     if not store.progress.frames:

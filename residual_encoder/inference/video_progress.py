@@ -7,16 +7,18 @@ import json
 import re
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import filelock
 import numpy as np
 
 from residual_encoder.inference.temporal_smoothing import FrameChange, SmoothingState
 from residual_encoder.utils import files
 
-STATE = "state.npz"
+STATE, LOCK = "state.npz", "lock"
 DOUBTS = 3  # looks without color that end a shot in color where no cut was seen
 _DAMAGE = ValueError, KeyError, TypeError, EOFError  # of a state that is none, or another version's
 WRITTEN = re.compile(r"\.?(state|\d{6})\..+")  # the state, segments, and what a stop left of either
@@ -62,6 +64,38 @@ class VideoProgress:
             self.flicker += change.flicker
 
 
+def folder_of(target: Path) -> Path:
+    """Returns the hidden folder of a film that is being colored."""
+    return target.with_name(files.fitting_name(f".{target.name}", ".parts"))
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Keeps other runs out of the hidden folder, whose segments would get mixed; makes it.
+
+    On exit the folder is gone if nothing else is in it.
+
+    Raises:
+      OSError: another run has it, or it cannot be made.
+    """
+    folder, taken = folder_of(target), True
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with (folder / LOCK).open("a") as file:
+            with contextlib.suppress(OSError):  # a file system that has no locks
+                taken = filelock.lock_descriptor(file.fileno(), blocking=False)
+            if not taken:
+                raise OSError(
+                    f"{target} is being made by another run. Wait for it, or choose another output."
+                )
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            if taken and [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+                folder.rmdir()
+
+
 class SegmentStore:
     """Keeps finished segments, and the state to resume from, in a hidden folder next to the target.
 
@@ -76,7 +110,7 @@ class SegmentStore:
 
     def __init__(self, target: Path) -> None:
         """Reads what is finished; nothing is if its state or a segment is missing or damaged."""
-        self.folder = target.with_name(files.fitting_name(f".{target.name}", ".parts"))
+        self.folder = folder_of(target)
         self.signature: dict[str, Any] = {}
         self.progress = VideoProgress()
         self.state: SmoothingState | None = None

@@ -47,8 +47,10 @@ def _model(colorizer: Colorizer) -> list[Any]:
     """Identifies a model: each export of the same weights may compute them in its own way."""
     if kind_of(colorizer.source) == WEIGHTS:
         return [colorizer.sha256]
-    _, _, *size_and_time = files.version(Path(colorizer.source)) or (0, 0)
-    return [colorizer.sha256, *size_and_time]
+    source = Path(colorizer.source)
+    parts = sorted(path for path in source.rglob("*") if path.is_file()) or [source]
+    hashes = [[str(path.relative_to(source)), files.sha256(path)] for path in parts]
+    return [colorizer.sha256, *hashes]
 
 
 def in_its_engine(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import socket
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,21 @@ def test_commands_name_their_picture(name) -> None:
     _, source, *flags = shlex.split(archive.command(name, Look(1.5), ""))
     assert not source.startswith("-") and Path(source).name == name
     assert flags == ["--saturation=1.5"]
+
+
+def test_names_in_a_zip_differ_on_every_disk() -> None:
+    """On Windows and macOS A.jpg is a.jpg, and macOS takes both spellings of an accent for one."""
+    taken: set[str] = set()
+    made = [
+        archive.Made(Path(f"{stem}_colored.jpg"), f"{stem}.jpg", Look(1.0))
+        for stem in ("A", "a", "caf\u00e9", "cafe\u0301", "b")
+    ]
+    names = [name for one in made for name in archive._free(one, taken)]
+    assert names[:4] == [
+        *("A_colored.jpg", "A.hints.json"),
+        *("a_colored (2).jpg", "a (2).hints.json"),
+    ]
+    assert len({unicodedata.normalize("NFC", name).lower() for name in names}) == 10
+    assert names[8:] == ["b_colored.jpg", "b.hints.json"]
+    archive._free(archive.Made(Path("COMMANDS.txt"), "", Look(1.0)), taken)
+    assert archive._numbered("commands.txt", taken) == "commands (2).txt"

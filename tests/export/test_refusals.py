@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ from residual_encoder.export import (
     float16_weights,
     keras_model,
     litert,
+    model_file,
     onnx_model,
     saved_model,
 )
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.model_loading import load_network
+from residual_encoder.models.vividness import ColorChoice
 from residual_encoder.models.weights import find_weights
 
 EXPORT = str(ROOT / "tools" / "export.py")
@@ -51,6 +54,23 @@ def refusal(*arguments: str) -> str:
     done = subprocess.run([sys.executable, EXPORT, *arguments], capture_output=True, text=True)
     assert done.returncode == 1 and not done.stdout and len(done.stderr.splitlines()) == 1
     return done.stderr
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch) -> None:
+    """Exports take up to half a minute."""
+    path, network = tmp_path / "a.onnx", SimpleNamespace()
+
+    def content(_: object) -> bytes:
+        path.write_bytes(b"another's")
+        return b"mine"
+
+    monkeypatch.setattr(model_file, "load_for_export", lambda *_: network)
+    monkeypatch.setattr(model_file, "largest_difference", lambda *_: 0.0)
+    with pytest.raises(FileExistsError, match=f"{path} exists; remove it or choose another"):
+        model_file.save_checked(
+            "model", path, ".onnx", ColorChoice(), content, lambda data: lambda gray: gray
+        )
+    assert path.read_bytes() == b"another's"
 
 
 # --- places ---------------------------------------------------------------------------------------

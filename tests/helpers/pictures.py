@@ -11,6 +11,9 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from residual_encoder.imaging import tiff_directory
+from residual_encoder.imaging.tiff_directory import Field
+
 
 def saved(pixels: np.ndarray, form: str, mode: str | None = None, **options: Any) -> bytes:
     """A file written by Pillow."""
@@ -25,6 +28,13 @@ def tiff(pixels: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, pixels, **options)
     return buffer.getvalue()
+
+
+def with_entries(data: bytes, *more: Field) -> bytes:
+    """A little-endian TIFF with more entries, which lie behind its pixels."""
+    start = len(data) + len(data) % 2
+    directory = tiff_directory.write((*tiff_directory.read(data, stay=True), *more), "<", start)
+    return data[:4] + struct.pack("<I", start) + data[8:].ljust(start - 8, b"\0") + directory
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

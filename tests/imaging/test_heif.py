@@ -55,6 +55,20 @@ def test_10_bits_reach_from_black_to_white(package: object, tmp_path: Path) -> N
     assert picture.pixels[0, -1] == 65_535 and picture.pixels[0, 0] == 0
 
 
+@pytest.mark.parametrize(("transfer", "told"), [(16, "HDR"), (18, "HDR"), (1, ""), (13, "")])
+def test_hdr_is_refused(package: object, tmp_path: Path, transfer: int, told: str) -> None:
+    """As PQ of cameras (.hif): taken for sRGB the picture would be pale and gray."""
+    deep = np.stack([gray().astype(np.uint16) << 8] * 3, axis=-1)
+    settings = {"transfer_characteristics": transfer, "matrix_coefficients": 1}
+    settings |= {"color_primaries": 9, "full_range_flag": 1, "save_nclx_profile": True}
+    data = encoded("RGB;16", deep, path=tmp_path / "a.heic", **settings)
+    if told:
+        with pytest.raises(ValueError, match=rf"an HDR picture \(transfer function {transfer} "):
+            image_io.decode(data)
+    else:
+        assert np.abs(image_io.decode(data).rgb[..., 1] / 257 - gray()).max() <= 2
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_it_is_turned_once(package: object, tmp_path: Path, orientation: int) -> None:
     import pillow_heif

@@ -20,18 +20,21 @@ from helpers.metadata import (
     scan,
     told,
 )
-from helpers.pictures import chunk, tiff
+from helpers.pictures import chunk, tiff, with_entries
 from helpers.scans import png
 from PIL import Image
 
 from residual_encoder.imaging import (
+    image_encoding,
     image_io,
     image_metadata,
     image_rows,
     tiff_directory,
     tiff_stream,
 )
+from residual_encoder.imaging.image_metadata import Metadata
 from residual_encoder.imaging.rows import Rows
+from residual_encoder.imaging.tiff_directory import Field
 
 
 def copied(source: Path, target: Path) -> dict:
@@ -255,3 +258,68 @@ def test_what_computing_rows_raises_is_raised_and_nothing_is_left(tmp_path: Path
         with pytest.raises(ValueError, match="is a truncated JPEG"):
             image_io.write(tmp_path / f"a{suffix}", rows)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_maker_note_behind_the_pixels_costs_nothing() -> None:
+    """Camera programs write TIFFs so; its place was kept by as many zeros, and a JPEG lost all."""
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 400), np.uint8)
+    note = Field(tiff_directory.MAKER_NOTE, 7, b"maker note " * 20)
+    date = Field(0x9003, 2, b"1923:05:01 12:00:00\0")
+    source = with_entries(
+        tiff(pixels, photometric="minisblack", metadata=None),
+        Field(tiff_directory.EXIF, 4, fields=(date, note)),
+        Field(315, 2, b"Zoe\0"),
+    )
+    metadata = image_io.decode(source).metadata
+    assert len(metadata.exif) < 1000
+    for suffix in (".jpg", ".png", ".webp", ".tif"):
+        copy = Image.open(io.BytesIO(image_io.encode(pixels, suffix, metadata)))
+        assert copy.getexif()[315] == "Zoe"
+        assert copy.getexif().get_ifd(0x8769)[0x9003] == "1923:05:01 12:00:00"
+        assert copy.getexif().get_ifd(0x8769)[0x927C] == note.data
+
+
+BIG, MEDIUM = Field(0x927C, 7, bytes(65_500)), Field(0x9286, 7, b"a" * 60_000)
+
+
+def test_what_is_too_large_for_a_jpeg_goes_by_itself() -> None:
+    """The largest entries; not the date and the artist with them."""
+    exif = tiff_directory.structure(
+        (
+            Field(315, 2, b"Zoe\0"),
+            Field(tiff_directory.EXIF, 4, fields=(Field(0x9003, 2, b"1923\0"), BIG, MEDIUM)),
+            BIG._replace(tag=50_000),
+        )
+    )
+    written = image_io.encode(GRAY, ".jpg", Metadata(exif=exif))
+    found = Image.open(io.BytesIO(written)).getexif()
+    assert found[315] == "Zoe" and 50_000 not in found
+    inner = found.get_ifd(0x8769)
+    assert inner[0x9003] == "1923" and inner[0x9286] == MEDIUM.data and 0x927C not in inner
+    only = tiff_directory.structure((BIG._replace(data=bytes(70_000)),))
+    assert not Image.open(io.BytesIO(image_io.encode(GRAY, ".jpg", Metadata(only)))).getexif()
+
+
+def test_what_tells_how_samples_lie_stays_behind() -> None:
+    """SGI's Matteing made the third color of the copy an alpha."""
+    numbers = {32_995: 1, 32_996: 2, 32_997: 1, 32_998: 1}
+    more = [Field(tag, 3, struct.pack("<H", value)) for tag, value in numbers.items()]
+    source = with_entries(tiff(GRAY, photometric="minisblack"), *more, Field(33_432, 2, b"(c)\0"))
+    picture = image_io.decode(source)
+    np.testing.assert_array_equal(picture.pixels, GRAY)
+    copy = image_io.encode(np.stack([GRAY] * 3, -1), ".tif", picture.metadata)
+    tags = tifffile.TiffFile(io.BytesIO(copy)).pages[0].tags  # type: ignore[union-attr]
+    assert not numbers.keys() & {tag.code for tag in tags.values()}
+    assert tags[33_432].value == "(c)"
+    np.testing.assert_array_equal(tifffile.imread(io.BytesIO(copy)), np.stack([GRAY] * 3, -1))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_full_disk_is_told_where_rows_are_written(suffix: str, tmp_path: Path) -> None:
+    """libvips only tells that writing failed."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    pixels = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
+    rows = Rows(pixels.shape, pixels.dtype, lambda some: pixels[some])
+    with pytest.raises(OSError, match="No space left"):
+        image_encoding.save("/dev/full", rows, suffix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,22 @@ def test_parts_of_one_file_take_turns_in_it(joined: Any, in_rows: pytest.MonkeyP
 def test_no_rows_are_an_array_too() -> None:
     some = Rows((9, 4, 3), np.uint16, lambda rows: np.zeros((rows.stop - rows.start, 4, 3)))
     assert some[5:5].shape == (0, 4, 3) and some[5:2].dtype == np.uint16
+
+
+@pytest.mark.parametrize("name", [b"sch\xf6n.tif", b"a[n=1].tif"])
+def test_large_files_of_any_name(name: bytes, tmp_path: Path, monkeypatch) -> None:
+    """Old archives have names in Latin-1; libvips has options in brackets behind names."""
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 60), np.uint8)
+    source, target = (tmp_path / os.fsdecode(prefix + name) for prefix in (b"", b"out"))
+    try:
+        source.write_bytes(tiff(pixels, photometric="minisblack"))
+    except OSError:
+        pytest.skip("the disk takes UTF-8 only")
+    monkeypatch.setattr(image_io, "_LARGE_FILE", 10)
+    np.testing.assert_array_equal(image_io.read(source).pixels, pixels)
+    monkeypatch.setattr(image_io, "IN_MEMORY", 10)
+    read = image_io.read(source).pixels
+    assert isinstance(read, Rows)
+    image_io.write(target, rows.mapped(lambda some: np.dstack([some] * 3), read))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(image_io.read(target).pixels, pixels)

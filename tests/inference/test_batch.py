@@ -46,6 +46,47 @@ def test_names_of_folders(tmp_path: Path) -> None:
         assert (tmp_path / name / "a.png").is_file()
 
 
+CASES = {"A.png": 50, "a.png": 90}
+
+
+def level(path: Path, value: int) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    image_io.write(path, np.full((24, 32), value, np.uint8))
+    return path
+
+
+def luma(path: Path) -> float:
+    return float(image_io.read(path).rgb.mean((0, 1)) @ (0.299, 0.587, 0.114))
+
+
+@pytest.mark.parametrize("again", ["overwrite", "skip_existing"])
+def test_names_that_are_one_on_the_disk(again: str, tmp_path: Path, monkeypatch) -> None:
+    """On Windows and macOS a.png is A.png: the second picture would replace the first, or be lost.
+
+    A second name for the first output stands for such a disk.
+    """
+    sources = [level(tmp_path / "in" / name, value) for name, value in CASES.items()]
+    colorize, output = batch.colorize_to_files, tmp_path / "out"
+
+    def to_such_a_disk(*arguments: object) -> list[str]:
+        notes = colorize(*arguments)  # type: ignore[arg-type]
+        (output / "a.png").hardlink_to(output / "A.png")
+        return notes
+
+    monkeypatch.setattr(batch, "colorize_to_files", to_such_a_disk)
+    made = run(*sources, output=output, **{again: True})
+    assert made.colored == 1 and "would be written onto" in made.failed[sources[1]]
+    assert luma(output / "A.png") == pytest.approx(CASES["A.png"], abs=1)
+
+
+def test_names_that_differ_in_their_case_are_two(tmp_path: Path) -> None:
+    """On disks that tell them apart."""
+    sources = [level(tmp_path / "in" / name, value) for name, value in CASES.items()]
+    assert run(*sources, output=tmp_path / "out", overwrite=True).colored == 2
+    for name, value in CASES.items():
+        assert luma(tmp_path / "out" / name) == pytest.approx(value, abs=1)
+
+
 def test_an_output_file_takes_one_input(tmp_path: Path) -> None:
     for name in "ab":
         gray(tmp_path / "in" / f"{name}.png")

@@ -138,3 +138,19 @@ def test_levels_are_in_the_output(soft_weights: Path) -> None:
     yellowed = prints.u8(prints.TINTS["faded"](prints.gray("astronaut")))
     tinted = np.asarray(Image.fromarray(stretching.colorize(yellowed)).convert("L"))
     assert np.quantile(tinted, 0.02) < 30 and np.quantile(tinted, 0.98) > 215
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"max_megapixels": float("inf")}, "max_megapixels must be above 0"),
+        ({"max_megapixels": float("nan")}, "max_megapixels must be above 0"),
+        ({"max_megapixels": -1.0}, "max_megapixels must be above 0"),
+        ({"saturation": 1e300}, "saturation must be 0 or more, and at most 100"),
+    ],
+)
+def test_senseless_numbers_are_refused(settings: dict, words: str) -> None:
+    """Before the network is loaded."""
+    with pytest.raises(ValueError, match=words):
+        BatchConfig(("a.png",), "out", **settings)
+    assert BatchConfig(("a.png",), "out", max_megapixels=0.5).max_pixels == 500_000

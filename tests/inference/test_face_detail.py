@@ -97,6 +97,8 @@ def test_a_colorizer_colors_faces_from_close_ups() -> None:
     photograph = astronaut()
     plain, detailed = (Colorizer(faces=faces) for faces in (False, True))
     before, after = plain.colorize(photograph), detailed.colorize(photograph)
+    np.testing.assert_array_equal(plain.colorize(photograph, faces=True), after)
+    np.testing.assert_array_equal(detailed.colorize(photograph, faces=False), before)
     changed = np.argwhere((before != after).any(-1))
     (face,) = face_detection.frontal_faces(image_io.as_picture(photograph))
     middle = (face.top + face.bottom) / 2, (face.left + face.right) / 2

@@ -36,7 +36,7 @@ def colorizer(soft_weights: Path) -> Colorizer:
 def test_what_is_taken(tmp_path) -> None:
     given = [RED, {"x": 1.5, "y": 0, "gray": True}, {"x": 2, "y": 1, "keep": True}]
     (tmp_path / "a.json").write_text(json.dumps(given))
-    read = hints.read(tmp_path / "a.json")
+    read = hints.read(tmp_path / "a.json").hints
     assert read == [Hint(3, 4, (200, 30, 40)), Hint(1.5, 0, None), Hint(2, 1, None, True)]
     assert hints.parse(read) == read
     assert hints.as_json(read) == given
@@ -366,7 +366,7 @@ def test_a_folder_of_hints(folder, colorizer, tmp_path) -> None:
         f"--hints={folder.path}",
     )
     assert done.returncode == 0, done.stderr
-    read = hints.read(folder.path / "one.hints.json")
+    read = hints.read(folder.path / "one.hints.json").hints
     one, two = (image_io.read(output / name).pixels for name in ("one.png", "two.png"))
     np.testing.assert_array_equal(one, colorizer.colorize(folder.gray, hints=read))
     np.testing.assert_array_equal(two, colorizer.colorize(folder.gray))

@@ -1,6 +1,8 @@
 """A film that was stopped keeps its finished frames only where the others come out like them."""
 
 import dataclasses
+import json
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.films import PROGRAM, FakeColorizer, film_frames, write_film
 
-from residual_encoder.inference import video, video_resume
+from residual_encoder.inference import video, video_progress, video_resume
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.engines import settling
 from residual_encoder.inference.temporal_smoothing import SmoothingState
@@ -148,15 +150,38 @@ def test_what_changed_is_told(changed, told, clip, tmp_path):
     assert line.endswith(told) and store.progress.frames == 0
 
 
-def test_exports_of_the_same_weights_are_different_models(tmp_path, clip):
+@pytest.mark.parametrize("name", ["a.tflite", "saved"])
+def test_exports_are_known_by_their_contents(name, tmp_path, clip):
     """An int8 file's ranges come from photographs, which its weights' hash does not hold."""
+    path = tmp_path / name
+    if name == "saved":  # a SavedModel
+        (path / "variables").mkdir(parents=True)
+        (path / "saved_model.pb").write_bytes(b"graph")
+        path = path / "variables" / "variables.data-00000-of-00001"
     colorizer = FakeColorizer()
-    signatures = []
-    for name in ("a.tflite", "b.tflite"):
-        colorizer.source = str(tmp_path / name)
-        (tmp_path / name).write_bytes(name.encode() * (1 + len(signatures)))
-        signatures.append(video_resume.signature(colorizer, clip, 3, [])["model"])
-    assert signatures[0] != signatures[1]
+    colorizer.source = str(tmp_path / name)
+    models = []
+    for content, time in ((b"one", 100), (b"two", 100), (b"one", 200)):  # of one size
+        path.write_bytes(content)
+        for place in (path, path.parent, tmp_path):
+            os.utime(place, (time, time))
+        models.append(video_resume.signature(colorizer, clip, 3, [])["model"])
+    assert models[0] == models[2] != models[1]
+    assert json.loads(json.dumps(models[0])) == models[0]
+
+
+def test_two_runs_do_not_make_the_same_film(tmp_path, clip):
+    """They would put their segments into one folder, and join those of the other."""
+    target = tmp_path / "colored.mp4"
+    with video_progress.locked(target):
+        with pytest.raises(OSError, match=f"{target} is being made by another run. Wait"):
+            colorize_video(FakeColorizer(), VideoConfig(str(clip), str(target)))
+        with video_progress.locked(tmp_path / "other.mp4"):
+            pass
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="no frame between"):
+        colorize_video(FakeColorizer(), VideoConfig(str(clip), str(target), start=9.0))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 half a file", b"nothing"])

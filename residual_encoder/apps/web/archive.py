@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from residual_encoder.inference import hints
+from residual_encoder.inference.output_paths import folded
 
 COMMANDS = "commands.txt"
 _MADE = "_colored"
@@ -63,13 +64,13 @@ def hints_name(source: str) -> str:
 def pack(target: Path, made: Sequence[Made]) -> bool:
     """Writes a ZIP of files, which are compressed already, their hints and their commands.
 
-    Where two files have one name, the second and its hints are numbered alike: `a_colored (2).jpg`
-    and `a (2).hints.json`.
+    Where two files have one name, but for its case, the second and its hints are numbered alike:
+    `a_colored (2).jpg` and `a (2).hints.json`.
 
     Returns:
       Whether there were commands to write.
     """
-    taken: set[str] = set()
+    taken = set[str]()  # folded
     lines = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
         for one in made:
@@ -92,16 +93,16 @@ def _free(one: Made, taken: set[str]) -> tuple[str, str]:
     for number in range(1, len(taken) + 2):
         nth = f" ({number})" if number > 1 else ""
         names = f"{stem}{end}{nth}{one.path.suffix}", f"{stem}{nth}{hints.SUFFIX}"
-        if not taken.intersection(names):
+        if not taken.intersection(map(folded, names)):
             break
-    taken.update(names)
+    taken.update(map(folded, names))
     return names
 
 
 def _numbered(name: str, taken: set[str]) -> str:
     """Returns a name that is not taken."""
     path, number = Path(name), 1
-    while name in taken:
+    while folded(name) in taken:
         number += 1
         name = f"{path.stem} ({number}){path.suffix}"
     return name
