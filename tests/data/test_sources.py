@@ -101,6 +101,8 @@ def test_a_split_that_is_named_is_not_trained_and_evaluated_on():
         configs.check_separate(DataConfig(kind), DataConfig(kind))
     with pytest.raises(ValueError, match="tfds:mnist:train names the split to train on"):
         configs.check_separate(train, train)
+    with pytest.raises(ValueError, match="tfds:mnist:train names the split to train on"):
+        configs.check_separate(train, dataclasses.replace(train, data_dir="elsewhere"))
     recipe = RECIPES["tinyclouds2016"]
     with pytest.raises(ValueError, match="would be evaluated on as well"):
         TrainConfig(recipe, train, "run")
