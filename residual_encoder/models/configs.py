@@ -13,6 +13,11 @@ LEAK = 0.1
 LOGITS = "logits"  # the layer of a network of classes whose answers the loss reads
 
 
+def _check_five(widths: tuple[int, ...]) -> None:
+    if len(widths) != 5 or min(widths) < 1:
+        raise ValueError(f"widths must be five positive numbers. Received {widths}.")
+
+
 @dataclass(frozen=True)
 class ResidualEncoderConfig:
     """Numbers of a residual encoder; the defaults are the 2016 network.
@@ -49,6 +54,7 @@ class ResidualEncoderConfig:
             raise ValueError(
                 f"widths must begin (256, 128, 64), the taps'. Received {self.widths}."
             )
+        _check_five(self.widths)
         if self.gray_tap not in ("add", "concat"):
             raise ValueError(f'gray_tap must be "add" or "concat". Received {self.gray_tap!r}.')
         if self.gray_tap == "add" and self.widths[3] != 3:
@@ -105,6 +111,14 @@ class VggAutoencoderConfig:
     """
 
     widths: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
+
+    def __post_init__(self) -> None:
+        """Checks the widths.
+
+        Raises:
+          ValueError: they are not five, or one is not positive.
+        """
+        _check_five(self.widths)
 
     @property
     def multiple(self) -> int:

@@ -335,6 +335,8 @@ def test_bfloat16_keeps_float32_weights_and_output():
     [
         ({"widths": (128, 128, 64, 3, 3)}, "widths must begin"),
         ({"widths": (256, 128, 64, 32, 3)}, r"widths\[3\] = 3"),
+        ({"widths": (256, 128, 64, 3)}, "widths must be five positive numbers"),
+        ({"widths": (256, 128, 64, 3, 0)}, "widths must be five positive numbers"),
         ({"gray_tap": "multiply"}, "gray_tap must be"),
         ({"activation": "swish"}, "activation must be one of .* Received 'swish'"),
         ({"upsampling": "nearest"}, "upsampling must be one of"),
