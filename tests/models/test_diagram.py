@@ -68,6 +68,15 @@ def test_five_taps_and_other_options_are_drawn_too():
     assert words.count("upsample ×2") == words.count("max pool") == 4
 
 
+def test_a_trunk_that_trains_in_part_is_told():
+    model = models.build(ResidualEncoderConfig(), train_trunk=True, frozen_blocks=3)
+    words = texts(diagram.network_figure(model))
+    assert "vgg16 trunk, trained in part" in words
+    block4 = 9 * 512 * (256 + 512 + 512) + 3 * 512
+    counts = f"{504_407 + block4:,} trainable parameters, {7_635_264 - block4:,} frozen"
+    assert counts in words
+
+
 def test_trunk_with_batch_norm_is_drawn_too():
     model = models.build(ResidualEncoderConfig(), train_trunk=True, trunk_batch_norm=True)
     words = texts(diagram.network_figure(model))
