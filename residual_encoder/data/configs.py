@@ -58,9 +58,10 @@ class DataConfig:
       manual_dir: For imagenet, where ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar lie; for
         tfds, where what one has to download by hand lies.
       skip_gray: Leave out pictures without color; they are counted.
-      max_bad_records: Share of broken records in an epoch above which reading ends in an error.
-      synthetic_size: How many synthetic scenes a training epoch has.
-      train_limit: How many of the first training pictures are used; None takes all.
+      max_bad_records: Share of broken records in an epoch, 0 to 1, above which reading ends in an
+        error; of fewer than 1,000 records it is taken of 1,000.
+      synthetic_size: How many synthetic scenes a training epoch has, at least 1.
+      train_limit: How many of the first training pictures are used, at least 1; None takes all.
     """
 
     kind: str
@@ -72,6 +73,11 @@ class DataConfig:
     train_limit: int | None = None
 
     def __post_init__(self) -> None:
+        """Checks kind and ranges.
+
+        Raises:
+          ValueError: the kind is unknown, or a number is out of range.
+        """
         if not is_kind(self.kind):
             raise ValueError(
                 f"data is {self.kind!r}; choose from {', '.join(KINDS)}, or tfds:NAME[:SPLIT]"

@@ -10,6 +10,9 @@ DECODER_UPSAMPLINGS = ("legacy", "half_pixel")
 # The article tried "leaky ReLUs" and gives no slope. This one is a choice of this project, between
 # the 0.01 of Maas et al. 2013 and the 1 / 5.5 of Xu et al. 2015.
 LEAK = 0.1
+# A bottleneck's outer width over its inner one: He et al. 2016 have 4 with outer widths of 256 and
+# more. 2, as there are few bottlenecks; a choice of this project.
+BOTTLENECK = 2
 LOGITS = "logits"  # the layer of a network of classes whose answers the loss reads
 
 
