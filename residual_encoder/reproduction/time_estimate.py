@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from residual_encoder import models
 from residual_encoder.models import flops
-from residual_encoder.models.factory import NetworkConfig
+from residual_encoder.models.configs import NetworkConfig
 from residual_encoder.reproduction.experiments import Run
 
 # Building, tracing, checkpoint, measuring and pictures of one run, on two CPU cores and on a GPU.

@@ -76,8 +76,9 @@ def test_every_kind_has_a_source():
     assert set(sources.SOURCES) == set(configs.KINDS)
 
 
-def test_kinds_are_known_without_tensorflow():
-    code = "import residual_encoder.data.configs, sys; sys.exit('tensorflow' in sys.modules)"
+@pytest.mark.parametrize("module", ["data.configs", "recipes", "reproduction.experiments"])
+def test_choices_of_flags_are_known_without_tensorflow(module):
+    code = f"import residual_encoder.{module}, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
