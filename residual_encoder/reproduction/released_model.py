@@ -318,7 +318,8 @@ def _compared(network: keras.Model, level: int, moments: np.ndarray) -> tuple[fl
     mean, square = moments
     pairs = (
         (mean, norm.moving_mean.numpy()),
-        (np.sqrt(square - mean**2), np.sqrt(norm.moving_variance.numpy())),
+        # Of a constant channel rounding may leave a little less than zero.
+        (np.sqrt(np.maximum(square - mean**2, 0)), np.sqrt(norm.moving_variance.numpy())),
     )
     first, second = (float(np.corrcoef(seen, held)[0, 1]) for seen, held in pairs)
     return first, second
