@@ -36,7 +36,7 @@ def _prepared_imagenet(data_dir: Path) -> Path | None:
 
 
 def _version(folder: Path) -> list[int]:
-    """Returns [5, 1, 0] for a folder 5.1.0; of the names themselves 5.1.0 would be after 10.0.0."""
+    """Returns [5, 1, 0] for a folder 5.1.0, which as text would sort after 10.0.0."""
     return [int(number) for number in re.findall(r"\d+", folder.name)]
 
 
