@@ -13,7 +13,8 @@ GIGA = 1e9
 
 
 def operations(recipe, train_trunk=False):
-    network = models.build(RECIPES[recipe].network, train_trunk=train_trunk)
+    settings = {"train_trunk": train_trunk, "vgg16_weights": "later"}  # any values
+    network = models.build(RECIPES[recipe].network, **settings)
     return network, count(network, 224)
 
 
