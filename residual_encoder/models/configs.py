@@ -31,9 +31,9 @@ class ResidualEncoderConfig:
       gray_tap: How the gray picture joins the last level: "add", as in 2016 (color1 then has the
         three channels of the replicated gray), or "concat" (color1 may be wider).
       activation: Of the decoder's convolutions but the last: "relu", "elu" or "leaky_relu".
-      dropout: Share of the values that training drops behind color5, color4, color3 and color2;
-        the narrow levels above have too few channels for it. The
-        position is a choice of this project: the article does not give one.
+      dropout: Share of the values that training drops behind color5, color4, color3 and color2; the
+        narrow levels above have too few channels for it. The article gives no position; this one is
+        a choice of this project.
       upsampling: "legacy", TensorFlow's of 2016, which shifts by a quarter of a pixel of what it
         enlarges, or "half_pixel", today's, which does not.
       taps: 4 as in 2016, or 5: conv5_3 too. Then color5 (1x1, 512) is the deepest level and color4
@@ -183,7 +183,7 @@ class Pix2PixConfig:
     @property
     def multiple(self) -> int:
         """Returns the number that the input's height and width must be multiples of."""
-        return 8  # of the caller's sizes; inside it pads to two to the number of levels
+        return 8  # as of most others; inside, the network pads any size to 2 ** levels
 
 
 @dataclass(frozen=True)
