@@ -196,7 +196,15 @@ def test_bfloat16_that_onednn_cannot_do_is_refused(monkeypatch):
     assert devices.precision("bfloat16") == "bfloat16"
 
 
-def test_a_signal_asks_to_stop_and_a_second_one_acts():
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler, whatever started the tests: a shell's background ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_asks_to_stop_and_a_second_one_acts(ctrl_c):
     with trainer._until_signal() as stopped:
         assert not stopped()
         signal.raise_signal(signal.SIGINT)
