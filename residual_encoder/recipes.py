@@ -136,7 +136,7 @@ PIX2PIX = Recipe(
 # Three channels in color1 and color0 are the original's bottleneck: with 32 grass turns green.
 WIDE_TAIL = ResidualEncoderConfig(widths=(256, 128, 64, 32, 32), gray_tap="concat")
 
-# This project's: the same network with a wider tail, trained with the methods of today.
+# This project's own: the same network with a wider tail, trained by current methods.
 MODERN = Recipe(
     name="modern",
     network=WIDE_TAIL,
@@ -179,7 +179,7 @@ MODERN_FIVE_TAPS = dataclasses.replace(
     MODERN, name="modern_five_taps", network=dataclasses.replace(WIDE_TAIL, taps=5), margin=16
 )
 
-# The same trunk and habits, but classes of color instead of a mean: Zhang, Isola and Efros 2016,
+# The same trunk and training, but classes of color instead of a mean: Zhang, Isola and Efros 2016,
 # "Colorful Image Colorization". Classes are of ab, so the space is Lab.
 MODERN_CLASSES = dataclasses.replace(
     MODERN,
@@ -190,9 +190,9 @@ MODERN_CLASSES = dataclasses.replace(
     loss="ab_classes",
 )
 
-# A distribution learned by plain cross-entropy: not rebalanced, it is as good a regression as a
-# squared error's, and colors are chosen from it after training. Two residual encoders' worth of
-# context and the fifth tap, in no more weights than VGG16's first four blocks have.
+# A distribution trained by plain cross-entropy: without rebalancing its mean is as good a
+# regression as that of a squared error, and colors are chosen from it after training. The fifth tap
+# and dilated context, in about as many weights as `modern` has: 8.2 million.
 MODERN_DISTRIBUTION = dataclasses.replace(
     MODERN_CLASSES,
     name="modern_distribution",
@@ -205,7 +205,7 @@ MODERN_DISTRIBUTION = dataclasses.replace(
         refinements=(1,),
         temperature=0.65,  # with the prior correction: a knot of `models.vividness.KNOTS`
         prior_correction=0.05,
-        dropout=(0.1, 0.15, 0.2),  # against learning 58,000 photographs by heart
+        dropout=(0.1, 0.15, 0.2),  # against overfitting: there are 58,000 photographs
     ),
     rebalancing=0.0,
     image_size=144,  # of photographs whose short side is 160, at the scale that they are colored at

@@ -41,6 +41,8 @@ def test_json_round_trip(name):
         ({"image_size": 100}, "image_size must be a positive multiple of 8. Received 100"),
         ({"margin": 4}, "margin must be 0 or 8. Received 4"),
         ({"batch_size": 0}, "batch_size must be above zero"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number. Received 2.5"),
+        ({"image_size": 224.0}, "image_size must be a whole number"),
         ({"min_crop": 0.0}, "min_crop must be above 0"),
         ({"warp": 1.0}, "warp must be at least 0 and below 1. Received 1.0"),
         ({"color_space": "lab", "loss": "tinyclouds_code"}, 'color_space must be "yuv"'),
@@ -64,3 +66,14 @@ def test_recipes_of_another_version_are_refused():
         Recipe.from_json(fields | {"network": {"name": "transformer"}})
     with pytest.raises(ValueError, match="does not fit this version"):
         Recipe.from_json(fields | {"momentum": 0.9})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"adversarial": "x"}, {"adversarial": [1]}, {"network": 3}, {"network": {"name": ["cnn"]}},
+     {"network": {"name": "cnn", "widths": ["a"]}}, {"steps": "many"},
+     {"network": {"name": "vgg_autoencoder", "widths": [8, 8]}}],
+)  # fmt: skip
+def test_json_that_is_no_recipe_is_refused(change):
+    with pytest.raises(ValueError, match="object of JSON|Unknown network|does not fit|five"):
+        Recipe.from_json(TINY.to_json() | change)

@@ -21,7 +21,7 @@ def main(_: list[str]) -> None:
 
     files.check_free(_OUTPUT.value, _OVERWRITE.value)
     recipe = RECIPES[_RECIPE.value]
-    model = models.build(recipe.network, train_trunk=recipe.train_trunk)
+    model = models.build_recipe(recipe)
     files.write_text(_OUTPUT.value, diagram.network_figure(model))
     print(_OUTPUT.value)
 

@@ -214,7 +214,7 @@ def _page(
 
 
 def _network(recipe: Recipe) -> Figure:
-    model = models.build(recipe.network, train_trunk=recipe.train_trunk)
+    model = models.build_recipe(recipe)
     drawing = diagram.network_figure(model)
     return Figure(drawing, "The network, drawn from the model")
 

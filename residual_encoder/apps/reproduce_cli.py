@@ -21,8 +21,8 @@ from absl import flags
 
 from residual_encoder.apps import cli, shared_flags
 from residual_encoder.data.configs import DataConfig
+from residual_encoder.reproduction.experiments import BUDGETS
 
-_BUDGETS = ("smoke", "small", "full")
 _DATA = shared_flags.data(
     "Kind of data; with --released optional: photographs for the statistics of VGG16's layers."
 )
@@ -32,7 +32,10 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of everything; a used one is resumed.", required=True
 )
 _BUDGET = flags.DEFINE_enum(
-    "budget", "small", _BUDGETS, "smoke: minutes; small: an hour on two cores; full: the article's."
+    "budget",
+    "small",
+    list(BUDGETS),
+    "smoke: minutes; small: an hour on two cores; full: the article's.",
 )
 _VGG16 = shared_flags.vgg16_weights()
 _RELEASED = flags.DEFINE_string(
@@ -93,7 +96,6 @@ def _measure_released() -> int:
 
 def _run_experiments() -> int:
     """Runs the experiments that are missing and writes the report."""
-    from residual_encoder.reproduction.experiments import BUDGETS
     from residual_encoder.reproduction.reproduce import ReproduceConfig, reproduce
 
     done = reproduce(

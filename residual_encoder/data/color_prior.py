@@ -1,4 +1,4 @@
-"""Counts how often photographs have each class of color: the prior that `classes` starts from."""
+"""Counts how often photographs have each class of color: the prior of networks of classes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def measure_prior(config: PriorConfig) -> int:
 
 
 def _in_gamut(by_cell: np.ndarray) -> np.ndarray:
-    """Counts of all cells -> [Q] counts of the gamut's, strays moved to the nearest."""
+    """Adds the counts of cells outside the gamut to the nearest one in it: [cells] -> [Q]."""
     cells, filled = ab_quantization.gamut_cells(), np.flatnonzero(by_cell)
     between = ab_quantization.centers(filled)[:, None] - ab_quantization.centers(cells)
     nearest = np.argmin(np.sum(between**2, axis=-1), axis=1)

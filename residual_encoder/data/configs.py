@@ -30,18 +30,20 @@ def tfds_name_and_split(kind: str) -> tuple[str, str | None]:
 
 
 def check_separate(training: DataConfig, evaluation: DataConfig) -> None:
-    """Checks that pictures to train on are not those to evaluate on.
+    """Checks that the pictures to train on are not those to evaluate on.
 
-    A kind that names its split reads it for either purpose; all others have two splits.
+    A kind that names its split is read from that split for either purpose; all others have two
+    splits. Only equal names are found: that `train` holds `train[:10%]` is known to TFDS alone.
 
     Raises:
-      ValueError: both are the same split.
+      ValueError: both name the same split; in another folder it holds the same pictures.
     """
-    named = training.kind.startswith(TFDS) and tfds_name_and_split(training.kind)[1]
-    if named and (training.kind, training.data_dir) == (evaluation.kind, evaluation.data_dir):
+    name, split = tfds_name_and_split(training.kind)
+    if training.kind.startswith(TFDS) and split and training.kind == evaluation.kind:
         raise ValueError(
             f"{training.kind} names the split to train on, which would be evaluated on as well; "
-            "name another split to evaluate on, or leave the split out"
+            f"name another one to evaluate on (in training, --eval_data={TFDS}{name}:test), or "
+            "leave the split out"
         )
 
 
@@ -56,9 +58,10 @@ class DataConfig:
       manual_dir: For imagenet, where ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar lie; for
         tfds, where what one has to download by hand lies.
       skip_gray: Leave out pictures without color; they are counted.
-      max_bad_records: Share of broken records in an epoch above which reading ends in an error.
-      synthetic_size: How many synthetic scenes a training epoch has.
-      train_limit: How many of the first training pictures are used; None takes all.
+      max_bad_records: Share of broken records in an epoch, 0 to 1, above which reading ends in an
+        error; of fewer than 1,000 records it is taken of 1,000.
+      synthetic_size: How many synthetic scenes a training epoch has, at least 1.
+      train_limit: How many of the first training pictures are used, at least 1; None takes all.
     """
 
     kind: str
@@ -70,6 +73,11 @@ class DataConfig:
     train_limit: int | None = None
 
     def __post_init__(self) -> None:
+        """Checks kind and ranges.
+
+        Raises:
+          ValueError: the kind is unknown, or a number is out of range.
+        """
         if not is_kind(self.kind):
             raise ValueError(
                 f"data is {self.kind!r}; choose from {', '.join(KINDS)}, or tfds:NAME[:SPLIT]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from absl import logging
@@ -31,7 +32,12 @@ def _imagenet_tars(manual_dir: str | None, data_dir: Path) -> Path:
 def _prepared_imagenet(data_dir: Path) -> Path | None:
     """Returns the folder of the newest version that is prepared as TFRecord files."""
     done = (data_dir / IMAGENET).glob("*/dataset_info.json")
-    return max((info.parent for info in done), default=None)
+    return max((info.parent for info in done), key=_version, default=None)
+
+
+def _version(folder: Path) -> list[int]:
+    """Returns [5, 1, 0] for a folder 5.1.0, which as text would sort after 10.0.0."""
+    return [int(number) for number in re.findall(r"\d+", folder.name)]
 
 
 def _prepare_imagenet(data_dir: Path, manual_dir: Path) -> None:

@@ -3,7 +3,7 @@
 items         Item Item Item ...           a record each, and its place in the stream
 _chunked      (0, chunk) (1, chunk) ... (n, chunk)   position n is the chunk's end
 _load_chunked _Loaded                      in parallel; drops broken ones
-scan          (first missing, _Loaded)     the gap before each shows the missing ones
+scan          (_Past, _Loaded)             the gap before each shows the missing ones
 _keeper       counts and names the gaps; drops ends of chunks, and gray pictures if asked to
 pictures      Picture Picture ...
 """
@@ -54,6 +54,13 @@ class _Loaded(NamedTuple):
     rgb: Tensor
     name: Tensor
     gray: Tensor
+
+
+class _Past(NamedTuple):
+    """What was loaded before a picture or an end: the last position, and any picture to keep."""
+
+    position: Tensor  # int64; -1 at the beginning of a chunk
+    kept: Tensor  # bool
 
 
 @dataclass(frozen=True)
@@ -109,10 +116,11 @@ def _load_chunked(reading: Reading) -> Callable[[Tensor, Item], _Loaded]:
     return load_chunked
 
 
-def _with_first_missing(previous: Tensor, loaded: _Loaded) -> tuple[Tensor, tuple[Tensor, _Loaded]]:
-    """Adds the position that should have come; where records are gone, a later one came."""
+def _with_past(past: _Past, loaded: _Loaded) -> tuple[_Past, tuple[_Past, _Loaded]]:
+    """Adds what came before; where records are missing, the last position is not the one before."""
     ended = loaded.position == tf.size(loaded.chunk.index, out_type=tf.int64)
-    return tf.where(ended, tf.constant(-1, tf.int64), loaded.position), (previous + 1, loaded)
+    position = tf.where(ended, tf.constant(-1, tf.int64), loaded.position)
+    return _Past(position, past.kept | ~(ended | loaded.gray)), (past, loaded)
 
 
 def _broken_shard(record: Record) -> tuple[str, str] | None:
@@ -140,15 +148,19 @@ def _fault(item: Item, reading: Reading) -> tuple[str, str] | None:
 
 
 def _noter(reading: Reading, stats: RecordStats) -> Callable[..., bool]:
-    """Returns the function that notes missing records, given the columns of their items."""
+    """Returns the function that notes missing records, given the columns of their items.
 
-    def note_missing(*columns: Any) -> bool:
+    Its first argument is whether a picture was kept before them.
+    """
+
+    def note_missing(kept: bool, *columns: Any) -> bool:
         for row in zip(*columns, strict=True):
-            place, offset, data, end, epoch, index, *_ = (tf.constant(value) for value in row)
-            item = Item(Record(place, offset, data, end), epoch, index)
+            *record, epoch, index = (tf.constant(value) for value in row[:6])
+            item = Item(Record(*record), epoch, index)
             fault = _fault(item, reading)
             if fault:
-                stats.add_broken(*fault, Cursor(int(epoch), int(index)), reading.max_bad_records)
+                place = Cursor(int(epoch), int(index))
+                stats.add_broken(*fault, place, reading.max_bad_records, bool(kept))
         return True
 
     return note_missing
@@ -171,7 +183,7 @@ def without_ends(
             if stats is None:
                 return tf.constant(False)
             columns = [column[None] for column in tf.nest.flatten(item)]
-            noted = tf.numpy_function(_noter(reading, stats), columns, tf.bool)
+            noted = tf.numpy_function(_noter(reading, stats), [False, *columns], tf.bool)
             return tf.logical_not(tf.ensure_shape(noted, []))
 
         return tf.cond(item.record.end, drop, lambda: True)
@@ -179,18 +191,20 @@ def without_ends(
     return items.filter(is_record)
 
 
-def _keeper(reading: Reading, stats: RecordStats) -> Callable[[Tensor, _Loaded], Tensor]:
+def _keeper(reading: Reading, stats: RecordStats) -> Callable[[_Past, _Loaded], Tensor]:
     """Returns the filter that keeps pictures, and counts and names those left out."""
     note_missing = _noter(reading, stats)
 
-    def note_gray() -> bool:
-        stats.add_gray()
+    def note_gray(kept: bool) -> bool:
+        stats.add_gray(bool(kept))
         return False
 
-    def keep(first: Tensor, loaded: _Loaded) -> Tensor:
+    def keep(past: _Past, loaded: _Loaded) -> Tensor:
+        first = past.position + 1
+
         def note() -> Tensor:
             missing = [column[first : loaded.position] for column in tf.nest.flatten(loaded.chunk)]
-            return tf.numpy_function(note_missing, missing, tf.bool)
+            return tf.numpy_function(note_missing, [past.kept, *missing], tf.bool)
 
         noted = tf.cond(first < loaded.position, note, lambda: True)
         with tf.control_dependencies([noted]):
@@ -198,7 +212,9 @@ def _keeper(reading: Reading, stats: RecordStats) -> Callable[[Tensor, _Loaded],
             if not reading.skip_gray:
                 return picture
             drop = tf.logical_and(picture, loaded.gray)
-            return tf.cond(drop, lambda: tf.numpy_function(note_gray, [], tf.bool), lambda: picture)
+            return tf.cond(
+                drop, lambda: tf.numpy_function(note_gray, [past.kept], tf.bool), lambda: picture
+            )
 
     return keep
 
@@ -220,9 +236,10 @@ def pictures(items: tf.data.Dataset, reading: Reading, stats: RecordStats) -> tf
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    followed = loaded.ignore_errors().scan(tf.constant(-1, tf.int64), _with_first_missing)
+    start = _Past(tf.constant(-1, tf.int64), tf.constant(False))
+    followed = loaded.ignore_errors().scan(start, _with_past)
 
-    def picture(_: Tensor, loaded: _Loaded) -> Picture:
+    def picture(_: _Past, loaded: _Loaded) -> Picture:
         item = _at(loaded.chunk, loaded.position)
         return Picture(loaded.rgb, loaded.name, item.epoch, item.index, item.extras)
 

@@ -48,6 +48,11 @@ class ShardsConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        """Checks name and ranges.
+
+        Raises:
+          ValueError: `name` is not one word, or a number is below 1.
+        """
         if not re.fullmatch(r"\w+", self.name):
             raise ValueError(f"name is {self.name!r}; use one word such as train or val")
         for setting in ("shards", "resize"):
@@ -257,7 +262,7 @@ def _found(config: ShardsConfig) -> list[str]:
 
 
 def plan(config: ShardsConfig) -> dict[Path, list[str]]:
-    """Deals the pictures out to shards, in mixed order, the same one on every run.
+    """Distributes the pictures over shards, in mixed order, the same one on every run.
 
     Raises:
       ValueError: no such folder, or no pictures in it.

@@ -133,7 +133,7 @@ def _batches(config: EvaluateConfig, stats: RecordStats) -> Iterator[EvalBatch]:
 
 
 def _model(colorizer: MeasuredColorizer) -> dict[str, Any]:
-    """Which weights, by hash; of the path only the last part, which is all that others can use."""
+    """Identifies the weights by hash; of the path only the last part means anything elsewhere."""
     return {
         "name": Path(colorizer.source).name,
         "sha256": colorizer.sha256,

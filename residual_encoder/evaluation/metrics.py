@@ -112,7 +112,7 @@ def rebalancing_weights(counts: np.ndarray) -> np.ndarray:
 
 
 def _sums_by_cell(values: Tensor, cell: Tensor) -> Tensor:
-    """[B, H, W] int64 summed within each photograph's cells -> [B, cells] int64."""
+    """Sums [B, H, W] int64 within the cells of each photograph: [B, cells] int64."""
     photographs, cells = tf.shape(cell)[0], (2 * HALF_GRID + 1) ** 2
     segment = cell + cells * tf.range(photographs)[:, None, None]
     sums = tf.math.unsorted_segment_sum(values, segment, photographs * cells)
@@ -121,7 +121,7 @@ def _sums_by_cell(values: Tensor, cell: Tensor) -> Tensor:
 
 @tf.function(reduce_retracing=True)
 def _measure(output: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """What one batch adds, each of leading size B. uint8 [B, H, W, 3] twice."""
+    """Measures uint8 [B, H, W, 3] against the same of the truth; all results have B rows."""
     difference = tf.cast(output, tf.float64) - tf.cast(truth, tf.float64)
     lab = [colorspace.rgb_to_lab(tf.cast(rgb, tf.float32) / 255) for rgb in (output, truth)]
     ab_square = tf.reduce_sum((lab[0] - lab[1])[..., 1:] ** 2, axis=-1)
@@ -277,14 +277,14 @@ def evaluate(
 
     Args:
       predict: gray [B, H, W, 1] float32 in [0, 1] -> chroma [B, H, W, 2] in [0, 1].
-      batches: yields batches with a field `rgb`, uint8 [B, H, W, 3], all of one H and W.
-      space: the color space of the chroma.
-      gray: a key of `colorspace.GRAYS`: what the model sees.
-      seed: of the bootstrap.
-      further: measures the same pictures in another way; its metrics join the others. It also
+      batches: Batches with a field `rgb`, uint8 [B, H, W, 3], all of one H and W.
+      space: The color space of the chroma.
+      gray: A key of `colorspace.GRAYS`: what the model sees.
+      seed: Of the bootstrap.
+      further: Measures the same pictures in another way; its metrics join the others. It also
         measures the photographs themselves, as a third baseline, and the batches need a field
         `name`, bytes [B].
-      losses: by name, of the chroma before it is merged and rounded; their means over the
+      losses: By name, of the chroma before it is merged and rounded; their means over the
         photographs join the model's metrics as "loss_NAME", {"mean"} without an interval.
 
     Returns:

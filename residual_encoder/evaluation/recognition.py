@@ -1,4 +1,4 @@
-"""Whether what was colored is still recognized: a classifier's shares and a distance of features.
+"""Measures whether colored pictures are recognized: a classifier's shares, a distance of features.
 
 The third figure of Zhang et al. 2016, section 3.1, who use VGG16. Classifier and features are
 LiteRT files that take uint8 RGB, such as MobileNet's; read differences between systems over the

@@ -15,7 +15,12 @@ import keras
 from residual_encoder.imaging import ab_quantization, logit_smoothing
 from residual_encoder.imaging.colorspace import AB_SCALE
 from residual_encoder.models import vgg16
-from residual_encoder.models.configs import LOGITS, AbClassesConfig, ResidualEncoderConfig
+from residual_encoder.models.configs import (
+    BOTTLENECK,
+    LOGITS,
+    AbClassesConfig,
+    ResidualEncoderConfig,
+)
 from residual_encoder.models.layers import Dropout, HalfPixelUpsample2, batch_norm, convolution
 from residual_encoder.models.residual_encoder import (
     FIFTH_TAP,
@@ -25,9 +30,6 @@ from residual_encoder.models.residual_encoder import (
 from residual_encoder.utils.typing import Tensor
 
 ANNEALED_MEAN = "annealed_mean"
-# A bottleneck's inner width as a share of its outer one: He et al. 2016 have a quarter of 256 and
-# more. Half, as there are few of them; a choice of this project.
-BOTTLENECK = 2
 
 
 @keras.saving.register_keras_serializable("residual_encoder")

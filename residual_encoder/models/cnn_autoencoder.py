@@ -69,7 +69,7 @@ def _dilated(filters: int, name: str) -> keras.layers.Conv2D:
 
 
 def _shared() -> dict[str, Any]:
-    """Returns SAME padding and PyTorch's default initialization: uniform in +-1 / sqrt(fan in)."""
+    """Returns SAME padding and PyTorch's kernels, uniform in +-1 / sqrt(fan in); zero biases."""
     uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     return {"padding": "same", "kernel_initializer": uniform}
 

@@ -10,7 +10,15 @@ DECODER_UPSAMPLINGS = ("legacy", "half_pixel")
 # The article tried "leaky ReLUs" and gives no slope. This one is a choice of this project, between
 # the 0.01 of Maas et al. 2013 and the 1 / 5.5 of Xu et al. 2015.
 LEAK = 0.1
+# A bottleneck's outer width over its inner one: He et al. 2016 have 4 with outer widths of 256 and
+# more. 2, as there are few bottlenecks; a choice of this project.
+BOTTLENECK = 2
 LOGITS = "logits"  # the layer of a network of classes whose answers the loss reads
+
+
+def _check_five(widths: tuple[int, ...]) -> None:
+    if len(widths) != 5 or min(widths) < 1:
+        raise ValueError(f"widths must be five positive numbers. Received {widths}.")
 
 
 @dataclass(frozen=True)
@@ -23,9 +31,9 @@ class ResidualEncoderConfig:
       gray_tap: How the gray picture joins the last level: "add", as in 2016 (color1 then has the
         three channels of the replicated gray), or "concat" (color1 may be wider).
       activation: Of the decoder's convolutions but the last: "relu", "elu" or "leaky_relu".
-      dropout: Share of the values that training drops behind color5, color4, color3 and color2;
-        the narrow levels above have too few channels for it. The
-        position is a choice of this project: the article does not give one.
+      dropout: Share of the values that training drops behind color5, color4, color3 and color2; the
+        narrow levels above have too few channels for it. The article gives no position; this one is
+        a choice of this project.
       upsampling: "legacy", TensorFlow's of 2016, which shifts by a quarter of a pixel of what it
         enlarges, or "half_pixel", today's, which does not.
       taps: 4 as in 2016, or 5: conv5_3 too. Then color5 (1x1, 512) is the deepest level and color4
@@ -49,6 +57,7 @@ class ResidualEncoderConfig:
             raise ValueError(
                 f"widths must begin (256, 128, 64), the taps'. Received {self.widths}."
             )
+        _check_five(self.widths)
         if self.gray_tap not in ("add", "concat"):
             raise ValueError(f'gray_tap must be "add" or "concat". Received {self.gray_tap!r}.')
         if self.gray_tap == "add" and self.widths[3] != 3:
@@ -105,6 +114,14 @@ class VggAutoencoderConfig:
     """
 
     widths: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
+
+    def __post_init__(self) -> None:
+        """Checks the widths.
+
+        Raises:
+          ValueError: they are not five, or one is not positive.
+        """
+        _check_five(self.widths)
 
     @property
     def multiple(self) -> int:
@@ -166,7 +183,7 @@ class Pix2PixConfig:
     @property
     def multiple(self) -> int:
         """Returns the number that the input's height and width must be multiples of."""
-        return 8  # of the caller's sizes; inside it pads to two to the number of levels
+        return 8  # as of most others; inside, the network pads any size to 2 ** levels
 
 
 @dataclass(frozen=True)

@@ -338,9 +338,17 @@ def _tap_lines(
                 yield _pill((LEFT + RIGHT) / 2, row, ", ".join(tap.labels))
 
 
+def _how_trained(trunk: keras.Model) -> str:
+    if not trunk.trainable_weights:
+        return "frozen"
+    kernels = [layer for layer in trunk.layers if isinstance(layer, keras.layers.Conv2D)]
+    return "trained" if all(layer.trainable for layer in kernels) else "trained in part"
+
+
 def _parameters(model: keras.Model, trunk: keras.Model) -> str:
+    still = [layer for layer in trunk.layers if not (trunk.trainable and layer.trainable)]
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    frozen = sum(math.prod(weight.shape) for weight in trunk.weights) if not trunk.trainable else 0
+    frozen = sum(math.prod(weight.shape) for layer in still for weight in layer.weights)
     return f"{trainable:,} trainable parameters" + f", {frozen:,} frozen" * (frozen > 0)
 
 
@@ -372,7 +380,7 @@ def network_figure(model: keras.Model) -> str:
     shapes |= {index: block.shape for index, block in enumerate(blocks)}
     output = TOP + BOX / 2
     height = max([*rows.values(), *levels]) + BOX / 2 + 60
-    column = f"{trunk.name} trunk, " + ("trained" if trunk.trainable else "frozen")
+    column = f"{trunk.name} trunk, {_how_trained(trunk)}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
         f'width="{WIDTH}" height="{height:g}" role="img">',

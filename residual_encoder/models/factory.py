@@ -41,6 +41,7 @@ from residual_encoder.models.configs import (
 )
 from residual_encoder.models.hypercolumn import hypercolumn
 from residual_encoder.models.pix2pix import patch_discriminator, pix2pix
+from residual_encoder.models.recipe import Recipe
 from residual_encoder.models.residual_encoder import residual_encoder
 from residual_encoder.models.residual_encoder_inference import FoldedResidualEncoder
 from residual_encoder.models.vgg_autoencoder import vgg_autoencoder
@@ -133,6 +134,29 @@ def build(
     )
     with _dtype_policy(PRECISIONS[precision]):
         return NETWORKS[name_of(config)].build(config, trunk)
+
+
+def build_recipe(recipe: Recipe, **settings: str) -> keras.Model:
+    """Builds the network of a recipe as it trains: what of its trunk learns, and its batch norm.
+
+    Args:
+      recipe: The recipe.
+      **settings: `vgg16_weights` and `precision`, as of `build`.
+
+    Returns:
+      A model, as of `build`.
+
+    Raises:
+      ValueError: a name is unknown or a weight file does not fit.
+      OSError: a weight file is missing.
+    """
+    return build(
+        recipe.network,
+        train_trunk=recipe.train_trunk,
+        frozen_blocks=recipe.frozen_blocks,
+        trunk_batch_norm=recipe.trunk_batch_norm,
+        **settings,
+    )
 
 
 def build_discriminator(widths: tuple[int, ...], precision: str = "float32") -> keras.Model:
@@ -246,6 +270,7 @@ __all__ = [
     "VggAutoencoderConfig",
     "build",
     "build_discriminator",
+    "build_recipe",
     "foldable",
     "for_inference",
     "for_saving",

@@ -13,6 +13,7 @@ import numpy as np
 
 from residual_encoder.models.weights import Arrays
 
+DEEP_BLOCKS = (4, 5)  # whose convolutions a rank splits: three quarters of VGG16's weights
 BASIS = "_basis"  # ends the name of the first of a split convolution's two; the second keeps it
 # Mean of the ImageNet training set: blue, green, red on 0..255 (ry/tensorflow-vgg16, from Caffe).
 BGR_MEAN = (103.939, 116.779, 123.68)

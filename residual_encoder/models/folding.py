@@ -108,7 +108,7 @@ class FoldedLayers(LayerWeights):
         return self.projected(x, Kernel(kernel * scale[:, None], bias))
 
     def merged_pointwise(self, x: Tensor, tap: Tensor, level: int) -> Tensor:
-        """Does the same where the convolution is 1x1, which may as well run before upsampling."""
+        """Does the same where the convolution is 1x1: it runs before upsampling, which commutes."""
         x = convolved(x, Kernel(self.kernel(f"color{level}").kernel, None))
         x = convolved(tap, self.kernel_of_tap(f"color{level}", level)) + self.upsampling.resized(x)
         return self.activation(x)

@@ -92,12 +92,28 @@ class HalfPixelUpsample2(Upsample2):
         return (before + 3 * x) / 4, (3 * x + after) / 4
 
 
+class ReplicaSeeds(keras.random.SeedGenerator):
+    """Keras's seeds, but other ones on every replica: its own are the same on all of them.
+
+    The state, which checkpoints hold, stays the same everywhere. With one replica nothing changes.
+    """
+
+    def next(self, ordered: bool = True) -> Tensor:
+        """Returns a seed, two integers, and moves the state on."""
+        seed = super().next(ordered)
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return seed
+        return seed + tf.stack([tf.cast(replica.replica_id_in_sync_group, seed.dtype), 0])
+
+
 @keras.saving.register_keras_serializable("residual_encoder")
 class Dropout(keras.layers.Layer):
-    """Keras's dropout with its random state named after the layer.
+    """Keras's dropout with its random state named after the layer, and drawn on every replica.
 
     Keras numbers the states of a process, so that a checkpoint of the second network that a process
-    builds would not fit the first network of another.
+    builds would not fit the first network of another. And on several replicas it drops the same of
+    each one's pictures.
     """
 
     def __init__(self, rate: float, channels: bool = False, **settings: Any) -> None:
@@ -107,11 +123,11 @@ class Dropout(keras.layers.Layer):
           rate: At least 0 and below 1.
           channels: Whether whole channels of [B, H, W, C] are dropped (Tompson et al. 2015, whose
             spatial dropout this is), instead of single values.
-          settings: Of a Keras layer.
+          **settings: As of any layer.
         """
         super().__init__(**settings)
         self.rate, self.channels = rate, channels
-        self.seed_generator = keras.random.SeedGenerator(name=self.name)
+        self.seed_generator = ReplicaSeeds(name=self.name)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Drops some of [B, H, W, C], and scales up the others so that the mean stays."""

@@ -20,7 +20,7 @@ from residual_encoder.models.configs import (
     ResidualEncoderConfig,
     name_of,
 )
-from residual_encoder.models.folded_weights import Kernel, NetworkWeights
+from residual_encoder.models.folded_weights import BASIS, Kernel, NetworkWeights
 from residual_encoder.models.recipe import Recipe
 
 INPUT, OUTPUT = "grayscale", "chroma"
@@ -144,7 +144,7 @@ class _Decoder:
             x = ops.max_pool(x) if block > 1 else x
             for name, kernels in self.trunk.kernels(block):
                 for kernel in kernels:  # a split one has two, and ReLU behind the second
-                    suffix = "_basis" if kernel.bias is None else ""
+                    suffix = BASIS if kernel.bias is None else ""
                     x = ops.convolution(x, kernel, name + suffix)
                 x = ops.activation(x, "relu")
             taps.append(x)

@@ -7,6 +7,7 @@ modules that compute look the names up. The published numbers are in `residual_e
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -175,6 +176,9 @@ class Recipe:
         _check(margin_fits, "margin", f"0 or {self.multiple}", self)
         for field in ("batch_size", "steps", "learning_rate"):
             _check(getattr(self, field) > 0, field, "above zero", self)
+        for field in ("batch_size", "steps", "image_size", "warmup_steps"):
+            whole = isinstance(getattr(self, field), numbers.Integral)
+            _check(whole, field, "a whole number", self)
         for field in ("warmup_steps", "weight_decay"):
             _check(getattr(self, field) >= 0, field, "0 or more", self)
         if self.adversarial:
@@ -255,17 +259,20 @@ class Recipe:
         """
         try:
             network = dict(fields.get("network", {}))
+            adversarial = dict(fields.get("adversarial") or {})
         except (AttributeError, TypeError, ValueError) as error:
-            raise ValueError(f"A recipe is an object of JSON. Received {fields!r:.80}.") from error
+            raise ValueError(
+                "A recipe is an object of JSON, and so are its network and its adversarial part. "
+                f"Received {fields!r:.200}."
+            ) from error
         name = network.pop("name", None)
-        if name not in CONFIGS:
+        if not isinstance(name, str) or name not in CONFIGS:
             raise ValueError(f"Unknown network {name!r}; this version has {list(CONFIGS)}.")
         config: Any = CONFIGS[name]
-        adversarial = fields.get("adversarial")
         try:
             parts = {
                 "network": config(**_frozen(network)),
-                "adversarial": adversarial and Adversarial(**_frozen(adversarial)),
+                "adversarial": Adversarial(**_frozen(adversarial)) if adversarial else None,
             }
             return cls(**(fields | parts))
         except TypeError as error:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from residual_encoder.imaging import ab_classes
 from residual_encoder.models.configs import (
+    BOTTLENECK,
     LOGITS,
     AbClassesConfig,
     NetworkConfig,
     ResidualEncoderConfig,
 )
-from residual_encoder.models.folded_weights import BASIS
+from residual_encoder.models.folded_weights import BASIS, DEEP_BLOCKS
 
 # Of VGG16, configuration D: channels and number of the convolutions of each block.
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-SPLIT_FROM = 4  # the first block that a rank splits
-BOTTLENECK = 2  # outer over inner width of a bottleneck; see `ab_classifier.BOTTLENECK`
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -74,7 +73,7 @@ def _trunk(taps: int, rank: int) -> Shapes:
     for block, (channels, count) in enumerate(BLOCKS[:taps], start=1):
         for number in range(1, count + 1):
             name = f"block{block}_conv{number}"
-            if rank and block >= SPLIT_FROM:
+            if rank and block in DEEP_BLOCKS:
                 shapes[f"{name}{BASIS}/kernel"] = (3, 3, inside, rank)
                 shapes[f"{name}/kernel"] = (1, 1, rank, channels)
             else:

@@ -14,13 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from residual_encoder.models.folded_weights import BASIS, BGR_MEAN
+from residual_encoder.models.folded_weights import BASIS, BGR_MEAN, DEEP_BLOCKS
 from residual_encoder.utils.typing import Tensor
 
 # The inputs of pool1 to pool4, which are ReLU outputs: the article's taps.
 TAPS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3")
-# The blocks whose convolutions `rank` splits: three quarters of VGG16's weights before its top.
-DEEP_BLOCKS = (4, 5)
 # What Keras calls the released weights without the top.
 KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 

@@ -44,7 +44,7 @@ KNOTS = (
 
 @dataclass(frozen=True)
 class ColorChoice:
-    """Says which color is taken from a distribution; None leaves the recipe's own number.
+    """Chooses which color is taken from a distribution; None leaves the recipe's own number.
 
     Attributes:
       vividness: From 0, safe, to 1, vivid: a place on the curve of `KNOTS`.

@@ -1,4 +1,7 @@
-"""Experiments of `reproduce`: budgets, and the training runs that claims need under each."""
+"""Experiments of `reproduce`: budgets, and the training runs that claims need under each.
+
+TensorFlow is not loaded, so that the command line lists the budgets at once.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from residual_encoder.data.configs import DataConfig
-from residual_encoder.models.factory import Pix2PixConfig, ResidualEncoderConfig
+from residual_encoder.models.configs import Pix2PixConfig, ResidualEncoderConfig
 from residual_encoder.recipes import RECIPES, Recipe
 
 BASE = "tinyclouds2016"

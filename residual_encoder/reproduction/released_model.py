@@ -63,6 +63,11 @@ class ReleasedConfig:
     data: DataConfig | None = None
 
     def __post_init__(self) -> None:
+        """Checks that the trunk has weights.
+
+        Raises:
+          ValueError: `vgg16_weights` is "none".
+        """
         if self.vgg16_weights == "none":
             raise ValueError(
                 'The released model needs VGG16 as trained on ImageNet: vgg16_weights is "none"; '
@@ -80,7 +85,7 @@ class Strip(NamedTuple):
 
 
 def measure_released(config: ReleasedConfig) -> dict[str, Any]:
-    """Runs the released model on the article's strips and measures it beside what was published.
+    """Runs the released model on the article's strips and measures it and the published outputs.
 
     Returns:
       {"pictures": figures of gray, published and released; "correlation": of U and of V with the
@@ -187,7 +192,7 @@ def read_strips(folder: str) -> list[Strip]:
 
     Raises:
       FileNotFoundError: there is none.
-      ValueError: one is not three squares beside each other, or they differ in size.
+      ValueError: one is not three squares side by side, or they differ in size.
     """
     paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in STRIPS)
     if not paths:
@@ -313,7 +318,8 @@ def _compared(network: keras.Model, level: int, moments: np.ndarray) -> tuple[fl
     mean, square = moments
     pairs = (
         (mean, norm.moving_mean.numpy()),
-        (np.sqrt(square - mean**2), np.sqrt(norm.moving_variance.numpy())),
+        # Of a constant channel rounding may leave a little less than zero.
+        (np.sqrt(np.maximum(square - mean**2, 0)), np.sqrt(norm.moving_variance.numpy())),
     )
     first, second = (float(np.corrcoef(seen, held)[0, 1]) for seen, held in pairs)
     return first, second

@@ -153,8 +153,7 @@ def _last_weights(run: Run, folder: Path) -> Path:
 def _about(run: Run, folder: Path) -> dict[str, Any]:
     """Collects size, arithmetic and speed of a run."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    model = models.build(run.recipe.network, train_trunk=run.recipe.train_trunk)
-    operations = flops.count(model, COUNTED_SIZE)
+    operations = flops.count(models.build_recipe(run.recipe), COUNTED_SIZE)
     log = read_metrics(folder)
     speeds = [row["images_per_second"] for row in log if row.get("images_per_second")]
     return {

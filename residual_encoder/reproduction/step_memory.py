@@ -90,7 +90,7 @@ def _step(recipe: Recipe) -> tuple[Callable[[Tensor], Any], float]:
 
     strategy = distributed.strategy("one")
     with strategy.scope():
-        model = models.build(recipe.network, train_trunk=recipe.train_trunk)
+        model = models.build_recipe(recipe)
         learner = supervised_learner(model, recipe, strategy)
     any_size = tf.TensorSpec([None, None, None, 3], tf.uint8)
     step = tf.function(learner.step, input_signature=[any_size])

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from residual_encoder import models
 from residual_encoder.models import flops
-from residual_encoder.models.factory import NetworkConfig
+from residual_encoder.models.configs import NetworkConfig
 from residual_encoder.reproduction.experiments import Run
 
 # Building, tracing, checkpoint, measuring and pictures of one run, on two CPU cores and on a GPU.
@@ -28,15 +28,15 @@ class Forecast:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._rate = PROBE_SHARE * _convolution_rate()
-        self._operations: dict[tuple[NetworkConfig, bool, int], int] = {}
+        self._operations: dict[tuple[NetworkConfig, bool, int, int], int] = {}
         self.expected = {run.name: self._seconds(run) for run in runs}
         self._done: dict[str, float] = {}
 
     def _seconds(self, run: Run) -> float:
         recipe = run.recipe
-        key = recipe.network, recipe.train_trunk, recipe.image_size
+        key = recipe.network, recipe.train_trunk, recipe.frozen_blocks, recipe.image_size
         if key not in self._operations:
-            model = models.build(recipe.network, train_trunk=recipe.train_trunk)
+            model = models.build_recipe(recipe)
             self._operations[key] = flops.count(model, recipe.image_size).training
         picture = PICTURE_SECONDS + self._operations[key] / self._rate
         return SETUP_SECONDS + run.images * picture

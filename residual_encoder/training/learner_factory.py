@@ -32,14 +32,7 @@ def make_learner(
       OSError: a weight file is missing.
     """
     with strategy.scope():
-        model = models.build(
-            recipe.network,
-            vgg16_weights=vgg16_weights,
-            train_trunk=recipe.train_trunk,
-            frozen_blocks=recipe.frozen_blocks,
-            trunk_batch_norm=recipe.trunk_batch_norm,
-            precision=precision,
-        )
+        model = models.build_recipe(recipe, vgg16_weights=vgg16_weights, precision=precision)
         if recipe.adversarial:
             return adversarial_learner(model, recipe, strategy, precision, jit)
         return supervised_learner(model, recipe, strategy, jit)

@@ -24,7 +24,8 @@ class Meter:
     """Adds up losses and time since the last log row.
 
     Attributes:
-      seconds: Of training, over all processes of a run; the first step's compilation is part of it.
+      seconds: Of training until the last log row, over all processes of a run; the first step's
+        compilation is part of it.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,10 @@ class Meter:
         self._waited += time.perf_counter() - began
         self._counted += 1
         return batch
+
+    def total_seconds(self) -> float:
+        """Returns `seconds` with those of the interval that has not ended."""
+        return self.seconds + time.perf_counter() - self._started
 
     def add(self, losses: dict[str, Tensor]) -> None:
         """Adds the losses of a step, float32 scalars by name; does not wait for their values."""

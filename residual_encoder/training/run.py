@@ -189,7 +189,7 @@ class TrainingRun:
         """Returns the JSON-able part of a checkpoint, stored with the variables."""
         return {
             "cursor": [int(part) for part in self.cursor],
-            "seconds": self.meter.seconds,
+            "seconds": self.meter.total_seconds() if self.step else 0.0,
             "best": self.best,
         }
 

@@ -9,6 +9,7 @@ import math
 import platform
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,13 @@ def _trunk_source(weights: str) -> str:
 
 @contextlib.contextmanager
 def _until_signal() -> Iterator[Callable[[], bool]]:
-    """Lets SIGTERM and the first Ctrl-C only ask the loop to stop; yields whether one did."""
+    """Lets SIGTERM and the first Ctrl-C only ask the loop to stop; yields whether one did.
+
+    In another than the main thread Python handles no signals: there nothing asks it to stop.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     received: list[int] = []
 
     def note(number: int, _: Any) -> None:

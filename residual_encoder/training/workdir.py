@@ -146,7 +146,7 @@ def _owner(lock: IO[str]) -> str:
     try:
         lock.seek(0)
         return lock.read() or "unknown"
-    except OSError:  # Windows lets nobody else read it
+    except OSError:  # on Windows a locked file cannot be read
         return "unknown"
 
 

@@ -63,8 +63,12 @@ def test_data_sets_of_tfds_are_kinds(given: Any) -> None:
     given("--data=tfds:cifar10:train[:80%]", "--eval_data=tfds:cifar10:test")
     assert train_cli._config().data.kind == "tfds:cifar10:train[:80%]"
     given("--data=tfds:cifar10:train")
-    with pytest.raises(ValueError, match="--eval_data=tfds:cifar10:test, or leave the split out"):
-        train_cli._config()
+    for more in ([], ["--eval_dir=elsewhere"], ["--eval_data=tfds:cifar10:train"]):
+        given("--data=tfds:cifar10:train", *more)
+        with pytest.raises(ValueError, match="--eval_data=tfds:cifar10:test.*leave the split out"):
+            train_cli._config()
+    given("--data=tfds:cifar10:train", "--eval_every=0")  # nothing is evaluated
+    assert train_cli._config().eval_every == 0
     with pytest.raises(flags.IllegalFlagValueError, match="should be one of <imagenet.*tfds:NAME"):
         given("--data=photos")
 

@@ -11,7 +11,7 @@ from helpers.tfrecords import example, jpeg_of, write_shard
 from helpers.training_batches import colored, pictures, read, same, shards, write_shards  # noqa: F401
 
 from residual_encoder import models
-from residual_encoder.data import image_folder
+from residual_encoder.data import image_folder, record_stats
 from residual_encoder.data.configs import DataConfig
 from residual_encoder.data.input_pipeline import Cursor, RecordStats, WorkerShare, eval_batches
 from residual_encoder.export import litert
@@ -160,6 +160,30 @@ def test_nothing_but_gray_ends_reading(tmp_path):
     config = DataConfig("tfrecord", str(tmp_path), skip_gray=True)
     with pytest.raises(ValueError, match="no color"), stats.reraising():
         read(config, 1, stats=stats)
+
+
+def test_nothing_but_broken_records_ends_reading_whatever_is_allowed(tmp_path, monkeypatch):
+    monkeypatch.setattr(record_stats, "UNUSABLE", 30)
+    write_shard(tmp_path / "train-00000-of-00001", [example(b"text", "some text")] * 20)
+    stats = RecordStats()
+    config = DataConfig("tfrecord", str(tmp_path), max_bad_records=1)
+    wanted = "of the first 30 records none can be used: 30 are broken, as some text \\("
+    with pytest.raises(ValueError, match=wanted), stats.reraising():
+        read(config, 1, stats=stats)
+
+
+def test_a_batch_that_takes_more_gray_ones_than_the_limit_is_read(tmp_path, monkeypatch):
+    """One record of 40 has color, so a batch of four takes up to 160 of them."""
+    monkeypatch.setattr(record_stats, "UNUSABLE", 50)
+    gray = example(jpeg_of(np.full((8, 8, 1), 90, np.uint8)))
+    colors = example(jpeg_of(colored(1)), "color")
+    write_shard(tmp_path / "train-00000-of-00001", [gray] * 20 + [colors] + [gray] * 19)
+    stats = RecordStats()
+    config = DataConfig("tfrecord", str(tmp_path), skip_gray=True)
+    with stats.reraising():
+        (batch,) = read(config, 1, batch_size=4, size=8, stats=stats)
+    assert batch[1].tolist() == [0, 1, 2, 3]  # one an epoch
+    assert stats.gray > 50
 
 
 def test_a_file_that_vanished_is_a_broken_record(pictures, tmp_path):

@@ -121,3 +121,12 @@ def test_missing_folders_are_named(tmp_path):
         imagenet.imagenet_source(str(tmp_path), None, "train")
     with pytest.raises(ValueError, match="not found in .*nowhere"):
         imagenet.imagenet_source(str(tmp_path), str(tmp_path / "nowhere"), "train")
+
+
+def test_the_newest_version_is_read(tmp_path):
+    for version in ("5.1.0", "10.0.0", "9.2.1"):
+        (tmp_path / "imagenet2012" / version).mkdir(parents=True)
+        (tmp_path / "imagenet2012" / version / "dataset_info.json").touch()
+    (tmp_path / "imagenet2012" / "11.0.0.incomplete").mkdir()
+    assert imagenet._prepared_imagenet(tmp_path).name == "10.0.0"
+    assert imagenet._prepared_imagenet(tmp_path / "elsewhere") is None

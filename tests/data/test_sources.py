@@ -76,8 +76,9 @@ def test_every_kind_has_a_source():
     assert set(sources.SOURCES) == set(configs.KINDS)
 
 
-def test_kinds_are_known_without_tensorflow():
-    code = "import residual_encoder.data.configs, sys; sys.exit('tensorflow' in sys.modules)"
+@pytest.mark.parametrize("module", ["data.configs", "recipes", "reproduction.experiments"])
+def test_choices_of_flags_are_known_without_tensorflow(module):
+    code = f"import residual_encoder.{module}, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
@@ -101,6 +102,8 @@ def test_a_split_that_is_named_is_not_trained_and_evaluated_on():
         configs.check_separate(DataConfig(kind), DataConfig(kind))
     with pytest.raises(ValueError, match="tfds:mnist:train names the split to train on"):
         configs.check_separate(train, train)
+    with pytest.raises(ValueError, match="tfds:mnist:train names the split to train on"):
+        configs.check_separate(train, dataclasses.replace(train, data_dir="elsewhere"))
     recipe = RECIPES["tinyclouds2016"]
     with pytest.raises(ValueError, match="would be evaluated on as well"):
         TrainConfig(recipe, train, "run")

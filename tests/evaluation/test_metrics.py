@@ -241,12 +241,12 @@ def test_interval_of_a_mean_is_the_textbook_one():
     assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.15 * error)
 
 
-def test_resamples_do_not_depend_on_their_blocks():
-    rows = np.random.default_rng(3).normal(size=(1_500_000, 1))
-    assert metrics.resampled_means(rows, seed=0, resamples=3).shape == (3, 1)
-    few = rows[:50]
-    assert np.array_equal(metrics.resampled_means(few, 5), metrics.resampled_means(few, 5))
-    assert not np.array_equal(metrics.resampled_means(few, 5), metrics.resampled_means(few, 6))
+@pytest.mark.parametrize("n", [50, 700_000])  # in one block, and in two of two and one
+def test_resamples_are_draws_with_replacement(n):
+    rows = np.random.default_rng(3).normal(size=(n, 2))
+    wanted = rows[np.random.default_rng(5).integers(n, size=(3, n))].mean(axis=1)
+    np.testing.assert_allclose(metrics.resampled_means(rows, 5, 3), wanted, atol=1e-12)
+    assert not np.allclose(metrics.resampled_means(rows, 6, 3), wanted)
 
 
 def test_gains_are_paired():

@@ -149,7 +149,7 @@ def test_transposed_convolution_is_pytorchs(rng):
 
 
 @pytest.mark.parametrize("name", ["cnn1", "cnn2"])
-def test_nets_1_and_2_cannot_say_negative_ab(name, rng):
+def test_nets_1_and_2_cannot_predict_negative_ab(name, rng):
     model = factory.build(RECIPES[name].network)
     for variable in model.trainable_variables:
         variable.assign(rng.normal(size=variable.shape))

@@ -12,13 +12,18 @@ from residual_encoder.models.factory import ResidualEncoderConfig
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+def build(config, **settings):
+    """Builds a network with any values in its trunk."""
+    return models.build(config, vgg16_weights="later", **settings)
+
+
 def texts(svg: str) -> list[str]:
     return [element.text for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
 @pytest.fixture(scope="module")
 def original():
-    return texts(diagram.network_figure(models.build(ResidualEncoderConfig())))
+    return texts(diagram.network_figure(build(ResidualEncoderConfig())))
 
 
 def test_original_is_drawn_layer_by_layer(original):
@@ -49,7 +54,7 @@ def test_original_has_the_right_operations(original):
 
 def test_variant_with_other_widths_and_concatenation():
     config = ResidualEncoderConfig(widths=(256, 128, 64, 20, 12), gray_tap="concat")
-    words = texts(diagram.network_figure(models.build(config, train_trunk=True)))
+    words = texts(diagram.network_figure(build(config, train_trunk=True)))
     assert words.count("concat") == 1
     assert words.count("+") == 3
     assert "− 0.5" in words
@@ -61,15 +66,24 @@ def test_variant_with_other_widths_and_concatenation():
 
 def test_five_taps_and_other_options_are_drawn_too():
     config = ResidualEncoderConfig(activation="elu", dropout=0.5, upsampling="half_pixel", taps=5)
-    words = texts(diagram.network_figure(models.build(config)))
+    words = texts(diagram.network_figure(build(config)))
     assert words.count("14 × 14 × 512") == 2  # the fifth tap, color5
     assert words.count("1×1 conv, BN, ELU, Dropout") == 1
     assert words.count("3×3 conv, BN, ELU, Dropout") == 3
     assert words.count("upsample ×2") == words.count("max pool") == 4
 
 
+def test_a_trunk_that_trains_in_part_is_told():
+    model = build(ResidualEncoderConfig(), train_trunk=True, frozen_blocks=3)
+    words = texts(diagram.network_figure(model))
+    assert "vgg16 trunk, trained in part" in words
+    block4 = 9 * 512 * (256 + 512 + 512) + 3 * 512
+    counts = f"{504_407 + block4:,} trainable parameters, {7_635_264 - block4:,} frozen"
+    assert counts in words
+
+
 def test_trunk_with_batch_norm_is_drawn_too():
-    model = models.build(ResidualEncoderConfig(), train_trunk=True, trunk_batch_norm=True)
+    model = build(ResidualEncoderConfig(), train_trunk=True, trunk_batch_norm=True)
     words = texts(diagram.network_figure(model))
     assert words.count("2 × 3×3 conv, BN, ReLU") == 2
 

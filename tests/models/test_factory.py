@@ -69,9 +69,7 @@ def network():
 @pytest.mark.parametrize("name", RECIPES)
 def test_parameter_counts(name):
     recipe = RECIPES[name]
-    model = models.build(
-        recipe.network, train_trunk=recipe.train_trunk, frozen_blocks=recipe.frozen_blocks
-    )
+    model = models.build_recipe(recipe, vgg16_weights="later")  # any values
     trunk = models.trunk_of(model)
     frozen = count(trunk.non_trainable_variables) if trunk else 0
     assert (count(model.trainable_variables), frozen) == PARAMETERS[name]
@@ -335,6 +333,8 @@ def test_bfloat16_keeps_float32_weights_and_output():
     [
         ({"widths": (128, 128, 64, 3, 3)}, "widths must begin"),
         ({"widths": (256, 128, 64, 32, 3)}, r"widths\[3\] = 3"),
+        ({"widths": (256, 128, 64, 3)}, "widths must be five positive numbers"),
+        ({"widths": (256, 128, 64, 3, 0)}, "widths must be five positive numbers"),
         ({"gray_tap": "multiply"}, "gray_tap must be"),
         ({"activation": "swish"}, "activation must be one of .* Received 'swish'"),
         ({"upsampling": "nearest"}, "upsampling must be one of"),

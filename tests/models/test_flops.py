@@ -1,5 +1,7 @@
 """Arithmetic: the published networks' figures, and layers worked out by hand."""
 
+import dataclasses
+
 import keras
 import pytest
 
@@ -11,7 +13,8 @@ GIGA = 1e9
 
 
 def operations(recipe, train_trunk=False):
-    network = models.build(RECIPES[recipe].network, train_trunk=train_trunk)
+    settings = {"train_trunk": train_trunk, "vgg16_weights": "later"}  # any values
+    network = models.build(RECIPES[recipe].network, **settings)
     return network, count(network, 224)
 
 
@@ -39,6 +42,15 @@ def test_training_with_the_trunk_costs_three_passes_but_for_the_first_layers_inp
     assert whole.training / GIGA == pytest.approx(95.9, abs=0.05)
     network.get_layer("vgg16").trainable = False
     assert count(network, 224).training / GIGA == pytest.approx(40.2, abs=0.05)
+
+
+def test_blocks_that_stay_frozen_have_no_gradients(encoder):
+    """Of block 4 alone: its three kernels, and the inputs of all of it but conv4_1."""
+    recipe = dataclasses.replace(RECIPES["tinyclouds2016"], train_trunk=True, frozen_blocks=3)
+    trained = 2 * 28 * 28 * 9 * 512 * (256 + 512 + 512)
+    passed_on = 2 * 28 * 28 * 9 * 512 * (512 + 512)
+    found = count(models.build_recipe(recipe, vgg16_weights="later"), 224)
+    assert found.training == encoder[1].training + trained + passed_on
 
 
 def test_hypercolumn_head():

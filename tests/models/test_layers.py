@@ -1,11 +1,13 @@
 """Layers against TensorFlow's and Keras's: upsampling and batch norm."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from residual_encoder.models.layers import BatchNorm, HalfPixelUpsample2, Upsample2
+from residual_encoder.models.layers import BatchNorm, Dropout, HalfPixelUpsample2, Upsample2
 
 
 def legacy(x):
@@ -85,3 +87,18 @@ def test_upsampling_by_hand():
     x = tf.reshape([1.0, 3.0], [1, 1, 2, 1])
     np.testing.assert_array_equal(Upsample2()(x)[0, 0, :, 0], [1, 2, 3, 3])
     np.testing.assert_array_equal(HalfPixelUpsample2()(x)[0, 0, :, 0], [1, 1.5, 2.5, 3])
+
+
+def test_every_replica_drops_other_values_and_the_first_those_of_one_alone(monkeypatch):
+    x, dropped = tf.ones([4, 200]), []
+    for replica, replicas in ((0, 1), (0, 2), (1, 2)):
+        context = SimpleNamespace(num_replicas_in_sync=replicas, replica_id_in_sync_group=replica)
+        monkeypatch.setattr(tf.distribute, "get_replica_context", lambda context=context: context)
+        keras.utils.set_random_seed(3)
+        layer = Dropout(0.5, name="dropout")
+        dropped.append([layer(x, training=True).numpy() == 0 for _ in range(2)])
+    alone, first, second = np.array(dropped)
+    np.testing.assert_array_equal(alone, first)
+    # Independent halves agree in half of the values; of 800, within five standard deviations.
+    assert abs((first[0] == second[0]).mean() - 0.5) < 5 * 0.5 / 800**0.5
+    assert abs((second[0] == second[1]).mean() - 0.5) < 5 * 0.5 / 800**0.5

@@ -87,7 +87,7 @@ def test_tanh_is_ab_over_128():
     for variable in model.weights:
         variable.assign(tf.zeros_like(variable))
     model.get_layer("ab").bias.assign(np.arctanh([0.5, -0.25]))
-    color = colorspace.LAB.chroma(colorspace.lab_to_rgb([[60.0, 64, -32]]))  # out of the gamut?
+    color = colorspace.LAB.chroma(colorspace.lab_to_rgb([[60.0, 64, -32]]))  # in the gamut
     chroma = model(np.zeros((1, 2, 2, 1), np.float32))[0, 0]
     np.testing.assert_allclose(chroma[0], [64 / 256 + 0.5, -32 / 256 + 0.5], atol=1e-6)
     np.testing.assert_allclose(chroma[0], color[0], atol=2e-3)
@@ -97,7 +97,7 @@ def test_tanh_is_ab_over_128():
 
 
 def test_patches_are_70_by_70(monkeypatch):
-    """Which pixels one of the 30x30 words depends on, by gradient; norm would join all."""
+    """Which pixels one of the 30x30 outputs depends on, by gradient; norm would join all."""
     monkeypatch.setattr(PictureNorm, "call", lambda self, x: x)
     model = models.build_discriminator((64, 128, 256, 512))
     for variable in model.weights:
@@ -106,10 +106,10 @@ def test_patches_are_70_by_70(monkeypatch):
     logits = keras.Model(model.inputs, model.get_layer("discriminator5").output)
     with tf.GradientTape() as tape:
         tape.watch([gray, chroma])
-        words = logits([gray, chroma])
-        word = words[0, 15, 15, 0]
-    assert words.shape == (1, 30, 30, 1)
-    for gradient in tape.gradient(word, [gray, chroma]):
+        outputs = logits([gray, chroma])
+        middle = outputs[0, 15, 15, 0]
+    assert outputs.shape == (1, 30, 30, 1)
+    for gradient in tape.gradient(middle, [gray, chroma]):
         seen = np.argwhere(np.any(gradient[0] != 0, axis=-1))
         assert (np.ptp(seen, axis=0) + 1).tolist() == [70, 70]
         assert len(seen) == 70 * 70

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import ROOT
 
 from residual_encoder import models
@@ -159,6 +161,18 @@ def test_taps_follow_norms_that_hold_the_same_photographs(made):
     norm = network.get_layer("pool4_bn")
     norm.moving_mean.assign(np.random.default_rng(0).permutation(norm.moving_mean.numpy()))
     assert released_model.tap_correlations(network, data, 2)["mean"][3] < 0.9
+
+
+def test_a_constant_channel_does_not_spoil_the_correlation_of_the_others():
+    """Its mean of squares is a last bit below the square of its mean."""
+    held = SimpleNamespace(
+        moving_mean=tf.constant([0.1, 2.0, 3.0]), moving_variance=tf.constant([0.0, 1.0, 4.0])
+    )
+    network = SimpleNamespace(get_layer={"pool1_bn": held}.get)
+    mean = np.array([0.1, 2.0, 3.0])
+    moments = np.stack([mean, np.array([np.nextafter(0.1**2, 0), 4 + 1, 9 + 4])])
+    found = released_model._compared(network, 1, moments)
+    assert found == (pytest.approx(1), pytest.approx(1))
 
 
 def test_what_is_refused(made, tmp_path):

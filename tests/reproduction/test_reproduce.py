@@ -221,13 +221,13 @@ def test_a_run_measured_on_its_way_is_compared_by_its_last_weights(tmp_path):
 
 
 def test_memory_of_a_step_grows_with_the_batch():
-    one, four = (step_memory.step_memory(RECIPES["cnn1"], batch, 128, 2048) for batch in (1, 8))
+    one, eight = (step_memory.step_memory(RECIPES["cnn1"], batch, 128, 2048) for batch in (1, 8))
     adam = 3 * 67_458 + 256  # weights and two moments; moving averages and counters are a few
     assert one.weights == pytest.approx(adam * 4 / step_memory.MIB, rel=0.01)
     # At the least the activations of the first level and their gradients: 32 channels of 64 x 64.
-    assert four.step > 8 * 2 * 32 * 64 * 64 * 4 / step_memory.MIB
-    assert four.step > 2 * one.step
-    assert four.fits and (four.method == "cpu") == (four.step is not None)
+    assert eight.step > 8 * 2 * 32 * 64 * 64 * 4 / step_memory.MIB
+    assert eight.step > 2 * one.step
+    assert eight.fits and eight.method in step_memory.METHOD
 
 
 # --- the tool -------------------------------------------------------------------------------------

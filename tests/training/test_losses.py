@@ -12,7 +12,7 @@ from residual_encoder.imaging.colorspace import YUV, Truth
 from residual_encoder.recipes import LOSSES
 from residual_encoder.training import losses
 
-# Those of logits are in test_classes.py.
+# The loss of logits is in models/test_ab_classifier.py and imaging/test_ab_quantization.py.
 CHROMA_LOSSES = [name for name, info in LOSSES.items() if not info.reads_logits]
 
 

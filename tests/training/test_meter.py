@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import tensorflow as tf
 
@@ -21,3 +23,22 @@ def test_only_the_compiling_step_has_no_speed(log_every: int, untimed: int) -> N
             speeds.append(meter.finish_interval(4).images_per_second)
     assert speeds[:untimed] == [None] * untimed
     assert all(speed > 0 for speed in speeds[untimed:])
+
+
+def test_seconds_of_a_checkpoint_are_those_until_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One between two log rows, too; without the time in which it is written."""
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    meter, batches = Meter(), iter(range(12))
+    meter.start()
+    for duration in (3.0, 2.0):
+        meter.wait_for(batches)
+        now[0] += duration
+        meter.add({"loss": tf.constant(1.0)})
+    meter.finish_interval(4)
+    assert meter.seconds == 5
+    now[0] += 1.5
+    with meter.paused():
+        assert meter.total_seconds() == 6.5
+        now[0] += 60
+    assert (meter.seconds, meter.total_seconds()) == (5, 6.5)

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -18,7 +19,7 @@ from residual_encoder.evaluation.evaluator import EvaluateConfig, evaluate_model
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import weights
 from residual_encoder.recipes import RECIPES, Recipe
-from residual_encoder.training import checkpoints
+from residual_encoder.training import checkpoints, trainer
 from residual_encoder.training.run import Diverged
 from residual_encoder.training.trainer import train
 from residual_encoder.training.workdir import read_metrics
@@ -193,6 +194,37 @@ def test_bfloat16_that_onednn_cannot_do_is_refused(monkeypatch):
     assert devices.precision("float32") == "float32"
     monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX512_CORE")  # slow, but right
     assert devices.precision("bfloat16") == "bfloat16"
+
+
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler, whatever started the tests: a shell's background ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_asks_to_stop_and_a_second_one_acts(ctrl_c):
+    with trainer._until_signal() as stopped:
+        assert not stopped()
+        signal.raise_signal(signal.SIGINT)
+        assert stopped()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_training_in_another_thread_leaves_signals_alone():
+    handler, found = signal.getsignal(signal.SIGTERM), []
+
+    def run_in_thread():
+        with trainer._until_signal() as stopped:
+            found.append((stopped(), signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=run_in_thread)
+    thread.start()
+    thread.join()
+    assert found == [(False, handler)]
 
 
 @pytest.mark.slow
