@@ -103,7 +103,8 @@ def test_files_of_corrections_go_to_their_picture_and_are_asked_about(
 
 
 @pytest.mark.browser
-def test_the_zip_has_all_corrections_and_commands(visit, photos, tmp_path) -> None:
+def test_the_zip_has_all_corrections_and_commands(visit, photos, soft_weights, tmp_path) -> None:
+    model = f"--model={soft_weights}"
     for folder, source in (("one", photos.jpeg), ("two", photos.jpeg)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "scan.jpg").write_bytes(source.read_bytes())
@@ -133,13 +134,13 @@ def test_the_zip_has_all_corrections_and_commands(visit, photos, tmp_path) -> No
         ]
         assert abs(places[0] - 35) <= 1 and abs(places[1] - 105) <= 1
         assert packed.read("commands.txt").decode().splitlines() == [
-            "scan_colored.jpg: colorize scan.jpg --hints=scan.hints.json",
+            f"scan_colored.jpg: colorize scan.jpg --hints=scan.hints.json {model}",
             "scan_colored (2).jpg: "
-            "colorize scan.jpg '--hints=scan (2).hints.json' --saturation=1.9",
+            f"colorize scan.jpg '--hints=scan (2).hints.json' {model} --saturation=1.9",
         ]
     visit.wait_for_selector("#again:has-text('commands.txt')")
     saved(visit, "#save-hints")
-    wanted = "colorize scan.jpg --hints=scan.hints.json --saturation=1.9"
+    wanted = f"colorize scan.jpg --hints=scan.hints.json {model} --saturation=1.9"
     visit.wait_for_selector(f"#again code:has-text('{wanted}')")
 
 

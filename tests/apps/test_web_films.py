@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 from helpers.web import saved
 
-from residual_encoder.apps.web import films, limits, stills, store
+from residual_encoder.apps.web import archive, films, limits, stills, store
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import video
 from residual_encoder.inference.colorizer import Colorizer
@@ -46,11 +47,18 @@ def given(film: Path, model: Path, folder: Path) -> tuple[films.Films, store.Ent
 
 def test_a_film_comes_back_with_its_sound(film, soft_weights, tmp_path) -> None:
     jobs, entry = given(film, soft_weights, tmp_path)
-    asyncio.run(jobs.color(entry, 1.0))
+    asyncio.run(jobs.color(entry, 1.5))
     done = films.progress(entry)
     assert done["state"] == "done" and done["frames"] == done["total"] == FRAMES, done
-    path = jobs.store.result(done["url"].removeprefix("files/"))
+    token = done["url"].removeprefix("files/")
+    path = jobs.store.result(token)
     assert path.name == "old film_colored.mp4"
+    made = archive.Made(path, entry.path.name, entry.facts[token])
+    assert archive.pack(tmp_path / "colored.zip", [made], archive.Served(["--model=soft"]))
+    with zipfile.ZipFile(tmp_path / "colored.zip") as packed:
+        commands = packed.read("commands.txt").decode()
+    wanted = "old film_colored.mp4: colorize 'old film.mp4' --model=soft --saturation=1.5\n"
+    assert commands == wanted
     assert {"video", "audio"} <= set(streams(path))
     still = image_io.read(jobs.store.result(done["still"].removeprefix("files/")))
     assert still.pixels.shape == (64, 96, 3)

@@ -85,7 +85,8 @@ def test_a_zip_tells_what_it_lacks(visit, photos) -> None:
     ready(2)
     _, data = saved(visit, "#zip")
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        assert packed.namelist() == ["old photo_colored.jpg", "deep_colored.png"]
+        pictures = ["old photo_colored.jpg", "deep_colored.png"]
+        assert packed.namelist() == [*pictures, "commands.txt"]
     told = (
         "The ZIP has 2 of 4 files. Not ready when it was made: clear.png. Not colored: broken.jpg."
     )

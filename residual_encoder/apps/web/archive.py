@@ -24,6 +24,16 @@ class Look(NamedTuple):
     faces: bool = False
 
 
+class Served(NamedTuple):
+    """What the server was started with, as flags of `colorize`."""
+
+    model: Sequence[str] = ()  # hold for every file
+    colors: Sequence[str] = ()  # hold where a visitor chose no vividness
+
+
+AS_SHIPPED = Served()
+
+
 class Made(NamedTuple):
     """A colored file, and what it was made of."""
 
@@ -32,27 +42,30 @@ class Made(NamedTuple):
     look: Look
 
 
-def flags(look: Look) -> list[str]:
+def flags(look: Look, served: Served) -> list[str]:
     """Returns the flags of `colorize` for all of a look but its hints; none for the defaults."""
-    found = []
-    if look.vividness is not None:
+    found = [*served.model]
+    if look.vividness is None:
+        found += served.colors
+    else:
         found.append(f"--vividness={look.vividness:g}")
     if look.saturation != 1:
         found.append(f"--saturation={look.saturation:g}")
     return [*found, "--faces"] if look.faces else found
 
 
-def command(source: str, look: Look, hints_name: str) -> str:
+def command(source: str, look: Look, hints_name: str, served: Served) -> str:
     """Returns the command that colors a picture as the page did.
 
     Args:
       source: Name of the picture's file.
       look: How it was colored.
       hints_name: Name of the file of its hints.
+      served: What the server was started with.
     """
     given = [f"--hints={hints_name}"] if look.hints else []
     source = f"./{source}" if source.startswith("-") else source  # not a flag
-    return shlex.join(["colorize", source, *given, *flags(look)])
+    return shlex.join(["colorize", source, *given, *flags(look, served)])
 
 
 def hints_name(source: str) -> str:
@@ -60,7 +73,7 @@ def hints_name(source: str) -> str:
     return f"{Path(source).stem}{hints.SUFFIX}"
 
 
-def pack(target: Path, made: Sequence[Made]) -> bool:
+def pack(target: Path, made: Sequence[Made], served: Served) -> bool:
     """Writes a ZIP of files, which are compressed already, their hints and their commands.
 
     Where two files have one name, the second and its hints are numbered alike: `a_colored (2).jpg`
@@ -78,8 +91,8 @@ def pack(target: Path, made: Sequence[Made]) -> bool:
             if one.look.hints:
                 text = json.dumps(hints.as_json(one.look.hints), indent=1)
                 packed.writestr(notes, text)
-            if one.look.hints or flags(one.look):
-                lines.append(f"{picture}: {command(one.source, one.look, notes)}\n")
+            if one.look.hints or flags(one.look, served):
+                lines.append(f"{picture}: {command(one.source, one.look, notes, served)}\n")
         if lines:
             packed.writestr(_numbered(COMMANDS, taken), "".join(lines))
     return bool(lines)

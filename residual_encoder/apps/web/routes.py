@@ -80,9 +80,11 @@ class Site:
         samples: dict[str, Path],
         megabytes: int,
         film_megabytes: int,
+        served: archive.Served = archive.AS_SHIPPED,
     ) -> None:
         """Uses a colorizer, the store of visitors' files, and pictures to try."""
         self.colorizer, self.store, self.samples = colorizer, store, samples
+        self.served = served
         self.most, self.most_film = megabytes * 2**20, film_megabytes * 2**20
         self.line, self.films = Line(), films.Films(colorizer, store)
         numbers = curve.settings(colorizer.recipe.network)
@@ -174,11 +176,8 @@ class Site:
         vividness = _number(body, "vividness", None)
         # A control that was not moved: the model's own numbers may lie off the curve.
         vividness = None if vividness == self.start else vividness
-        saturation = _number(body, "saturation", 1.0)
-        if not (math.isfinite(saturation) and saturation >= 0):
-            raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
         return Look(
-            saturation,
+            _saturation(body),
             vividness,
             hints.parse(body.get("hints", [])),
             body.get("faces") is True,
@@ -218,8 +217,8 @@ class Site:
         """Tells the flags of a picture, and the command that colors it the same."""
         entry = self.store.get(request.path_params["id"])
         look, name = self._look(await _body(request)), entry.path.name
-        line = archive.command(name, look, archive.hints_name(name))
-        return JSONResponse({"flags": archive.flags(look), "command": line})
+        line = archive.command(name, look, archive.hints_name(name), self.served)
+        return JSONResponse({"flags": archive.flags(look, self.served), "command": line})
 
     @answering
     async def make_zip(self, request: Request) -> Response:
@@ -229,7 +228,7 @@ class Site:
             raise Refused(422, f"A ZIP takes from 1 to {limits.MOST_IN_ZIP} files.")
         made = [self._found(str(token).rpartition("/")[2]) for token in wanted]
         entry = self.store.add("colored.zip")
-        commands = await self._in_turn(request, archive.pack, entry.path, made)
+        commands = await self._in_turn(request, archive.pack, entry.path, made, self.served)
         url = f"files/{self.store.add_result(entry, entry.path)}"
         return JSONResponse({"url": url, "name": entry.path.name, "commands": commands})
 
@@ -255,9 +254,9 @@ class Site:
     @answering
     async def open_film(self, request: Request) -> Response:
         """Takes a film and has it colored."""
-        saturation = _number(dict(request.query_params), "saturation", 1.0)
+        saturation = _saturation(dict(request.query_params))
         entry = await self._received(request, self.most_film)
-        task = asyncio.create_task(self.films.color(entry, saturation or 0.0))
+        task = asyncio.create_task(self.films.color(entry, saturation))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         await asyncio.sleep(0)
@@ -327,6 +326,14 @@ def _number(body: dict[str, Any], name: str, default: Any) -> Any:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be a number. Received {str(value)[:40]!r}.") from error
+
+
+def _saturation(body: dict[str, Any]) -> float:
+    """Returns the saturation of a request."""
+    saturation = float(_number(body, "saturation", 1.0))
+    if not (math.isfinite(saturation) and saturation >= 0):
+        raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
+    return saturation
 
 
 def application(site: Site, own_names: frozenset[str]) -> Starlette:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from residual_encoder.apps.web import preview
+from residual_encoder.apps.web.archive import Served
 from residual_encoder.apps.web.limits import MAX_FILM_MEGABYTES, MAX_MEGABYTES
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.hints import Hint
@@ -155,8 +156,24 @@ def application(colorizer: Colorizer, folder: Path, config: PageConfig) -> Any:
     warm(colorizer, next(iter(pictures.values())), folder)
     store = Store(visitors)
     limits = config.max_megabytes, config.max_film_megabytes
-    site = routes.Site(colorizer, store, pictures, *limits)
+    site = routes.Site(colorizer, store, pictures, *limits, served_with(config))
     return routes.application(site, LOCAL if config.host in LOCAL else frozenset())
+
+
+def served_with(config: PageConfig) -> Served:
+    """Returns the flags of `colorize` that color as a server of these settings."""
+    model = []
+    if config.model is not None:
+        # On this computer the command may be run in any folder.
+        local = config.host in LOCAL
+        model.append(f"--model={Path(config.model).absolute() if local else config.model}")
+    if config.engine != "auto":
+        model.append(f"--engine={config.engine}")
+    numbers = {
+        name: getattr(config, name) for name in ("vividness", "temperature", "prior_correction")
+    }
+    colors = [f"--{name}={value:g}" for name, value in numbers.items() if value is not None]
+    return Served(model, colors)
 
 
 def warm(colorizer: Colorizer, picture: Path, folder: Path) -> None:
