@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from helpers.web import changed, click, colored, correct, give, pixels, saved
 
-from residual_encoder.apps.web import preview
+from residual_encoder.apps.web import limits, preview
 from residual_encoder.imaging import image_io
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.hints import parse
@@ -108,6 +108,15 @@ def test_download_is_what_the_command_line_writes(
     path = page.store.result(made["url"].removeprefix("files/"))
     assert made["name"] == path.name == "old photo_colored.jpg"
     assert path.read_bytes() == (command_line / photos.jpeg.name).read_bytes()
+
+
+def test_no_file_is_made_where_the_space_is_used_up(colorizer, photos, tmp_path) -> None:
+    page = site(colorizer, tmp_path)
+    entry = entry_of(page, photos.jpeg)
+    page.store.most = 1
+    with pytest.raises(limits.Full):
+        page._made(entry, page._look({}))
+    assert list(entry.path.parent.iterdir()) == [entry.path]
 
 
 def test_a_number_out_of_range_is_a_message(colorizer, photos) -> None:

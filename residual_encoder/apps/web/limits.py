@@ -14,6 +14,8 @@ MAX_MEGABYTES = 50  # of a picture: a JPEG of 100 megapixels
 MAX_FILM_MEGABYTES = 500
 STORED_MEGABYTES = 4096  # of all visitors' files together
 ENTRIES = 1024  # files of all visitors
+RESULTS = 4  # files made of one picture that are kept, the newest: a ZIP may be packed meanwhile
+LOOK = 16 * 2**20  # bytes of a file that comes in between two looks at the room that is left
 PREVIEWS = 32  # pictures whose network output stays in memory, up to 22 MB each
 KEPT = 3600  # seconds that a visitor's files are kept after their last use
 SWEPT = 300  # seconds between two looks for files that are older
@@ -21,7 +23,11 @@ MOST_IN_ZIP = 200  # files
 
 
 class Busy(Exception):
-    """Tells that too many wait already, or that the disk space for visitors is used up."""
+    """Tells that too many wait already."""
+
+
+class Full(Exception):
+    """Tells that the disk space for visitors is used up."""
 
 
 class Gone(Exception):

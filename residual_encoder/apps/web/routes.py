@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from residual_encoder.apps.web import archive, films, limits, preview, security
 from residual_encoder.apps.web.archive import Look
-from residual_encoder.apps.web.limits import Answer, Busy, Gone, Line
+from residual_encoder.apps.web.limits import Answer, Busy, Full, Gone, Line
 from residual_encoder.apps.web.store import Entry, Store
 from residual_encoder.imaging import film_names, image_io
 from residual_encoder.inference import hints
@@ -60,14 +61,24 @@ def _explained(error: Exception) -> tuple[int, str]:
         return error.status, str(error)
     if isinstance(error, Busy):
         return 503, str(error)
+    if isinstance(error, Full):
+        return 507, str(error)
     if isinstance(error, FileNotFoundError):
-        return 410, str(error)
+        return 410, _words(error)
     if isinstance(error, ValueError | OSError):
-        return 422, " ".join(str(error).split())
+        return 422, _words(error)
     if isinstance(error, MemoryError):
         return 422, "The picture is too large for the memory of this computer."
     logging.exception("A handler of the page failed; the page stays up.")
     return 500, "That went wrong, and not because of the picture; the server's log has the error."
+
+
+def _words(error: Exception) -> str:
+    """Returns an error's reason in one line, without a folder of the server."""
+    if isinstance(error, OSError) and error.strerror:
+        name = f" ({Path(os.fsdecode(error.filename)).name})" if error.filename else ""
+        return f"{error.strerror}{name}."
+    return " ".join(str(error).split())
 
 
 class Site:
@@ -205,6 +216,7 @@ class Site:
         return JSONResponse(await self._in_turn(request, self._made, entry, look))
 
     def _made(self, entry: Entry, look: Look) -> dict[str, Any]:
+        self.store.check_room()
         path = preview.render_full_size(
             self.colorizer, self._preview(entry), look.saturation, entry.path.parent, *look[1:]
         )
@@ -282,12 +294,16 @@ class Site:
         if not length.isdecimal() or int(length) > most:
             raise too_long
         entry, size = self.store.add(request.query_params.get("name", "")), 0
+        looked = 0
         try:
             with entry.path.open("xb") as file:
                 async for chunk in request.stream():
                     size += len(chunk)
                     if size > most:
                         raise too_long
+                    if size - looked >= limits.LOOK:
+                        looked = size
+                        self.store.check_room()
                     file.write(chunk)
         except BaseException:
             self.store.remove(entry.id)
