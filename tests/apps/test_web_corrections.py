@@ -273,6 +273,37 @@ def test_one_gesture_is_one_step(visit, photos) -> None:
 
 
 @pytest.mark.browser
+def test_colors_used_last_are_one_click_away(visit, photos) -> None:
+    """Also on another picture; a drag leaves one of them, the newest comes first."""
+    give(visit, photos.jpeg)
+    colored(visit)
+    correct(visit, 0.25, 0.5, likely=3)
+    click(visit, 0.75, 0.5)
+    visit.wait_for_selector("#used button")
+    assert visit.locator("#used button").count() == 1
+    x, y = middle(visit, "#wheel")
+    drag(visit, (x + 5, y), (x + 30, y + 20))
+    visit.keyboard.press("Escape")
+    _, text = saved(visit, "#save-hints")
+    first, second = (one["rgb"] for one in json.loads(text))
+
+    give(visit, photos.deep)
+    visit.wait_for_selector("#status:has-text('deep.png')")
+    click(visit, 0.5, 0.5)
+    visit.wait_for_selector("#used button")
+    colors = visit.locator("#used button").evaluate_all("all => all.map((one) => one.dataset.rgb)")
+    assert colors == [",".join(map(str, rgb)) for rgb in (second, first)]
+    visit.locator("#used button").nth(1).click()
+    visit.wait_for_selector("#used [aria-pressed=true]")
+    visit.keyboard.press("Escape")
+    _, text = saved(visit, "#save-hints")
+    assert [one["rgb"] for one in json.loads(text)] == [first]
+    click(visit, 0.5, 0.2)
+    visit.wait_for_selector("#used button")
+    assert visit.locator("#used button").first.get_attribute("data-rgb") == colors[1]
+
+
+@pytest.mark.browser
 def test_a_copied_color_is_the_mean_of_like_pixels(visit, tmp_path) -> None:
     """Of noise around a level, without what lies beyond an edge."""
     random = np.random.default_rng(0)

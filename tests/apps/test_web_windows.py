@@ -75,6 +75,27 @@ def test_the_panel_and_its_place_are_seen_together(visit, tmp_path, size) -> Non
 
 
 @pytest.mark.browser
+def test_a_message_leaves_the_panel_free(visit, photos, tmp_path) -> None:
+    """Where the panel is open; in windows without much room, with colors used last, too."""
+    (tmp_path / "letter.jpg").write_text("dear aunt")
+    visit.set_viewport_size({"width": 390, "height": 844})
+    give(visit, photos.jpeg)
+    colored(visit)
+    correct(visit, 0.5, 0.5)
+    for width, height in ((390, 844), (320, 568), (844, 390), (1000, 600)):
+        visit.set_viewport_size({"width": width, "height": height})
+        click(visit, 0.7, 0.8)
+        visit.wait_for_selector("#used button")
+        give(visit, tmp_path / "letter.jpg")
+        visit.wait_for_selector("#alert:has-text('dear aunt')")
+        for selector in ("#done", "#close", "#alert button"):
+            assert within(visit, selector), (width, height, selector)
+            assert visit.locator(selector).evaluate(HIT), (width, height, selector)
+        visit.click("#done")
+        visit.click("#alert button")
+
+
+@pytest.mark.browser
 def test_the_panel_covers_nothing(visit, photos, tmp_path) -> None:
     """Neither the buttons under a small picture nor a part of a large one."""
     visit.set_viewport_size({"width": 1280, "height": 800})

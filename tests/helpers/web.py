@@ -26,7 +26,7 @@ CHROMIUM = next(
 VIVID = 1.7  # a saturation
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Smooth pictures of several kinds, a broken one, and one that is too large."""
     folder = tmp_path_factory.mktemp("photos")
@@ -54,7 +54,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def command_line(photos, soft_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with what tools/colorize.py makes of the pictures."""
     output = tmp_path_factory.mktemp("output")
@@ -65,7 +65,7 @@ def command_line(photos, soft_weights: Path, tmp_path_factory: pytest.TempPathFa
     return output
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(soft_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The tool as a user runs it; at the end it leaves no file, and has asked nobody anything."""
     pytest.importorskip("starlette", reason="Starlette is not installed")

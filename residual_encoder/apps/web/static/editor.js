@@ -180,6 +180,7 @@ export class Editor {
 
   #setColor(part, gesture) {
     const { hints } = state.current;
+    this.palette.took(part);
     if (this.#pending) {
       const hint = { ...this.#pending, ...part };
       this.#chosen = hints.length;
