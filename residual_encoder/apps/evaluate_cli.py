@@ -44,14 +44,14 @@ _CLASSES = flags.DEFINE_string(
 def _recognition_files() -> dict[str, str]:
     """Returns the values of three flags, which are given together or not at all."""
     flag_holders = (_CLASSIFIER, _FEATURES, _CLASSES)
-    given = {flag.name: cli.expanded(flag.value) for flag in flag_holders if flag.value}
+    given = {flag.name: flag.value for flag in flag_holders if flag.value}
     missing = [f"--{flag.name}" for flag in flag_holders if flag.name not in given]
     if given and missing:
         raise ValueError(
             "--classifier, --features and --classes are given together; "
             f"missing: {', '.join(missing)}"
         )
-    return {name: path for name, path in given.items() if path}
+    return given
 
 
 def main(arguments: list[str]) -> None:

@@ -86,7 +86,7 @@ def _colors() -> ColorChoice:
 def _model() -> str:
     from residual_encoder.inference.model_loading import shipped_weights
 
-    return cli.expanded(_MODEL.value) or str(shipped_weights())
+    return _MODEL.value or str(shipped_weights())
 
 
 def _savedmodel() -> str:
