@@ -102,6 +102,22 @@ def test_a_wrong_value_is_one_line() -> None:
     assert "--data=films" in line and known in line
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("make_shards", ["--beam", "--engine=dask"], "--beam is --engine=beam, and --engine=dask"),
+        ("make_shards", ["--beam", "--workers=2"], "--workers: for --engine=dask only"),
+        ("quickstart", ["--steps=0"], "--steps=0"),
+        ("measure_color_prior", ["--limit=0"], "--limit=0"),
+    ],
+)
+def test_a_flag_is_never_ignored(name: str, arguments: list[str], words: str) -> None:
+    needed = ["--images=a", "--output=b", "--name=val"] if name == "make_shards" else []
+    done = run(name, *needed, *arguments)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and words in line
+
+
 def test_a_missing_flag_is_one_line() -> None:
     done = run("evaluate", "--data=synthetic")
     (line,) = done.stderr.splitlines()
