@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.web import changed, click, colored, correct, give, pixels, saved
+from helpers.web import changed, click, colored, correct, give, pixels, saved, until
 
 from residual_encoder.imaging import colorspace, image_io
 
@@ -172,8 +172,7 @@ def test_slow_answers_and_removed_pictures(visit, photos) -> None:
     give(visit, photos.clear)
     visit.wait_for_selector("[aria-label='Remove clear.png']")
     visit.wait_for_function("() => document.querySelectorAll('#gallery li').length === 3")
-    while not held:
-        visit.wait_for_timeout(50)
+    until(visit, lambda: held)
     for name in ("clear.png", "deep.png", "old photo.jpg"):
         visit.click(f"[aria-label='Remove {name}']")
     visit.click("#question >> text=/^Remove$/")

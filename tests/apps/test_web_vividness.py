@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
-from helpers.web import changed, click, colored, correct, give, pixels, saved
+from helpers.web import changed, click, colored, correct, give, pixels, saved, until
 
 from residual_encoder.apps.web import limits, preview
 from residual_encoder.imaging import image_io
@@ -175,8 +175,7 @@ def test_vivid_and_download(visit, photos, command_line) -> None:
 
 def wait_for(tab, held: list, count: int) -> None:
     """Waits for so many requests, and a little for more that would be too many."""
-    while len(held) < count:
-        tab.wait_for_timeout(20)
+    until(tab, lambda: len(held) >= count)
     tab.wait_for_timeout(100)
     assert len(held) == count
 

@@ -105,7 +105,7 @@ def test_the_panel_covers_nothing(visit, photos, tmp_path) -> None:
     click(visit, 0.75, 0.5)
     visit.locator("#likely button").nth(1).click()
     assert box(visit, "#stage")["x"] == at["x"]  # and the picture stays where it is
-    visit.click("#save-hints", trial=True, timeout=5000)
+    visit.click("#save-hints", trial=True)
     give(visit, picture(tmp_path, "large.jpg", 1500, 1000))
     visit.wait_for_function("() => document.querySelectorAll('#gallery img').length === 2")
     visit.click("#gallery button:has-text('large.jpg')")
@@ -310,7 +310,7 @@ def test_messages_are_in_plain_words_and_out_of_the_way(visit, photos, tmp_path)
     for selector in ("h1", "#stage"):
         seen = box(visit, selector)
         assert seen["y"] + seen["height"] <= alert["y"]
-    visit.click("#zip", trial=True, timeout=5000)  # the last button is free as well
+    visit.click("#zip", trial=True)  # the last button is free as well
     visit.click("#gallery button:has-text('old photo.jpg')")
     assert not visit.locator("#alert").is_visible()
 

@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -161,6 +162,14 @@ def pixels(tab, url: str) -> np.ndarray:
     )
     height, width = numbers[:2]
     return np.array(numbers[2:], np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def until(tab, reached: Callable[[], object]) -> None:
+    """Waits for what the page asked of the test, such as a request that it holds."""
+    end = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < end, "the page did not ask"
+        tab.wait_for_timeout(20)
 
 
 def saved(tab, button: str) -> tuple[str, bytes]:
