@@ -134,6 +134,16 @@ def test_a_film_on_the_page(visit, film, tmp_path) -> None:
     (tmp_path / name).write_bytes(data)
     assert {"video", "audio"} <= set(streams(tmp_path / name))
 
+    visit.route(
+        "**/api/films/*",
+        lambda route: route.fulfill(
+            json=route.fetch().json() | {"notes": ["damaged or truncated", "left out: a stream"]}
+        ),
+    )
+    visit.reload()
+    told = "Colored; damaged or truncated; left out: a stream"
+    visit.wait_for_selector(f"#film-status:has-text('{told}')")
+
     # It is played here, from its middle too; where that fails, a still is seen.
     visit.wait_for_function("() => document.querySelector('#film-player').readyState >= 2")
     played = visit.evaluate(

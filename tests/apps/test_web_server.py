@@ -43,10 +43,14 @@ def test_ports(monkeypatch) -> None:
             assert port < found.getsockname()[1] < port + server_module.PORTS
 
 
+def made_of(name: str, look: Look, in_color: bool = False) -> archive.Made:
+    return archive.Made(Path(f"colored_{name}"), name, look, in_color)
+
+
 @pytest.mark.parametrize("name", ["-a.jpg", "--model=a.jpg", "it's a.jpg"])
 def test_commands_name_their_picture(name) -> None:
     """A name that begins like a flag is none."""
-    _, source, *flags = shlex.split(archive.command(name, Look(1.5), "", Served()))
+    _, source, *flags = shlex.split(archive.command(made_of(name, Look(1.5)), "", Served()))
     assert not source.startswith("-") and Path(source).name == name
     assert flags == ["--saturation=1.5"]
 
@@ -59,9 +63,9 @@ def test_commands_have_the_flags_of_the_server() -> None:
     served = server_module.served_with(config)
     model = [f"--model={Path('runs/my own').absolute()}", "--engine=tensorflow"]
     colors = ["--temperature=0.9", "--prior_correction=0.1"]
-    assert archive.flags(Look(1.0), served) == [*model, *colors]
-    line = archive.command("a.jpg", Look(0.5, 0.85, faces=True), "", served)
-    own = ["--vividness=0.85", "--saturation=0.5", "--faces"]
+    assert archive.flags(made_of("a.jpg", Look(1.0)), served) == [*model, *colors]
+    line = archive.command(made_of("a.jpg", Look(0.5, 0.85, faces=True), True), "", served)
+    own = ["--color_inputs=recolor", "--vividness=0.85", "--saturation=0.5", "--faces"]
     assert shlex.split(line) == ["colorize", "a.jpg", *model, *own]
     open_to_all = server_module.PageConfig(model="runs/a", host="0.0.0.0", vividness=0.5)
     assert server_module.served_with(open_to_all) == (["--model=runs/a"], ["--vividness=0.5"])

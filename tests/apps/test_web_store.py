@@ -17,7 +17,7 @@ from residual_encoder.apps.web import server as server_module
 
 pytest.importorskip("starlette", reason="Starlette is not installed")
 
-from residual_encoder.apps.web import routes  # noqa: E402
+from residual_encoder.apps.web import answers, routes  # noqa: E402
 
 LOCAL_HOST = "host", "127.0.0.1:7860"
 
@@ -175,6 +175,6 @@ def test_safe_names(name: str, wanted: str) -> None:
 
 @pytest.mark.parametrize("error", [OSError, PermissionError, FileNotFoundError])
 def test_errors_of_the_system_name_no_folder_of_the_server(error: type[OSError]) -> None:
-    status, reason = routes._explained(error(28, "No space left on device", "/srv/page/a.jpg"))
+    status, reason = answers.explained(error(28, "No space left on device", "/srv/page/a.jpg"))
     assert reason == "No space left on device (a.jpg)."
     assert status == (410 if error is FileNotFoundError else 422)

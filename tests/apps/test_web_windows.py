@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from helpers import prints
 from helpers.web import changed, click, colored, correct, give, pixels, saved
 
 from residual_encoder.imaging import image_io
@@ -297,6 +299,24 @@ def test_escape_puts_a_dragged_mark_back(visit, photos) -> None:
 
 
 # --- words ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+def test_what_is_in_color_or_of_several_pages_is_told(visit, tmp_path) -> None:
+    photograph = prints.photographs()["flower"]
+    image_io.write(tmp_path / "color.png", photograph)
+    pages = np.stack([photograph[..., 1]] * 3)
+    tifffile.imwrite(tmp_path / "letter.tif", pages, photometric="minisblack")
+    give(visit, tmp_path / "color.png", tmp_path / "letter.tif")
+    visit.wait_for_selector("#status:has-text('in color already: its colors are made anew')")
+    correct(visit, 0.5, 0.5)
+    saved(visit, "#save-hints")
+    visit.wait_for_selector("#again code:has-text('--color_inputs=recolor')")
+    visit.click("#gallery button:has-text('letter.tif')")
+    visit.wait_for_selector("#status:has-text('the first of 3 pages or frames')")
+    click(visit, 0.5, 0.5)
+    visit.wait_for_selector("#status:has-text('Corrections are for files of one picture')")
+    assert not visit.locator("#palette").is_visible()
 
 
 @pytest.mark.browser

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from absl import logging
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from residual_encoder.apps.web import archive, films, limits, preview, security
+from residual_encoder.apps.web.answers import Refused, answering
 from residual_encoder.apps.web.archive import Look
-from residual_encoder.apps.web.limits import Answer, Busy, Full, Gone, Line
+from residual_encoder.apps.web.limits import Answer, Line
 from residual_encoder.apps.web.store import Entry, Store
 from residual_encoder.imaging import film_names, image_io
 from residual_encoder.inference import hints
@@ -30,55 +29,6 @@ from residual_encoder.models import vividness as curve
 
 STATIC = Path(__file__).parent / "static"
 MOST_JSON = hints.MAX_BYTES  # bytes of a request that is no file
-
-
-class Refused(Exception):
-    """A request that is answered by a status and one sentence."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        """Takes the HTTP status and the sentence."""
-        super().__init__(reason)
-        self.status = status
-
-
-def answering(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
-    """Makes a handler answer its errors in one sentence, as JSON."""
-
-    async def answer(site: Site, request: Request) -> Response:
-        try:
-            return await handler(site, request)
-        except (ClientDisconnect, Gone):
-            return Response(status_code=400)
-        except Exception as error:
-            status, reason = _explained(error)
-            return JSONResponse({"error": reason}, status)
-
-    return answer
-
-
-def _explained(error: Exception) -> tuple[int, str]:
-    if isinstance(error, Refused):
-        return error.status, str(error)
-    if isinstance(error, Busy):
-        return 503, str(error)
-    if isinstance(error, Full):
-        return 507, str(error)
-    if isinstance(error, FileNotFoundError):
-        return 410, _words(error)
-    if isinstance(error, ValueError | OSError):
-        return 422, _words(error)
-    if isinstance(error, MemoryError):
-        return 422, "The picture is too large for the memory of this computer."
-    logging.exception("A handler of the page failed; the page stays up.")
-    return 500, "That went wrong, and not because of the picture; the server's log has the error."
-
-
-def _words(error: Exception) -> str:
-    """Returns an error's reason in one line, without a folder of the server."""
-    if isinstance(error, OSError) and error.strerror:
-        name = f" ({Path(os.fsdecode(error.filename)).name})" if error.filename else ""
-        return f"{error.strerror}{name}."
-    return " ".join(str(error).split())
 
 
 class Site:
@@ -158,9 +108,11 @@ class Site:
         except BaseException:
             self.store.remove(entry.id)
             raise
+        entry.facts["in_color"] = shown.in_color
         size = {"width": shown.width, "height": shown.height}
         area = shown.full_area._asdict()  # outside, nothing takes a color
-        return {"id": entry.id, "name": entry.path.name, **size, "area": area}
+        kind = {"pictures": shown.count, "in_color": shown.in_color}
+        return {"id": entry.id, "name": entry.path.name, **size, "area": area, **kind}
 
     def _preview(self, entry: Entry) -> preview.Preview:
         return self.store.preview(entry, lambda: preview.make_preview(self.colorizer, entry.path))
@@ -228,9 +180,9 @@ class Site:
     async def command(self, request: Request) -> Response:
         """Tells the flags of a picture, and the command that colors it the same."""
         entry = self.store.get(request.path_params["id"])
-        look, name = self._look(await _body(request)), entry.path.name
-        line = archive.command(name, look, archive.hints_name(name), self.served)
-        return JSONResponse({"flags": archive.flags(look, self.served), "command": line})
+        made = self._made_of(entry, entry.path, self._look(await _body(request)))
+        line = archive.command(made, archive.hints_name(made.source), self.served)
+        return JSONResponse({"flags": archive.flags(made, self.served), "command": line})
 
     @answering
     async def make_zip(self, request: Request) -> Response:
@@ -246,8 +198,10 @@ class Site:
 
     def _found(self, token: str) -> archive.Made:
         entry = self.store.owner(token)
-        look = entry.facts.get(token, Look(1.0))
-        return archive.Made(entry.results[token], entry.path.name, look)
+        return self._made_of(entry, entry.results[token], entry.facts.get(token, Look(1.0)))
+
+    def _made_of(self, entry: Entry, path: Path, look: Look) -> archive.Made:
+        return archive.Made(path, entry.path.name, look, entry.facts.get("in_color") is True)
 
     @answering
     async def result(self, request: Request) -> Response:
