@@ -77,8 +77,8 @@ def test_pages_and_pictures_in_color_are_told(colorizer, tmp_path) -> None:
     color, letter = (
         preview.make_preview(colorizer, tmp_path / name) for name in ("color.png", "letter.tif")
     )
-    assert (color.in_color, color.count) == (True, 1)
-    assert (letter.in_color, letter.count) == (False, 2)
+    assert (color.in_color, color.pictures) == (True, 1)
+    assert (letter.in_color, letter.pictures) == (False, 2)
     hint = Hint(5, 5, (200, 30, 40))
     preview.render_preview(colorizer, color, 1.0, None, [hint])
     preview.render_preview(colorizer, letter, 1.0)

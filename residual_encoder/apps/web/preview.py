@@ -37,7 +37,7 @@ class Preview(NamedTuple):
     logits: np.ndarray | None  # [h', w', Q] float32 of a model with a distribution, else None
     height: int  # of the file's picture, pixels
     width: int
-    count: int  # pages or frames of the file, of which the first is shown
+    pictures: int  # pages or frames of the file, of which the first is shown
     in_color: bool  # whether the file is in color already
 
 
@@ -60,7 +60,7 @@ def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Previe
         picture = image_io.decode(source.read_bytes())
     except ValueError as error:
         raise ValueError(f"{source.name} {error}") from error
-    count, in_color = _count(source), color_detection.in_color(picture)
+    pictures, in_color = _count(source), color_detection.in_color(picture)
     area, (height, width) = borders.print_area(picture), picture.pixels.shape[:2]
     inside = borders.cropped(picture, area)
     gray = colorizer.network_input(inside)
@@ -69,7 +69,7 @@ def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Previe
     small = _reduced(picture)
     part = borders.scaled(area, (height, width), small.pixels.shape[:2])
     pixels = small, part, area, gray, fine, chroma, logits
-    return Preview(source, *pixels, height, width, count, in_color)
+    return Preview(source, *pixels, height, width, pictures, in_color)
 
 
 def _count(source: Path) -> int:
@@ -115,7 +115,7 @@ def render_preview(
       ValueError: a hint lies outside the picture or on its border, or is for a file of several
         pictures; or `vividness` is out of range.
     """
-    if shown.count > 1:
+    if shown.pictures > 1:
         check_one_picture(Path(shown.source.name), hints)
     chroma, factor = apply(
         _chroma(colorizer, shown, vividness),

@@ -111,7 +111,7 @@ class Site:
         entry.facts["in_color"] = shown.in_color
         size = {"width": shown.width, "height": shown.height}
         area = shown.full_area._asdict()  # outside, nothing takes a color
-        kind = {"pictures": shown.count, "in_color": shown.in_color}
+        kind = {"pictures": shown.pictures, "in_color": shown.in_color}
         return {"id": entry.id, "name": entry.path.name, **size, "area": area, **kind}
 
     def _preview(self, entry: Entry) -> preview.Preview:
