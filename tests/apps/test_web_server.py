@@ -47,6 +47,14 @@ def made_of(name: str, look: Look, in_color: bool = False) -> archive.Made:
     return archive.Made(Path(f"colored_{name}"), name, look, in_color)
 
 
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", "localhost"), ("::", "localhost")],
+)
+def test_the_address_can_be_opened(host, wanted) -> None:
+    assert server_module.address(host, 7860) == f"http://{wanted}:7860/"
+
+
 @pytest.mark.parametrize("name", ["-a.jpg", "--model=a.jpg", "it's a.jpg"])
 def test_commands_name_their_picture(name) -> None:
     """A name that begins like a flag is none."""

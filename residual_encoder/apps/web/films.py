@@ -30,7 +30,7 @@ class Films:
         """Uses a colorizer and the store that has the films."""
         # A copy: what is fastest for a film need not give a picture the bytes of the command line.
         self.colorizer, self.store = copy.copy(colorizer), store
-        self.line = Line(FILMS_WAITING)
+        self.line = Line(FILMS_WAITING, "films")
         self.ending = False
 
     async def color(self, entry: Entry, saturation: float) -> None:

@@ -37,9 +37,9 @@ class Gone(Exception):
 class Line:
     """Runs functions in threads, one at a time; others wait in line."""
 
-    def __init__(self, waiting: int = WAITING) -> None:
-        """Sets how many may wait."""
-        self.waiting, self._inside, self._lock = waiting, 0, asyncio.Lock()
+    def __init__(self, waiting: int = WAITING, kind: str = "pictures") -> None:
+        """Sets how many may wait, and what they are called."""
+        self.kind, self.waiting, self._inside, self._lock = kind, waiting, 0, asyncio.Lock()
 
     async def run(
         self,
@@ -60,7 +60,7 @@ class Line:
           Gone: nobody waited any more, and the function was not begun.
         """
         if self._inside > self.waiting:
-            raise Busy("Many pictures are being colored at the moment. Please try again soon.")
+            raise Busy(f"Many {self.kind} are being colored at the moment. Please try again soon.")
         self._inside += 1
         try:
             await self._turn(gone)

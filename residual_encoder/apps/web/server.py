@@ -125,8 +125,7 @@ def _run(app: Any, listener: socket.socket) -> None:
 
     # The server ends in order at both signals and then raises them again, for whoever is above it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    host, port = listener.getsockname()[:2]
-    print(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends)", flush=True)
+    print(f"Open {address(*listener.getsockname()[:2])}  (Ctrl-C ends)", flush=True)
     settings = uvicorn.Config(
         app,
         log_level="error",
@@ -137,6 +136,13 @@ def _run(app: Any, listener: socket.socket) -> None:
     server = uvicorn.Server(settings)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
+
+
+def address(host: str, port: int) -> str:
+    """Returns what to open in a browser of this computer for a server that listens at a host."""
+    if host in ("0.0.0.0", "::"):  # all addresses of this computer, and none that one can open
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def application(colorizer: Colorizer, folder: Path, config: PageConfig) -> Any:
