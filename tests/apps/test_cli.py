@@ -18,6 +18,7 @@ from residual_encoder.apps import benchmark, cli, shared_flags
 from residual_encoder.inference import chroma_upsampling, output_paths
 from residual_encoder.inference.coloring_config import ColoringConfig
 from residual_encoder.inference.engines import choice
+from residual_encoder.models.vividness import ColorChoice
 from residual_encoder.utils import devices
 
 APPS, TOOLS = ROOT / "residual_encoder" / "apps", ROOT / "tools"
@@ -72,6 +73,8 @@ def test_help_lists_what_the_module_defines(name: str) -> None:
     if "Coloring" in shared:  # a flag for each setting
         settings = {field.name for field in dataclasses.fields(ColoringConfig)}
         shared = shared - {"Coloring"} | settings
+    if "Colors" in shared:
+        shared = shared - {"Colors"} | {field.name for field in dataclasses.fields(ColorChoice)}
     wanted = set(re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)) | shared
     done = run(name, "-h")
     assert done.returncode == 0
