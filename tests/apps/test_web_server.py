@@ -55,14 +55,6 @@ def test_the_address_can_be_opened(host, wanted) -> None:
     assert server_module.address(host, 7860) == f"http://{wanted}:7860/"
 
 
-@pytest.mark.parametrize("name", ["-a.jpg", "--model=a.jpg", "it's a.jpg"])
-def test_commands_name_their_picture(name) -> None:
-    """A name that begins like a flag is none."""
-    _, source, *flags = shlex.split(archive.command(made_of(name, Look(1.5)), "", Served()))
-    assert not source.startswith("-") and Path(source).name == name
-    assert flags == ["--saturation=1.5"]
-
-
 def test_commands_have_the_flags_of_the_server() -> None:
     """A vividness that a visitor chose takes the place of the server's choice of colors."""
     config = server_module.PageConfig(
@@ -78,3 +70,11 @@ def test_commands_have_the_flags_of_the_server() -> None:
     open_to_all = server_module.PageConfig(model="runs/a", host="0.0.0.0", vividness=0.5)
     assert server_module.served_with(open_to_all) == (["--model=runs/a"], ["--vividness=0.5"])
     assert server_module.served_with(server_module.PageConfig()) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["-a.jpg", "--model=a.jpg", "it's a.jpg"])
+def test_commands_name_their_picture(name) -> None:
+    """A name that begins like a flag is none."""
+    _, source, *flags = shlex.split(archive.command(made_of(name, Look(1.5)), "", Served()))
+    assert not source.startswith("-") and Path(source).name == name
+    assert flags == ["--saturation=1.5"]
