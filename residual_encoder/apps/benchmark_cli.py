@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
 
     config = BenchmarkConfig(
         _recipe(),
-        DataConfig(FLAGS.data, data_dir=cli.expanded(FLAGS.data_dir)),
+        DataConfig(FLAGS.data, data_dir=FLAGS.data_dir),
         modes,
         FLAGS.steps,
         FLAGS.repeats,

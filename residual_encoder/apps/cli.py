@@ -310,8 +310,3 @@ def _show_in_help(module: str) -> None:
         sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
         for flag in flags.FLAGS.get_flags_for_module(module):
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-
-
-def expanded(path: str | None) -> str | None:
-    """Returns a path with its ~ replaced; None and "" as they are."""
-    return path and os.path.expanduser(path)

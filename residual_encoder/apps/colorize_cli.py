@@ -153,7 +153,8 @@ def _details(summary: BatchSummary) -> list[str]:
     if summary.others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.others.most_common(SHOWN))
         more = ", ..." if len(summary.others) > SHOWN else ""
-        lines.append(f"no pictures or films: {summary.others.total()} files ({kinds}{more})")
+        files = _counted(summary.others.total(), "file")
+        lines.append(f"no pictures or films: {files} ({kinds}{more})")
     existing = [path for path, why in summary.failed.items() if THERE_ALREADY in why]
     if existing:
         lines.append(
@@ -165,6 +166,10 @@ def _details(summary: BatchSummary) -> list[str]:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         lines.append(f"failed: {', '.join(names[:SHOWN])}{more}; the lines above tell why")
     return lines
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _hint(reason: str) -> str:

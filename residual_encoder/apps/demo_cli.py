@@ -7,6 +7,7 @@ import sys
 from absl import flags
 
 from residual_encoder.apps import cli, shared_flags
+from residual_encoder.apps.web import limits
 
 _PORT = flags.DEFINE_integer(
     "port", None, "Port to listen at, 0 for any; default: the first free one from 7860 on."
@@ -18,15 +19,19 @@ _HOST = flags.DEFINE_string(
     "it, without a password.",
 )
 _MODEL = shared_flags.model()
-_VIVIDNESS = shared_flags.vividness()
-_TEMPERATURE = shared_flags.temperature()
-_PRIOR_CORRECTION = shared_flags.prior_correction()
+_COLORS = shared_flags.Colors()
 _ENGINE = shared_flags.engine()
 _MAX_MEGABYTES = flags.DEFINE_integer(
-    "max_megabytes", 50, "Largest picture file that is taken, in megabytes.", lower_bound=1
+    "max_megabytes",
+    limits.MAX_MEGABYTES,
+    "Largest picture file that is taken, in megabytes.",
+    lower_bound=1,
 )
 _MAX_FILM_MEGABYTES = flags.DEFINE_integer(
-    "max_film_megabytes", 500, "Largest film that is taken, in megabytes.", lower_bound=1
+    "max_film_megabytes",
+    limits.MAX_FILM_MEGABYTES,
+    "Largest film that is taken, in megabytes.",
+    lower_bound=1,
 )
 
 
@@ -43,9 +48,7 @@ def main(_: list[str]) -> None:
             port=_PORT.value,
             max_megabytes=_MAX_MEGABYTES.value,
             max_film_megabytes=_MAX_FILM_MEGABYTES.value,
-            vividness=_VIVIDNESS.value,
-            temperature=_TEMPERATURE.value,
-            prior_correction=_PRIOR_CORRECTION.value,
+            **_COLORS.settings(),
             engine=_ENGINE.value,
         )
     )

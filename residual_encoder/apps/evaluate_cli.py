@@ -21,9 +21,7 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 )
 _SIZE = shared_flags.size()
 _PRECISION = shared_flags.precision()
-_VIVIDNESS = shared_flags.vividness()
-_TEMPERATURE = shared_flags.temperature()
-_PRIOR_CORRECTION = shared_flags.prior_correction()
+_COLORS = shared_flags.Colors()
 _ENGINE = shared_flags.engine("tensorflow")
 _LIMIT = flags.DEFINE_integer("limit", None, "Stop after so many photographs.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Photographs at a time.", lower_bound=1)
@@ -44,14 +42,14 @@ _CLASSES = flags.DEFINE_string(
 def _recognition_files() -> dict[str, str]:
     """Returns the values of three flags, which are given together or not at all."""
     flag_holders = (_CLASSIFIER, _FEATURES, _CLASSES)
-    given = {flag.name: cli.expanded(flag.value) for flag in flag_holders if flag.value}
+    given = {flag.name: flag.value for flag in flag_holders if flag.value}
     missing = [f"--{flag.name}" for flag in flag_holders if flag.name not in given]
     if given and missing:
         raise ValueError(
             "--classifier, --features and --classes are given together; "
             f"missing: {', '.join(missing)}"
         )
-    return {name: path for name, path in given.items() if path}
+    return given
 
 
 def main(arguments: list[str]) -> None:
@@ -79,9 +77,7 @@ def main(arguments: list[str]) -> None:
             _MODEL.value,
             size=size,
             precision=_PRECISION.value,
-            vividness=_VIVIDNESS.value,
-            temperature=_TEMPERATURE.value,
-            prior_correction=_PRIOR_CORRECTION.value,
+            **_COLORS.settings(),
             engine=_ENGINE.value,
         ),
     )

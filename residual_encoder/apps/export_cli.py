@@ -62,9 +62,7 @@ _DATA = shared_flags.data(
     "split. Without them, float16 is verified with noise.",
 )
 _DATA_DIR = shared_flags.data_dir()
-_VIVIDNESS = shared_flags.vividness()
-_TEMPERATURE = shared_flags.temperature()
-_PRIOR_CORRECTION = shared_flags.prior_correction()
+_COLORS = shared_flags.Colors()
 _PHOTOGRAPHS = flags.DEFINE_integer(
     "photographs", 200, "For litert: how many are read; half set ranges, half test.", lower_bound=2
 )
@@ -80,13 +78,13 @@ def _size() -> tuple[int, int] | None:
 
 
 def _colors() -> ColorChoice:
-    return ColorChoice(_VIVIDNESS.value, _TEMPERATURE.value, _PRIOR_CORRECTION.value)
+    return ColorChoice(**_COLORS.settings())
 
 
 def _model() -> str:
     from residual_encoder.inference.model_loading import shipped_weights
 
-    return cli.expanded(_MODEL.value) or str(shipped_weights())
+    return _MODEL.value or str(shipped_weights())
 
 
 def _savedmodel() -> str:

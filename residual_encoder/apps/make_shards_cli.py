@@ -34,9 +34,9 @@ def main(arguments: list[str]) -> None:
     from residual_encoder.apps.archive import beam_runner
 
     inputs, beam = beam_runner.split(arguments)
-    engine = "beam" if _BEAM.value else _ENGINE.name
+    engine = _engine()
     if inputs or (beam and engine != "beam"):
-        raise ValueError(f"takes flags only, and Beam's after --beam; received {arguments}")
+        raise ValueError(f"takes flags only, and Beam's with --engine=beam; received {arguments}")
     cli.quiet_tensorflow()
     from residual_encoder.data import tfrecord_writer
 
@@ -53,6 +53,20 @@ def main(arguments: list[str]) -> None:
     print(f"{done.written} of {done.found} pictures in {len(done.shards)} shards")
     if done.skipped:
         print(f"{len(done.skipped)} left out, named in {done.manifest}")
+
+
+def _engine() -> str:
+    """Returns the engine that --engine or --beam names.
+
+    Raises:
+      ValueError: they name two.
+    """
+    name = _ENGINE.name
+    if not _BEAM.value:
+        return name
+    if flags.FLAGS["engine"].present and name != "beam":
+        raise ValueError(f"--beam is --engine=beam, and --engine={name} was given; choose one")
+    return "beam"
 
 
 def _made(engine: str, config: ShardsConfig, beam: list[str]) -> Summary:

@@ -12,7 +12,7 @@ from residual_encoder.apps import cli, shared_flags
 _DATA = shared_flags.data(required=True)
 _DATA_DIR = shared_flags.data_dir()
 _OUTPUT = flags.DEFINE_string("output", None, "Text file to write.", required=True)
-_LIMIT = flags.DEFINE_integer("limit", None, "Photographs, at most; default: all.")
+_LIMIT = flags.DEFINE_integer("limit", None, "Photographs, at most; default: all.", lower_bound=1)
 _OVERWRITE = shared_flags.overwrite()
 
 

@@ -133,19 +133,34 @@ def _color_with(saved_model: Path, folder: Path) -> Iterator[tuple[str, np.ndarr
             place.parent.mkdir(parents=True, exist_ok=True)
         image_io.write(source, sample_images.luma_u8(rgb))
         places[name] = source, target
-    arguments = [str(place) for pair in places.values() for place in pair]
-    subprocess.run(
-        [sys.executable, "-c", COLOR_FILES, str(saved_model), *arguments],
-        check=True,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    _color_alone(saved_model, [str(place) for pair in places.values() for place in pair])
     for name, (source, target) in places.items():
         yield (
             name,
             image_grids.strip(
                 image_io.read(source).rgb, image_io.read(target).rgb, originals[name]
             ),
+        )
+
+
+def _color_alone(saved_model: Path, places: list[str]) -> None:
+    """Runs `COLOR_FILES` on sources and targets in turns.
+
+    Raises:
+      ValueError: it fails; the message has the last line of its errors.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", COLOR_FILES, str(saved_model), *places],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ValueError(
+            f"Coloring with {saved_model} in a process of its own failed: {reason}. Remove that "
+            "folder to export it anew."
         )
 
 

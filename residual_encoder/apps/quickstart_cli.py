@@ -9,7 +9,9 @@ from absl import flags
 from residual_encoder.apps import cli
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Folder for everything it makes.")
-_STEPS = flags.DEFINE_integer("steps", None, "Training steps; default: about three minutes' worth.")
+_STEPS = flags.DEFINE_integer(
+    "steps", None, "Training steps; default: about three minutes' worth.", lower_bound=1
+)
 
 
 def main(_: list[str]) -> int:

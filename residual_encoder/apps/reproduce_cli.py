@@ -13,7 +13,6 @@ SIGTERM or Ctrl-C after saving, with a report of what is finished.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -71,7 +70,7 @@ def _check_flags() -> None:
 
 
 def _data() -> DataConfig:
-    return DataConfig(_DATA.value, cli.expanded(_DATA_DIR.value), cli.expanded(_MANUAL_DIR.value))
+    return DataConfig(_DATA.value, _DATA_DIR.value, _MANUAL_DIR.value)
 
 
 def _measure_released() -> int:
@@ -81,16 +80,16 @@ def _measure_released() -> int:
 
     report = released_model.measure_released(
         released_model.ReleasedConfig(
-            os.path.expanduser(_RELEASED.value),
-            os.path.expanduser(_VGG16.value),
-            os.path.expanduser(_STRIPS.value),
-            os.path.expanduser(_WORKDIR.value),
+            _RELEASED.value,
+            _VGG16.value,
+            _STRIPS.value,
+            _WORKDIR.value,
             _data() if _DATA.value else None,
         )
     )
     for table in released_model.tables_of(report):
         print(tables.text_table(table), end="\n\n")
-    print(f"Report: {(Path(_WORKDIR.value).expanduser() / released_model.REPORT).resolve()}")
+    print(f"Report: {(Path(_WORKDIR.value) / released_model.REPORT).resolve()}")
     return 0
 
 
@@ -101,9 +100,9 @@ def _run_experiments() -> int:
     done = reproduce(
         ReproduceConfig(
             _data(),
-            os.path.expanduser(_WORKDIR.value),
+            _WORKDIR.value,
             BUDGETS[_BUDGET.value],
-            os.path.expanduser(_VGG16.value),
+            _VGG16.value,
         )
     )
     print(f"Report: {done.page.resolve()}")

@@ -11,9 +11,7 @@ from absl import flags
 from residual_encoder.apps import cli, shared_flags
 
 _MODEL = shared_flags.model()
-_VIVIDNESS = shared_flags.vividness()
-_TEMPERATURE = shared_flags.temperature()
-_PRIOR_CORRECTION = shared_flags.prior_correction()
+_COLORS = shared_flags.Colors()
 _OUTPUT = flags.DEFINE_string("output", None, "Picture to write.", required=True)
 _LAYOUT = flags.DEFINE_enum(
     "layout",
@@ -37,9 +35,7 @@ def main(_: list[str]) -> None:
     files.check_free(_OUTPUT.value, _OVERWRITE.value)
     colorizer = Colorizer(
         _MODEL.value,
-        vividness=_VIVIDNESS.value,
-        temperature=_TEMPERATURE.value,
-        prior_correction=_PRIOR_CORRECTION.value,
+        **_COLORS.settings(),
     )
     if _LAYOUT.value == "gallery":
         picture = gallery.gallery(colorizer.colorize, sample_images.gallery_photographs())

@@ -244,6 +244,25 @@ def max_megapixels() -> flags.FlagHolder[float]:
     )
 
 
+class Colors:
+    """Defines the flags that choose colors from a distribution, the fields of `ColorChoice`.
+
+    Attributes:
+      by_field: The flags.
+    """
+
+    def __init__(self) -> None:
+        self.by_field: dict[str, flags.FlagHolder] = {
+            "vividness": vividness(),
+            "temperature": temperature(),
+            "prior_correction": prior_correction(),
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the values of the fields."""
+        return {name: flag.value for name, flag in self.by_field.items()}
+
+
 class Coloring:
     """Defines a flag for each field of `ColoringConfig`.
 
@@ -257,9 +276,7 @@ class Coloring:
             "size": size(),
             "saturation": saturation(),
             "upsampling": upsampling(),
-            "vividness": vividness(),
-            "temperature": temperature(),
-            "prior_correction": prior_correction(),
+            **Colors().by_field,
             "levels": levels(),
             "faces": faces(),
             "format": file_format(),

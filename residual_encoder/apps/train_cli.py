@@ -9,7 +9,6 @@ Exit codes: 0 done; 1 an error, in one line; 75 stopped by SIGTERM or Ctrl-C aft
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -89,10 +88,6 @@ flags.DEFINE_integer("log_every", 50, "Steps between log rows.")
 FLAGS = flags.FLAGS
 
 
-def _path(flag: str) -> str | None:
-    return cli.expanded(FLAGS[flag].value)
-
-
 def _recipe() -> Recipe:
     names = {field.name for field in dataclasses.fields(Recipe)}
     changes: dict[str, Any] = {
@@ -112,7 +107,7 @@ def _unchanged_recipe() -> Recipe:
 
 def _init_from() -> str | None:
     if FLAGS.init_from != "shipped":
-        return _path("init_from")
+        return FLAGS.init_from
     from residual_encoder.inference.model_loading import shipped_weights
 
     return str(shipped_weights())
@@ -124,7 +119,7 @@ def _data(kind: str, data_dir: str | None) -> DataConfig:
     return DataConfig(
         kind=kind,
         data_dir=data_dir,
-        manual_dir=_path("manual_dir"),
+        manual_dir=FLAGS.manual_dir,
         skip_gray=FLAGS.skip_gray,
         max_bad_records=FLAGS.max_bad_records,
         synthetic_size=FLAGS.synthetic_size,
@@ -134,12 +129,12 @@ def _data(kind: str, data_dir: str | None) -> DataConfig:
 def _config() -> TrainConfig:
     from residual_encoder.training.trainer import TrainConfig
 
-    evaluated = FLAGS.eval_data or FLAGS.data, _path("eval_dir") or _path("data_dir")
+    evaluated = FLAGS.eval_data or FLAGS.data, FLAGS.eval_dir or FLAGS.data_dir
     return TrainConfig(
         recipe=_recipe(),
-        data=_data(FLAGS.data, _path("data_dir")),
-        workdir=os.path.expanduser(FLAGS.workdir),
-        vgg16_weights=os.path.expanduser(FLAGS.vgg16_weights),
+        data=_data(FLAGS.data, FLAGS.data_dir),
+        workdir=FLAGS.workdir,
+        vgg16_weights=FLAGS.vgg16_weights,
         init_from=_init_from(),
         eval_data=_data(*evaluated),
         eval_every=FLAGS.eval_every,

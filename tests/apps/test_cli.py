@@ -18,6 +18,7 @@ from residual_encoder.apps import benchmark, cli, shared_flags
 from residual_encoder.inference import chroma_upsampling, output_paths
 from residual_encoder.inference.coloring_config import ColoringConfig
 from residual_encoder.inference.engines import choice
+from residual_encoder.models.vividness import ColorChoice
 from residual_encoder.utils import devices
 
 APPS, TOOLS = ROOT / "residual_encoder" / "apps", ROOT / "tools"
@@ -72,6 +73,8 @@ def test_help_lists_what_the_module_defines(name: str) -> None:
     if "Coloring" in shared:  # a flag for each setting
         settings = {field.name for field in dataclasses.fields(ColoringConfig)}
         shared = shared - {"Coloring"} | settings
+    if "Colors" in shared:
+        shared = shared - {"Colors"} | {field.name for field in dataclasses.fields(ColorChoice)}
     wanted = set(re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)) | shared
     done = run(name, "-h")
     assert done.returncode == 0
@@ -100,6 +103,22 @@ def test_a_wrong_value_is_one_line() -> None:
     (line,) = done.stderr.splitlines()
     known = "<imagenet|tfrecord|folder|synthetic|tfds:NAME[:SPLIT]>"
     assert "--data=films" in line and known in line
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("make_shards", ["--beam", "--engine=dask"], "--beam is --engine=beam, and --engine=dask"),
+        ("make_shards", ["--beam", "--workers=2"], "--workers: for --engine=dask only"),
+        ("quickstart", ["--steps=0"], "--steps=0"),
+        ("measure_color_prior", ["--limit=0"], "--limit=0"),
+    ],
+)
+def test_a_flag_is_never_ignored(name: str, arguments: list[str], words: str) -> None:
+    needed = ["--images=a", "--output=b", "--name=val"] if name == "make_shards" else []
+    done = run(name, *needed, *arguments)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and words in line
 
 
 def test_a_missing_flag_is_one_line() -> None:

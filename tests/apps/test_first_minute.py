@@ -122,7 +122,7 @@ def test_a_shoebox_ends_with_a_summary(tmp_path: Path, soft_weights: Path) -> No
     assert [line.strip() for line in details] == [
         "left out: 1, Photoshop document cannot be read: save it as TIFF, PNG, JPEG or MP4 first",
         "left out: 1, in color already (--color_inputs=recolor colors them)",
-        "no pictures or films: 1 files (1 .txt)",
+        "no pictures or films: 1 file (1 .txt)",
         "failed: broken.jpg; the lines above tell why",
     ]
     lines = said(done)

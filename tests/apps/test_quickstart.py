@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
+from residual_encoder.apps import quickstart
 from residual_encoder.data import scenes
 from residual_encoder.imaging import colorspace, image_io
 from residual_encoder.training.workdir import read_metrics
 
-pytestmark = pytest.mark.slow  # a minute: training, evaluation, export and coloring
+slow = pytest.mark.slow  # a minute: training, evaluation, export and coloring
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +31,14 @@ def finished(tmp_path_factory):
     return folder, result
 
 
+@slow
 def test_it_ends_by_saying_where_the_report_is(finished):
     folder, result = finished
     assert f"Report:   {folder / 'report.html'}" in result.stdout
     assert "Traceback" not in result.stderr and "oneDNN" not in result.stderr
 
 
+@slow
 def test_the_page_holds_every_part(finished):
     page = (finished[0] / "report.html").read_text()
     for heading in ("Training", "Against gray", "fresh process", "shipped weights"):
@@ -45,6 +48,7 @@ def test_the_page_holds_every_part(finished):
     assert not re.search(r'(src|href)="http', page)
 
 
+@slow
 def test_colored_pictures_keep_their_gray(finished):
     for name in ("scene-0", "coffee"):
         gray = image_io.read(finished[0] / "gray" / f"{name}.png").pixels
@@ -60,6 +64,7 @@ def test_colored_pictures_keep_their_gray(finished):
     )
 
 
+@slow
 def test_loss_falls_even_in_six_steps(finished):
     losses = [row["loss"] for row in read_metrics(finished[0] / "training") if "loss" in row]
     assert losses[-1] < losses[0]
@@ -69,6 +74,7 @@ def readme_blocks():
     return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
+@slow
 def test_readme_python_runs_as_printed(finished, tmp_path):
     """In a folder that has what the README's commands have made by then."""
     folder, _ = finished
@@ -88,3 +94,9 @@ def test_readme_python_runs_as_printed(finished, tmp_path):
         )
     colored = tf.io.decode_png((tmp_path / "colored.png").read_bytes())
     assert colored.shape == (70, 100, 3)
+
+
+def test_a_process_that_fails_tells_why(monkeypatch, tmp_path):
+    monkeypatch.setattr(quickstart, "COLOR_FILES", "import sys; sys.exit(f'no {sys.argv[1]}')")
+    with pytest.raises(ValueError, match=f"process of its own failed: no {tmp_path}. Remove"):
+        quickstart._color_alone(tmp_path, [])

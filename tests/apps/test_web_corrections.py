@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.web import changed, click, colored, correct, give, pixels, saved
+from helpers.web import changed, click, colored, correct, give, pixels, saved, until
 
 from residual_encoder.imaging import colorspace, image_io
 
@@ -103,7 +103,8 @@ def test_files_of_corrections_go_to_their_picture_and_are_asked_about(
 
 
 @pytest.mark.browser
-def test_the_zip_has_all_corrections_and_commands(visit, photos, tmp_path) -> None:
+def test_the_zip_has_all_corrections_and_commands(visit, photos, soft_weights, tmp_path) -> None:
+    model = f"--model={soft_weights}"
     for folder, source in (("one", photos.jpeg), ("two", photos.jpeg)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "scan.jpg").write_bytes(source.read_bytes())
@@ -133,13 +134,13 @@ def test_the_zip_has_all_corrections_and_commands(visit, photos, tmp_path) -> No
         ]
         assert abs(places[0] - 35) <= 1 and abs(places[1] - 105) <= 1
         assert packed.read("commands.txt").decode().splitlines() == [
-            "scan_colored.jpg: colorize scan.jpg --hints=scan.hints.json",
+            f"scan_colored.jpg: colorize scan.jpg --hints=scan.hints.json {model}",
             "scan_colored (2).jpg: "
-            "colorize scan.jpg '--hints=scan (2).hints.json' --saturation=1.9",
+            f"colorize scan.jpg '--hints=scan (2).hints.json' {model} --saturation=1.9",
         ]
     visit.wait_for_selector("#again:has-text('commands.txt')")
     saved(visit, "#save-hints")
-    wanted = "colorize scan.jpg --hints=scan.hints.json --saturation=1.9"
+    wanted = f"colorize scan.jpg --hints=scan.hints.json {model} --saturation=1.9"
     visit.wait_for_selector(f"#again code:has-text('{wanted}')")
 
 
@@ -171,8 +172,7 @@ def test_slow_answers_and_removed_pictures(visit, photos) -> None:
     give(visit, photos.clear)
     visit.wait_for_selector("[aria-label='Remove clear.png']")
     visit.wait_for_function("() => document.querySelectorAll('#gallery li').length === 3")
-    while not held:
-        visit.wait_for_timeout(50)
+    until(visit, lambda: held)
     for name in ("clear.png", "deep.png", "old photo.jpg"):
         visit.click(f"[aria-label='Remove {name}']")
     visit.click("#question >> text=/^Remove$/")
@@ -269,6 +269,37 @@ def test_one_gesture_is_one_step(visit, photos) -> None:
     visit.click("#close")
     _, text = saved(visit, "#save-hints")
     assert json.loads(text)[1] == {"x": second["x"], "y": second["y"], "keep": True}
+
+
+@pytest.mark.browser
+def test_colors_used_last_are_one_click_away(visit, photos) -> None:
+    """Also on another picture; a drag leaves one of them, the newest comes first."""
+    give(visit, photos.jpeg)
+    colored(visit)
+    correct(visit, 0.25, 0.5, likely=3)
+    click(visit, 0.75, 0.5)
+    visit.wait_for_selector("#used button")
+    assert visit.locator("#used button").count() == 1
+    x, y = middle(visit, "#wheel")
+    drag(visit, (x + 5, y), (x + 30, y + 20))
+    visit.keyboard.press("Escape")
+    _, text = saved(visit, "#save-hints")
+    first, second = (one["rgb"] for one in json.loads(text))
+
+    give(visit, photos.deep)
+    visit.wait_for_selector("#status:has-text('deep.png')")
+    click(visit, 0.5, 0.5)
+    visit.wait_for_selector("#used button")
+    colors = visit.locator("#used button").evaluate_all("all => all.map((one) => one.dataset.rgb)")
+    assert colors == [",".join(map(str, rgb)) for rgb in (second, first)]
+    visit.locator("#used button").nth(1).click()
+    visit.wait_for_selector("#used [aria-pressed=true]")
+    visit.keyboard.press("Escape")
+    _, text = saved(visit, "#save-hints")
+    assert [one["rgb"] for one in json.loads(text)] == [first]
+    click(visit, 0.5, 0.2)
+    visit.wait_for_selector("#used button")
+    assert visit.locator("#used button").first.get_attribute("data-rgb") == colors[1]
 
 
 @pytest.mark.browser

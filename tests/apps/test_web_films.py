@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 from helpers.web import saved
 
-from residual_encoder.apps.web import films, limits, stills, store
+from residual_encoder.apps.web import archive, films, limits, stills, store
 from residual_encoder.imaging import image_io
 from residual_encoder.inference import video
 from residual_encoder.inference.colorizer import Colorizer
@@ -46,11 +47,18 @@ def given(film: Path, model: Path, folder: Path) -> tuple[films.Films, store.Ent
 
 def test_a_film_comes_back_with_its_sound(film, soft_weights, tmp_path) -> None:
     jobs, entry = given(film, soft_weights, tmp_path)
-    asyncio.run(jobs.color(entry, 1.0))
+    asyncio.run(jobs.color(entry, 1.5))
     done = films.progress(entry)
     assert done["state"] == "done" and done["frames"] == done["total"] == FRAMES, done
-    path = jobs.store.result(done["url"].removeprefix("files/"))
+    token = done["url"].removeprefix("files/")
+    path = jobs.store.result(token)
     assert path.name == "old film_colored.mp4"
+    made = archive.Made(path, entry.path.name, entry.facts[token])
+    assert archive.pack(tmp_path / "colored.zip", [made], archive.Served(["--model=soft"]))
+    with zipfile.ZipFile(tmp_path / "colored.zip") as packed:
+        commands = packed.read("commands.txt").decode()
+    wanted = "old film_colored.mp4: colorize 'old film.mp4' --model=soft --saturation=1.5\n"
+    assert commands == wanted
     assert {"video", "audio"} <= set(streams(path))
     still = image_io.read(jobs.store.result(done["still"].removeprefix("files/")))
     assert still.pixels.shape == (64, 96, 3)
@@ -113,7 +121,8 @@ def test_films_wait_in_a_line_of_their_own(film, soft_weights, tmp_path) -> None
         return [one.facts.get("error", "") for one in others]
 
     errors = asyncio.run(crowd())
-    assert len([one for one in errors if one]) == 8 - (limits.FILMS_WAITING + 1)
+    refused = [one for one in errors if one.startswith("Many films are being colored")]
+    assert len(refused) == 8 - (limits.FILMS_WAITING + 1)
 
 
 @pytest.mark.browser
@@ -125,6 +134,16 @@ def test_a_film_on_the_page(visit, film, tmp_path) -> None:
     assert name == "old film_colored.mp4"
     (tmp_path / name).write_bytes(data)
     assert {"video", "audio"} <= set(streams(tmp_path / name))
+
+    visit.route(
+        "**/api/films/*",
+        lambda route: route.fulfill(
+            json=route.fetch().json() | {"notes": ["damaged or truncated", "left out: a stream"]}
+        ),
+    )
+    visit.reload()
+    told = "Colored; damaged or truncated; left out: a stream"
+    visit.wait_for_selector(f"#film-status:has-text('{told}')")
 
     # It is played here, from its middle too; where that fails, a still is seen.
     visit.wait_for_function("() => document.querySelector('#film-player').readyState >= 2")

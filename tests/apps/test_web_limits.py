@@ -5,11 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from residual_encoder.apps.web import limits, store
+from residual_encoder.apps.web import limits
 from residual_encoder.apps.web import server as server_module
 from residual_encoder.imaging import image_io
 
@@ -256,88 +254,3 @@ def test_abandoned_requests_make_nobody_wait(server: Server, picture: bytes) -> 
     while (end := visit(server, picture)) == "refused" and time.monotonic() < until:
         time.sleep(0.02)
     assert end == "colored"
-
-
-# --- the same limits, without a server ------------------------------------------------------------
-
-
-def test_files_are_kept_for_an_hour_after_their_last_use(tmp_path: Path) -> None:
-    now = [0.0]
-    kept = store.Store(tmp_path, lambda: now[0])
-    old, used, film = (kept.add(name) for name in ("old.jpg", "used.jpg", "film.mp4"))
-    for entry in (old, used, film):
-        entry.path.write_bytes(b"1")
-    film.facts["state"] = "working"
-    token = kept.add_result(used, used.path)
-    now[0] = limits.KEPT - 1
-    assert kept.result(token) == used.path
-    now[0] = limits.KEPT + 1
-    kept.sweep()
-    assert not old.path.exists() and used.path.exists() and film.path.exists()
-    with pytest.raises(FileNotFoundError, match="kept for 60 minutes and is gone"):
-        kept.get(old.id)
-    with pytest.raises(FileNotFoundError, match="make it again"):
-        kept.result("guess")
-
-
-def test_room_is_counted_while_a_film_writes_and_deletes(tmp_path: Path) -> None:
-    """A file that was gone when its size was asked for failed other visitors' uploads."""
-    kept, done = store.Store(tmp_path), threading.Event()
-    kept.add("a.jpg").path.write_bytes(bytes(1000))
-
-    def film() -> None:
-        while not done.is_set():
-            parts = tmp_path / "parts"
-            parts.mkdir()
-            for number in range(20):
-                (parts / f"{number}.nut").write_bytes(b"")
-            shutil.rmtree(parts)
-
-    worker = threading.Thread(target=film)
-    worker.start()
-    try:
-        assert {kept.used() for _ in range(5000)} == {1000}
-    finally:
-        done.set()
-        worker.join()
-
-
-@pytest.mark.parametrize("value", ["much", [], {}, 10**400], ids=["text", "list", "object", "huge"])
-def test_what_is_no_number_is_a_message(value: Any) -> None:
-    from residual_encoder.apps.web import routes
-
-    with pytest.raises(ValueError, match="x must be a number. Received"):
-        routes._number({"x": value}, "x", 0.0)
-
-
-def test_disk_previews_and_entries_are_bounded(tmp_path: Path, monkeypatch) -> None:
-    kept = store.Store(tmp_path, megabytes=1)
-    first = kept.add("a.jpg")
-    first.path.write_bytes(bytes(2**20))
-    with pytest.raises(limits.Busy, match="space for visitors"):
-        kept.add("b.jpg")
-    kept.remove(first.id)
-    monkeypatch.setattr(store, "ENTRIES", 3)
-    entries = [kept.add("c.jpg") for _ in range(3)]
-    with pytest.raises(limits.Busy):
-        kept.add("d.jpg")
-    monkeypatch.setattr(store, "PREVIEWS", 2)
-    for entry in entries:
-        kept.preview(entry, lambda: "made")
-    assert list(kept._previews) == [entry.id for entry in entries[1:]]
-
-
-@pytest.mark.parametrize(
-    ("name", "wanted"),
-    [
-        ("a/b/c.jpg", "c.jpg"),
-        ("..\\..\\c.jpg", "c.jpg"),
-        ("..", "picture"),
-        (".hidden.png", "hidden.png"),
-        ("a\0\n.png", "a.png"),
-        ("", "picture"),
-    ],
-)
-def test_safe_names(name: str, wanted: str) -> None:
-    assert store.safe_name(name) == wanted
-    assert len(os.fsencode(store.safe_name("ü" * 300 + ".jpg"))) <= 255

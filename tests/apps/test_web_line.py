@@ -76,7 +76,7 @@ def test_who_has_gone_leaves_the_line() -> None:
 def test_a_request_tells_that_its_visitor_has_gone() -> None:
     from starlette.requests import Request
 
-    from residual_encoder.apps.web import routes
+    from residual_encoder.apps.web import answers, routes
 
     sent = [{"type": "http.request", "body": b"{}"}, {"type": "http.disconnect"}]
 
@@ -86,7 +86,7 @@ def test_a_request_tells_that_its_visitor_has_gone() -> None:
 
         request = Request({"type": "http", "method": "POST", "headers": []}, receive)
 
-        @routes.answering
+        @answers.answering
         async def handler(site: Any, request: Request) -> Any:
             line = limits.Line()
             await line._lock.acquire()  # somebody else's turn

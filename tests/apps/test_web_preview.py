@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from helpers import prints
 from helpers.web import VIVID
 
 from residual_encoder.apps.web import preview
@@ -64,6 +66,24 @@ def test_a_strip_keeps_as_many_pixels_as_other_pictures(colorizer, tmp_path) -> 
     height, width = shown.picture.pixels.shape
     assert 0.95 * preview.AREA <= height * width <= preview.AREA
     assert preview.render_preview(colorizer, shown, 1.0).shape == (height, width, 3)
+
+
+def test_pages_and_pictures_in_color_are_told(colorizer, tmp_path) -> None:
+    """A file of several pictures takes no hints when it is written, so it takes none before."""
+    photograph = prints.photographs()["flower"]
+    image_io.write(tmp_path / "color.png", photograph)
+    gray = np.ascontiguousarray(photograph[..., 1])
+    tifffile.imwrite(tmp_path / "letter.tif", np.stack([gray, gray]), photometric="minisblack")
+    color, letter = (
+        preview.make_preview(colorizer, tmp_path / name) for name in ("color.png", "letter.tif")
+    )
+    assert (color.in_color, color.pictures) == (True, 1)
+    assert (letter.in_color, letter.pictures) == (False, 2)
+    hint = Hint(5, 5, (200, 30, 40))
+    preview.render_preview(colorizer, color, 1.0, None, [hint])
+    preview.render_preview(colorizer, letter, 1.0)
+    with pytest.raises(ValueError, match="^letter.tif holds several pictures"):
+        preview.render_preview(colorizer, letter, 1.0, None, [hint])
 
 
 def test_what_is_clear_is_shown_on_white(colorizer, photos) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from residual_encoder.apps.web import archive
 from residual_encoder.apps.web import server as server_module
-from residual_encoder.apps.web.archive import Look
+from residual_encoder.apps.web.archive import Look, Served
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,39 @@ def test_ports(monkeypatch) -> None:
             assert port < found.getsockname()[1] < port + server_module.PORTS
 
 
+def made_of(name: str, look: Look, in_color: bool = False) -> archive.Made:
+    return archive.Made(Path(f"colored_{name}"), name, look, in_color)
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", "localhost"), ("::", "localhost")],
+)
+def test_the_address_can_be_opened(host, wanted) -> None:
+    assert server_module.address(host, 7860) == f"http://{wanted}:7860/"
+
+
+def test_commands_have_the_flags_of_the_server() -> None:
+    """A vividness that a visitor chose takes the place of the server's choice of colors."""
+    config = server_module.PageConfig(
+        model="runs/my own", temperature=0.9, prior_correction=0.1, engine="tensorflow"
+    )
+    served = server_module.served_with(config)
+    model = [f"--model={Path('runs/my own').absolute()}", "--engine=tensorflow"]
+    colors = ["--temperature=0.9", "--prior_correction=0.1"]
+    assert archive.flags(made_of("a.jpg", Look(1.0)), served) == [*model, *colors]
+    line = archive.command(made_of("a.jpg", Look(0.5, 0.85, faces=True), True), "", served)
+    own = ["--color_inputs=recolor", "--vividness=0.85", "--saturation=0.5", "--faces"]
+    assert shlex.split(line) == ["colorize", "a.jpg", *model, *own]
+    open_to_all = server_module.PageConfig(model="runs/a", host="0.0.0.0", vividness=0.5)
+    assert server_module.served_with(open_to_all) == (["--model=runs/a"], ["--vividness=0.5"])
+    assert server_module.served_with(server_module.PageConfig()) == ([], [])
+
+
 @pytest.mark.parametrize("name", ["-a.jpg", "--model=a.jpg", "it's a.jpg"])
 def test_commands_name_their_picture(name) -> None:
     """A name that begins like a flag is none."""
-    _, source, *flags = shlex.split(archive.command(name, Look(1.5), ""))
+    _, source, *flags = shlex.split(archive.command(made_of(name, Look(1.5)), "", Served()))
     assert not source.startswith("-") and Path(source).name == name
     assert flags == ["--saturation=1.5"]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from helpers import prints
 from helpers.web import changed, click, colored, correct, give, pixels, saved
 
 from residual_encoder.imaging import image_io
@@ -75,6 +77,27 @@ def test_the_panel_and_its_place_are_seen_together(visit, tmp_path, size) -> Non
 
 
 @pytest.mark.browser
+def test_a_message_leaves_the_panel_free(visit, photos, tmp_path) -> None:
+    """Where the panel is open; in windows without much room, with colors used last, too."""
+    (tmp_path / "letter.jpg").write_text("dear aunt")
+    visit.set_viewport_size({"width": 390, "height": 844})
+    give(visit, photos.jpeg)
+    colored(visit)
+    correct(visit, 0.5, 0.5)
+    for width, height in ((390, 844), (320, 568), (844, 390), (1000, 600)):
+        visit.set_viewport_size({"width": width, "height": height})
+        click(visit, 0.7, 0.8)
+        visit.wait_for_selector("#used button")
+        give(visit, tmp_path / "letter.jpg")
+        visit.wait_for_selector("#alert:has-text('dear aunt')")
+        for selector in ("#done", "#close", "#alert button"):
+            assert within(visit, selector), (width, height, selector)
+            assert visit.locator(selector).evaluate(HIT), (width, height, selector)
+        visit.click("#done")
+        visit.click("#alert button")
+
+
+@pytest.mark.browser
 def test_the_panel_covers_nothing(visit, photos, tmp_path) -> None:
     """Neither the buttons under a small picture nor a part of a large one."""
     visit.set_viewport_size({"width": 1280, "height": 800})
@@ -84,7 +107,7 @@ def test_the_panel_covers_nothing(visit, photos, tmp_path) -> None:
     click(visit, 0.75, 0.5)
     visit.locator("#likely button").nth(1).click()
     assert box(visit, "#stage")["x"] == at["x"]  # and the picture stays where it is
-    visit.click("#save-hints", trial=True, timeout=5000)
+    visit.click("#save-hints", trial=True)
     give(visit, picture(tmp_path, "large.jpg", 1500, 1000))
     visit.wait_for_function("() => document.querySelectorAll('#gallery img').length === 2")
     visit.click("#gallery button:has-text('large.jpg')")
@@ -279,6 +302,24 @@ def test_escape_puts_a_dragged_mark_back(visit, photos) -> None:
 
 
 @pytest.mark.browser
+def test_what_is_in_color_or_of_several_pages_is_told(visit, tmp_path) -> None:
+    photograph = prints.photographs()["flower"]
+    image_io.write(tmp_path / "color.png", photograph)
+    pages = np.stack([photograph[..., 1]] * 3)
+    tifffile.imwrite(tmp_path / "letter.tif", pages, photometric="minisblack")
+    give(visit, tmp_path / "color.png", tmp_path / "letter.tif")
+    visit.wait_for_selector("#status:has-text('in color already: its colors are made anew')")
+    correct(visit, 0.5, 0.5)
+    saved(visit, "#save-hints")
+    visit.wait_for_selector("#again code:has-text('--color_inputs=recolor')")
+    visit.click("#gallery button:has-text('letter.tif')")
+    visit.wait_for_selector("#status:has-text('the first of 3 pages or frames')")
+    click(visit, 0.5, 0.5)
+    visit.wait_for_selector("#status:has-text('Corrections are for files of one picture')")
+    assert not visit.locator("#palette").is_visible()
+
+
+@pytest.mark.browser
 def test_messages_are_in_plain_words_and_out_of_the_way(visit, photos, tmp_path) -> None:
     give(visit, photos.jpeg)
     colored(visit)
@@ -289,7 +330,7 @@ def test_messages_are_in_plain_words_and_out_of_the_way(visit, photos, tmp_path)
     for selector in ("h1", "#stage"):
         seen = box(visit, selector)
         assert seen["y"] + seen["height"] <= alert["y"]
-    visit.click("#zip", trial=True, timeout=5000)  # the last button is free as well
+    visit.click("#zip", trial=True)  # the last button is free as well
     visit.click("#gallery button:has-text('old photo.jpg')")
     assert not visit.locator("#alert").is_visible()
 

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers.web import changed, click, colored, correct, give, pixels, saved
+from helpers.web import changed, click, colored, correct, give, pixels, saved, until
 
 
 @pytest.mark.browser
@@ -21,11 +21,9 @@ def test_work_goes_on_while_a_zip_is_made(visit, photos) -> None:
     visit.route("**/file", lambda route: held.append(route))
     with visit.expect_download() as download:
         visit.click("#zip")
-        while not held:
-            visit.wait_for_timeout(20)
+        until(visit, lambda: held)
         held.pop().continue_()
-        while not held:
-            visit.wait_for_timeout(20)
+        until(visit, lambda: held)
         correct(visit, 0.75, 0.5)
         given: list = []
         visit.on(
@@ -33,8 +31,7 @@ def test_work_goes_on_while_a_zip_is_made(visit, photos) -> None:
         )
         visit.click("[aria-label='Remove deep.png']")
         held.pop().continue_()
-        while not held:
-            visit.wait_for_timeout(20)
+        until(visit, lambda: held)
         held.pop().continue_()
     with zipfile.ZipFile(download.value.path()) as packed:
         names = {"old photo_colored.jpg", "old photo.hints.json", "clear_colored.png"}
@@ -75,8 +72,7 @@ def test_a_zip_tells_what_it_lacks(visit, photos) -> None:
     assert visit.locator("#zip").is_disabled()
 
     def ready(count: int, so_far: str = " so far") -> None:
-        while not held:
-            visit.wait_for_timeout(20)
+        until(visit, lambda: held)
         held.pop().continue_()
         visit.wait_for_selector(f"#zip:has-text('Download {count} of 4 files{so_far} (ZIP)')")
 
@@ -85,7 +81,8 @@ def test_a_zip_tells_what_it_lacks(visit, photos) -> None:
     ready(2)
     _, data = saved(visit, "#zip")
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        assert packed.namelist() == ["old photo_colored.jpg", "deep_colored.png"]
+        pictures = ["old photo_colored.jpg", "deep_colored.png"]
+        assert packed.namelist() == [*pictures, "commands.txt"]
     told = (
         "The ZIP has 2 of 4 files. Not ready when it was made: clear.png. Not colored: broken.jpg."
     )
@@ -107,8 +104,7 @@ def test_a_file_added_to_an_open_one_is_shown_or_told_of(visit, photos) -> None:
     visit.route("**/gray", lambda route: held.append(route))
 
     def arrive() -> None:
-        while not held:
-            visit.wait_for_timeout(20)
+        until(visit, lambda: held)
         held.pop().continue_()
 
     give(visit, photos.deep)
@@ -182,6 +178,7 @@ def test_files_wait_until_the_page_knows_what_the_server_takes(visit, photos) ->
     visit.route("**/api/about", lambda route: held.append(route))
     visit.reload()
     give(visit, photos.jpeg)
+    until(visit, lambda: held)
     visit.wait_for_timeout(100)
     held[0].continue_()
     colored(visit)

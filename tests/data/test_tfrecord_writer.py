@@ -192,7 +192,7 @@ def test_the_tool_on_beam(images, tmp_path):
     assert "6 of 8 pictures in 4 shards" in done.stdout, done.stderr
     assert contents(tmp_path / "beam") == contents(tmp_path / "plain")
     wrong = tool(*flags, f"--output={tmp_path}", *workers)
-    assert wrong.returncode == 1 and "Beam's after --beam" in wrong.stderr
+    assert wrong.returncode == 1 and "Beam's with --engine=beam" in wrong.stderr
 
 
 def contents(folder):

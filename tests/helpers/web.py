@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ CHROMIUM = next(
 VIVID = 1.7  # a saturation
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Smooth pictures of several kinds, a broken one, and one that is too large."""
     folder = tmp_path_factory.mktemp("photos")
@@ -54,7 +55,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def command_line(photos, soft_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with what tools/colorize.py makes of the pictures."""
     output = tmp_path_factory.mktemp("output")
@@ -65,7 +66,7 @@ def command_line(photos, soft_weights: Path, tmp_path_factory: pytest.TempPathFa
     return output
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(soft_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The tool as a user runs it; at the end it leaves no file, and has asked nobody anything."""
     pytest.importorskip("starlette", reason="Starlette is not installed")
@@ -161,6 +162,14 @@ def pixels(tab, url: str) -> np.ndarray:
     )
     height, width = numbers[:2]
     return np.array(numbers[2:], np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def until(tab, reached: Callable[[], object]) -> None:
+    """Waits for what the page asked of the test, such as a request that it holds."""
+    end = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < end, "the page did not ask"
+        tab.wait_for_timeout(20)
 
 
 def saved(tab, button: str) -> tuple[str, bytes]:

@@ -25,35 +25,50 @@ class Look(NamedTuple):
     faces: bool = False
 
 
+class Served(NamedTuple):
+    """What the server was started with, as flags of `colorize`."""
+
+    model: Sequence[str] = ()  # hold for every file
+    colors: Sequence[str] = ()  # hold where a visitor chose no vividness
+
+
+AS_SHIPPED = Served()
+
+
 class Made(NamedTuple):
     """A colored file, and what it was made of."""
 
     path: Path
     source: str  # name of the picture or film that was given
     look: Look
+    in_color: bool = False  # whether that was a picture in color, which `colorize` leaves out
 
 
-def flags(look: Look) -> list[str]:
+def flags(made: Made, served: Served) -> list[str]:
     """Returns the flags of `colorize` for all of a look but its hints; none for the defaults."""
-    found = []
-    if look.vividness is not None:
+    found, look = [*served.model], made.look
+    if made.in_color:
+        found.append("--color_inputs=recolor")
+    if look.vividness is None:
+        found += served.colors
+    else:
         found.append(f"--vividness={look.vividness:g}")
     if look.saturation != 1:
         found.append(f"--saturation={look.saturation:g}")
     return [*found, "--faces"] if look.faces else found
 
 
-def command(source: str, look: Look, hints_name: str) -> str:
+def command(made: Made, hints_name: str, served: Served) -> str:
     """Returns the command that colors a picture as the page did.
 
     Args:
-      source: Name of the picture's file.
-      look: How it was colored.
+      made: Of what, and how, it was made.
       hints_name: Name of the file of its hints.
+      served: What the server was started with.
     """
-    given = [f"--hints={hints_name}"] if look.hints else []
-    source = f"./{source}" if source.startswith("-") else source  # not a flag
-    return shlex.join(["colorize", source, *given, *flags(look)])
+    given = [f"--hints={hints_name}"] if made.look.hints else []
+    source = f"./{made.source}" if made.source.startswith("-") else made.source  # not a flag
+    return shlex.join(["colorize", source, *given, *flags(made, served)])
 
 
 def hints_name(source: str) -> str:
@@ -61,7 +76,7 @@ def hints_name(source: str) -> str:
     return f"{Path(source).stem}{hints.SUFFIX}"
 
 
-def pack(target: Path, made: Sequence[Made]) -> bool:
+def pack(target: Path, made: Sequence[Made], served: Served) -> bool:
     """Writes a ZIP of files, which are compressed already, their hints and their commands.
 
     Where two files have one name, but for its case, the second and its hints are numbered alike:
@@ -79,8 +94,8 @@ def pack(target: Path, made: Sequence[Made]) -> bool:
             if one.look.hints:
                 text = json.dumps(hints.as_json(one.look.hints), indent=1)
                 packed.writestr(notes, text)
-            if one.look.hints or flags(one.look):
-                lines.append(f"{picture}: {command(one.source, one.look, notes)}\n")
+            if one.look.hints or flags(one, served):
+                lines.append(f"{picture}: {command(one, notes, served)}\n")
         if lines:
             packed.writestr(_numbered(COMMANDS, taken), "".join(lines))
     return bool(lines)

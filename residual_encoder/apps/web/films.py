@@ -10,6 +10,7 @@ from typing import Any
 from absl import logging
 
 from residual_encoder.apps.web import preview, stills
+from residual_encoder.apps.web.archive import Look
 from residual_encoder.apps.web.limits import FILMS_WAITING, Busy, Line
 from residual_encoder.apps.web.store import Entry, Store
 from residual_encoder.imaging import video_io
@@ -29,7 +30,7 @@ class Films:
         """Uses a colorizer and the store that has the films."""
         # A copy: what is fastest for a film need not give a picture the bytes of the command line.
         self.colorizer, self.store = copy.copy(colorizer), store
-        self.line = Line(FILMS_WAITING)
+        self.line = Line(FILMS_WAITING, "films")
         self.ending = False
 
     async def color(self, entry: Entry, saturation: float) -> None:
@@ -62,14 +63,18 @@ class Films:
         made = Path(summary.output)
         entry.facts |= {
             "frames": summary.frames,
-            "url": self._url(entry, made),
-            "still": self._url(entry, stills.write(made)),
+            "url": self._url(entry, made, saturation),
+            "still": self._url(entry, stills.write(made), saturation),
             "notes": list(summary.notes),
         }
         entry.facts["state"] = "done"
 
-    def _url(self, entry: Entry, path: Path | None) -> str | None:
-        return None if path is None else f"files/{self.store.add_result(entry, path)}"
+    def _url(self, entry: Entry, path: Path | None, saturation: float) -> str | None:
+        if path is None:
+            return None
+        token = self.store.add_result(entry, path)
+        entry.facts[token] = Look(saturation)
+        return f"files/{token}"
 
     def _counting(self, entry: Entry, saturation: float) -> Colorizer:
         """Returns the colorizer, with a count of the frames that it was asked for."""

@@ -14,14 +14,20 @@ MAX_MEGABYTES = 50  # of a picture: a JPEG of 100 megapixels
 MAX_FILM_MEGABYTES = 500
 STORED_MEGABYTES = 4096  # of all visitors' files together
 ENTRIES = 1024  # files of all visitors
-PREVIEWS = 32  # pictures whose network output stays in memory, up to 15 MB each
+RESULTS = 4  # files made of one picture that are kept, the newest: a ZIP may be packed meanwhile
+LOOK = 16 * 2**20  # bytes of a file that comes in between two looks at the room that is left
+PREVIEWS = 32  # pictures whose network output stays in memory, up to 22 MB each
 KEPT = 3600  # seconds that a visitor's files are kept after their last use
 SWEPT = 300  # seconds between two looks for files that are older
 MOST_IN_ZIP = 200  # files
 
 
 class Busy(Exception):
-    """Tells that too many wait already, or that the disk space for visitors is used up."""
+    """Tells that too many wait already."""
+
+
+class Full(Exception):
+    """Tells that the disk space for visitors is used up."""
 
 
 class Gone(Exception):
@@ -31,9 +37,9 @@ class Gone(Exception):
 class Line:
     """Runs functions in threads, one at a time; others wait in line."""
 
-    def __init__(self, waiting: int = WAITING) -> None:
-        """Sets how many may wait."""
-        self.waiting, self._inside, self._lock = waiting, 0, asyncio.Lock()
+    def __init__(self, waiting: int = WAITING, kind: str = "pictures") -> None:
+        """Sets how many may wait, and what they are called."""
+        self.kind, self.waiting, self._inside, self._lock = kind, waiting, 0, asyncio.Lock()
 
     async def run(
         self,
@@ -54,7 +60,7 @@ class Line:
           Gone: nobody waited any more, and the function was not begun.
         """
         if self._inside > self.waiting:
-            raise Busy("Many pictures are being colored at the moment. Please try again soon.")
+            raise Busy(f"Many {self.kind} are being colored at the moment. Please try again soon.")
         self._inside += 1
         try:
             await self._turn(gone)

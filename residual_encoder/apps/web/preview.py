@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from residual_encoder.imaging import borders, image_io
+from residual_encoder.imaging import borders, color_detection, image_io
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.inference import face_detail, likely_colors, output_paths
+from residual_encoder.inference import face_detail, likely_colors, output_paths, pages
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.hint_application import apply, mark
-from residual_encoder.inference.hints import Hint
+from residual_encoder.inference.hints import Hint, check_one_picture
 from residual_encoder.utils import files
 
 SIDE = 1600  # pixels of a preview's longer side: sharp on a wide screen, merged in 0.1 s
@@ -34,9 +34,11 @@ class Preview(NamedTuple):
     gray: np.ndarray  # [h, w, 1] float32 in [0, 1], the network's input, of the area at full size
     fine_gray: np.ndarray  # [h', w', 1] float32 in [0, 1], along which colors of hints are spread
     chroma: np.ndarray  # [h, w, 2] float32 in [0, 1], what the network predicts
-    logits: np.ndarray | None  # [h', w', Q] float16 of a model with a distribution, else None
+    logits: np.ndarray | None  # [h', w', Q] float32 of a model with a distribution, else None
     height: int  # of the file's picture, pixels
     width: int
+    pictures: int  # pages or frames of the file, of which the first is shown
+    in_color: bool  # whether the file is in color already
 
 
 class Likely(NamedTuple):
@@ -58,6 +60,7 @@ def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Previe
         picture = image_io.decode(source.read_bytes())
     except ValueError as error:
         raise ValueError(f"{source.name} {error}") from error
+    pictures, in_color = _count(source), color_detection.in_color(picture)
     area, (height, width) = borders.print_area(picture), picture.pixels.shape[:2]
     inside = borders.cropped(picture, area)
     gray = colorizer.network_input(inside)
@@ -65,7 +68,17 @@ def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Previe
     chroma, logits = _predicted(colorizer, gray)
     small = _reduced(picture)
     part = borders.scaled(area, (height, width), small.pixels.shape[:2])
-    return Preview(source, small, part, area, gray, fine, chroma, logits, height, width)
+    pixels = small, part, area, gray, fine, chroma, logits
+    return Preview(source, *pixels, height, width, pictures, in_color)
+
+
+def _count(source: Path) -> int:
+    """Returns how many pages or frames a file has."""
+    try:
+        several = pages.inspect(source)
+    except ValueError as error:
+        raise ValueError(str(error).replace(f"{source.parent}/", "")) from error
+    return several.count if several else 1
 
 
 def _predicted(colorizer: Colorizer, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -73,8 +86,8 @@ def _predicted(colorizer: Colorizer, gray: np.ndarray) -> tuple[np.ndarray, np.n
     if not colorizer.has_distribution:
         return colorizer.predict(gray[None])[0], None
     logits = colorizer.predict_logits(gray[None])
-    # Half the memory; the rounding moves ab by less than the preview's 8 bits show.
-    return colorizer.choose_colors(logits)[0], logits[0].astype(np.float16)
+    # In float32: rounded to float16 they would change up to 1 of 500 samples of the file's.
+    return colorizer.choose_colors(logits)[0], logits[0]
 
 
 def render_preview(
@@ -99,8 +112,11 @@ def render_preview(
       uint8 [h, w, 3], on white where clear.
 
     Raises:
-      ValueError: a hint lies outside the picture or on its border; or `vividness` is out of range.
+      ValueError: a hint lies outside the picture or on its border, or is for a file of several
+        pictures; or `vividness` is out of range.
     """
+    if shown.pictures > 1:
+        check_one_picture(Path(shown.source.name), hints)
     chroma, factor = apply(
         _chroma(colorizer, shown, vividness),
         shown.fine_gray,

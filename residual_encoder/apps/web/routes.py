@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from absl import logging
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from residual_encoder.apps.web import archive, films, limits, preview, security
+from residual_encoder.apps.web.answers import Refused, answering
 from residual_encoder.apps.web.archive import Look
-from residual_encoder.apps.web.limits import Answer, Busy, Gone, Line
+from residual_encoder.apps.web.limits import Answer, Line
 from residual_encoder.apps.web.store import Entry, Store
 from residual_encoder.imaging import film_names, image_io
 from residual_encoder.inference import hints
@@ -29,45 +29,6 @@ from residual_encoder.models import vividness as curve
 
 STATIC = Path(__file__).parent / "static"
 MOST_JSON = hints.MAX_BYTES  # bytes of a request that is no file
-
-
-class Refused(Exception):
-    """A request that is answered by a status and one sentence."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        """Takes the HTTP status and the sentence."""
-        super().__init__(reason)
-        self.status = status
-
-
-def answering(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
-    """Makes a handler answer its errors in one sentence, as JSON."""
-
-    async def answer(site: Site, request: Request) -> Response:
-        try:
-            return await handler(site, request)
-        except (ClientDisconnect, Gone):
-            return Response(status_code=400)
-        except Exception as error:
-            status, reason = _explained(error)
-            return JSONResponse({"error": reason}, status)
-
-    return answer
-
-
-def _explained(error: Exception) -> tuple[int, str]:
-    if isinstance(error, Refused):
-        return error.status, str(error)
-    if isinstance(error, Busy):
-        return 503, str(error)
-    if isinstance(error, FileNotFoundError):
-        return 410, str(error)
-    if isinstance(error, ValueError | OSError):
-        return 422, " ".join(str(error).split())
-    if isinstance(error, MemoryError):
-        return 422, "The picture is too large for the memory of this computer."
-    logging.exception("A handler of the page failed; the page stays up.")
-    return 500, "That went wrong, and not because of the picture; the server's log has the error."
 
 
 class Site:
@@ -80,9 +41,11 @@ class Site:
         samples: dict[str, Path],
         megabytes: int,
         film_megabytes: int,
+        served: archive.Served = archive.AS_SHIPPED,
     ) -> None:
         """Uses a colorizer, the store of visitors' files, and pictures to try."""
         self.colorizer, self.store, self.samples = colorizer, store, samples
+        self.served = served
         self.most, self.most_film = megabytes * 2**20, film_megabytes * 2**20
         self.line, self.films = Line(), films.Films(colorizer, store)
         numbers = curve.settings(colorizer.recipe.network)
@@ -145,9 +108,11 @@ class Site:
         except BaseException:
             self.store.remove(entry.id)
             raise
+        entry.facts["in_color"] = shown.in_color
         size = {"width": shown.width, "height": shown.height}
         area = shown.full_area._asdict()  # outside, nothing takes a color
-        return {"id": entry.id, "name": entry.path.name, **size, "area": area}
+        kind = {"pictures": shown.pictures, "in_color": shown.in_color}
+        return {"id": entry.id, "name": entry.path.name, **size, "area": area, **kind}
 
     def _preview(self, entry: Entry) -> preview.Preview:
         return self.store.preview(entry, lambda: preview.make_preview(self.colorizer, entry.path))
@@ -174,11 +139,8 @@ class Site:
         vividness = _number(body, "vividness", None)
         # A control that was not moved: the model's own numbers may lie off the curve.
         vividness = None if vividness == self.start else vividness
-        saturation = _number(body, "saturation", 1.0)
-        if not (math.isfinite(saturation) and saturation >= 0):
-            raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
         return Look(
-            saturation,
+            _saturation(body),
             vividness,
             hints.parse(body.get("hints", [])),
             body.get("faces") is True,
@@ -206,6 +168,7 @@ class Site:
         return JSONResponse(await self._in_turn(request, self._made, entry, look))
 
     def _made(self, entry: Entry, look: Look) -> dict[str, Any]:
+        self.store.check_room()
         path = preview.render_full_size(
             self.colorizer, self._preview(entry), look.saturation, entry.path.parent, *look[1:]
         )
@@ -217,9 +180,9 @@ class Site:
     async def command(self, request: Request) -> Response:
         """Tells the flags of a picture, and the command that colors it the same."""
         entry = self.store.get(request.path_params["id"])
-        look, name = self._look(await _body(request)), entry.path.name
-        line = archive.command(name, look, archive.hints_name(name))
-        return JSONResponse({"flags": archive.flags(look), "command": line})
+        made = self._made_of(entry, entry.path, self._look(await _body(request)))
+        line = archive.command(made, archive.hints_name(made.source), self.served)
+        return JSONResponse({"flags": archive.flags(made, self.served), "command": line})
 
     @answering
     async def make_zip(self, request: Request) -> Response:
@@ -229,14 +192,16 @@ class Site:
             raise Refused(422, f"A ZIP takes from 1 to {limits.MOST_IN_ZIP} files.")
         made = [self._found(str(token).rpartition("/")[2]) for token in wanted]
         entry = self.store.add("colored.zip")
-        commands = await self._in_turn(request, archive.pack, entry.path, made)
+        commands = await self._in_turn(request, archive.pack, entry.path, made, self.served)
         url = f"files/{self.store.add_result(entry, entry.path)}"
         return JSONResponse({"url": url, "name": entry.path.name, "commands": commands})
 
     def _found(self, token: str) -> archive.Made:
         entry = self.store.owner(token)
-        look = entry.facts.get(token, Look(1.0))
-        return archive.Made(entry.results[token], entry.path.name, look)
+        return self._made_of(entry, entry.results[token], entry.facts.get(token, Look(1.0)))
+
+    def _made_of(self, entry: Entry, path: Path, look: Look) -> archive.Made:
+        return archive.Made(path, entry.path.name, look, entry.facts.get("in_color") is True)
 
     @answering
     async def result(self, request: Request) -> Response:
@@ -255,9 +220,9 @@ class Site:
     @answering
     async def open_film(self, request: Request) -> Response:
         """Takes a film and has it colored."""
-        saturation = _number(dict(request.query_params), "saturation", 1.0)
+        saturation = _saturation(dict(request.query_params))
         entry = await self._received(request, self.most_film)
-        task = asyncio.create_task(self.films.color(entry, saturation or 0.0))
+        task = asyncio.create_task(self.films.color(entry, saturation))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         await asyncio.sleep(0)
@@ -283,12 +248,16 @@ class Site:
         if not length.isdecimal() or int(length) > most:
             raise too_long
         entry, size = self.store.add(request.query_params.get("name", "")), 0
+        looked = 0
         try:
             with entry.path.open("xb") as file:
                 async for chunk in request.stream():
                     size += len(chunk)
                     if size > most:
                         raise too_long
+                    if size - looked >= limits.LOOK:
+                        looked = size
+                        self.store.check_room()
                     file.write(chunk)
         except BaseException:
             self.store.remove(entry.id)
@@ -327,6 +296,14 @@ def _number(body: dict[str, Any], name: str, default: Any) -> Any:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be a number. Received {str(value)[:40]!r}.") from error
+
+
+def _saturation(body: dict[str, Any]) -> float:
+    """Returns the saturation of a request."""
+    saturation = float(_number(body, "saturation", 1.0))
+    if not (math.isfinite(saturation) and saturation >= 0):
+        raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
+    return saturation
 
 
 def application(site: Site, own_names: frozenset[str]) -> Starlette:

@@ -52,6 +52,9 @@ class Guard:
 
     def _is_own(self, headers: Headers) -> bool:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self.own_names and urlsplit(f"//{host}").hostname not in self.own_names:
+        try:
+            if self.own_names and urlsplit(f"//{host}").hostname not in self.own_names:
+                return False
+            return origin is None or urlsplit(origin).netloc == host
+        except ValueError:  # no address at all, such as "[::1"
             return False
-        return origin is None or urlsplit(origin).netloc == host

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from residual_encoder.apps.web import preview
+from residual_encoder.apps.web.archive import Served
 from residual_encoder.apps.web.limits import MAX_FILM_MEGABYTES, MAX_MEGABYTES
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.hints import Hint
@@ -124,8 +125,7 @@ def _run(app: Any, listener: socket.socket) -> None:
 
     # The server ends in order at both signals and then raises them again, for whoever is above it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    host, port = listener.getsockname()[:2]
-    print(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends)", flush=True)
+    print(f"Open {address(*listener.getsockname()[:2])}  (Ctrl-C ends)", flush=True)
     settings = uvicorn.Config(
         app,
         log_level="error",
@@ -136,6 +136,13 @@ def _run(app: Any, listener: socket.socket) -> None:
     server = uvicorn.Server(settings)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
+
+
+def address(host: str, port: int) -> str:
+    """Returns what to open in a browser of this computer for a server that listens at a host."""
+    if host in ("0.0.0.0", "::"):  # all addresses of this computer, and none that one can open
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def application(colorizer: Colorizer, folder: Path, config: PageConfig) -> Any:
@@ -155,8 +162,24 @@ def application(colorizer: Colorizer, folder: Path, config: PageConfig) -> Any:
     warm(colorizer, next(iter(pictures.values())), folder)
     store = Store(visitors)
     limits = config.max_megabytes, config.max_film_megabytes
-    site = routes.Site(colorizer, store, pictures, *limits)
+    site = routes.Site(colorizer, store, pictures, *limits, served_with(config))
     return routes.application(site, LOCAL if config.host in LOCAL else frozenset())
+
+
+def served_with(config: PageConfig) -> Served:
+    """Returns the flags of `colorize` that color as a server of these settings."""
+    model = []
+    if config.model is not None:
+        # On this computer the command may be run in any folder.
+        local = config.host in LOCAL
+        model.append(f"--model={Path(config.model).absolute() if local else config.model}")
+    if config.engine != "auto":
+        model.append(f"--engine={config.engine}")
+    numbers = {
+        name: getattr(config, name) for name in ("vividness", "temperature", "prior_correction")
+    }
+    colors = [f"--{name}={value:g}" for name, value in numbers.items() if value is not None]
+    return Served(model, colors)
 
 
 def warm(colorizer: Colorizer, picture: Path, folder: Path) -> None:

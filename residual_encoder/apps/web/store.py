@@ -15,7 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from residual_encoder.apps.web.limits import ENTRIES, KEPT, PREVIEWS, STORED_MEGABYTES, Busy
+from residual_encoder.apps.web.limits import (
+    ENTRIES,
+    KEPT,
+    PREVIEWS,
+    RESULTS,
+    STORED_MEGABYTES,
+    Full,
+)
 from residual_encoder.utils import files
 
 FULL = "The space for visitors' files is used up. Please try again later."
@@ -64,18 +71,28 @@ class Store:
         """Makes a place for a file of a visitor.
 
         Raises:
-          Busy: there is no room.
+          Full: there is no room.
         """
         with self._lock:
             self.sweep()
-            if len(self._entries) >= ENTRIES or self.used() >= self.most:
-                raise Busy(FULL)
+            if len(self._entries) >= ENTRIES:
+                raise Full(FULL)
+            self.check_room()
             key = secrets.token_urlsafe(18)
             place = self.folder / key
             place.mkdir(mode=0o700)
             entry = Entry(key, place / safe_name(name), self.clock())
             self._entries[key] = entry
             return entry
+
+    def check_room(self) -> None:
+        """Looks whether there is room for further bytes.
+
+        Raises:
+          Full: there is none.
+        """
+        if self.used() >= self.most:
+            raise Full(FULL)
 
     def get(self, key: str) -> Entry:
         """Returns a visitor's file.
@@ -88,7 +105,7 @@ class Store:
             if entry is None:
                 minutes = KEPT // 60
                 raise FileNotFoundError(
-                    f"The picture was kept for {minutes} minutes and is gone; give it again."
+                    f"The file was kept for {minutes} minutes and is gone; give it again."
                 )
             entry.used = self.clock()
             return entry
@@ -115,10 +132,19 @@ class Store:
         raise FileNotFoundError("That file is gone; make it again.")
 
     def add_result(self, entry: Entry, path: Path) -> str:
-        """Returns the name under which a file that was made can be asked for."""
+        """Returns the name under which a file that was made can be asked for.
+
+        Of one entry the newest `RESULTS` are kept.
+        """
         token = secrets.token_urlsafe(18)
         with self._lock:
             entry.results[token] = path
+            for old in list(entry.results)[:-RESULTS]:
+                entry.facts.pop(old, None)
+                gone = entry.results.pop(old)
+                with contextlib.suppress(OSError):
+                    gone.unlink()
+                    gone.parent.rmdir()  # made for this file, or not empty
         return token
 
     def remove(self, key: str) -> None:

@@ -9,6 +9,7 @@ import { $, state } from "./shared.js";
 import { Stage } from "./stage.js";
 import { working } from "./working.js";
 
+const SEVERAL = "Corrections are for files of one picture: save this page or frame as a file of its own.";
 const ON_BORDER = "The border of a print stays gray: choose a place inside the photograph.";
 
 export class Editor {
@@ -110,11 +111,12 @@ export class Editor {
 
   // Whether a place can have a color; where it cannot, the line under the picture tells why.
   #takes(x, y) {
-    const { top, bottom, left, right } = state.current.area;
+    const { pictures, area: { top, bottom, left, right } } = state.current;
     const inside = left <= x && x < right && top <= y && y < bottom;
-    if (inside) describe();
+    if (pictures > 1) say(SEVERAL);
+    else if (inside) describe();
     else say(ON_BORDER);
-    return inside;
+    return inside && !(pictures > 1);
   }
 
   #choose(index) {
@@ -180,6 +182,7 @@ export class Editor {
 
   #setColor(part, gesture) {
     const { hints } = state.current;
+    this.palette.took(part);
     if (this.#pending) {
       const hint = { ...this.#pending, ...part };
       this.#chosen = hints.length;

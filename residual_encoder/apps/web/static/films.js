@@ -31,10 +31,16 @@ function textOf(item) {
   return item.total ? `${Math.min(item.frames, item.total)} of ${item.total} frames` : `${item.frames} frames`;
 }
 
+// With what could not be kept or read of the film.
+const toldOf = (item) => [textOf(item), ...item.notes ?? []].join("; ");
+
+const isAtWork = (item) => item.state === "waiting" || item.state === "working";
+
 export function showFilm() {
   const { current } = state;
   $("film-name").textContent = current.name;
-  $("film-status").textContent = textOf(current);
+  $("film-status").setAttribute("aria-busy", String(isAtWork(current))); // counts are not read aloud
+  $("film-status").textContent = toldOf(current);
   const share = current.state === "done" ? 1 : current.frames / (current.total || Infinity);
   $("film-progress").value = Math.min(1, share);
   $("film-save").disabled = current.state !== "done";
@@ -64,7 +70,7 @@ $("film-player").onerror = () => {
   $("film-player").hidden = true;
   $("film-still").hidden = !current.still;
   if (current.still) $("film-still").src = current.still;
-  $("film-status").textContent = `${textOf(current)}. This browser does not play this kind of film; players of films do.`;
+  $("film-status").textContent = `${toldOf(current)}. This browser does not play this kind of film; players of films do.`;
 };
 
 $("film-save").onclick = async () => {

@@ -18,7 +18,12 @@ export const say = (text) => { $("status").textContent = text; };
 
 export function describe() {
   const { current } = state;
-  say(current?.width ? `${current.name}, ${current.width} × ${current.height} pixels` : "");
+  say(current?.width ? `${current.name}, ${current.width} × ${current.height} pixels${kindOf(current)}` : "");
+}
+
+function kindOf({ pictures, in_color: inColor }) {
+  const first = pictures > 1 ? `; the first of ${pictures} pages or frames, which the download all has` : "";
+  return inColor ? `${first}; in color already: its colors are made anew` : first;
 }
 
 // Asks a question with two answers. -> whether it is to be done

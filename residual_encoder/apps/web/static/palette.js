@@ -1,13 +1,16 @@
-// Where the color of a place is chosen: likely ones, gray, from the picture, or any on a wheel.
+// Where the color of a place is chosen: likely ones, those used last, gray, from the picture, or any on a wheel.
 
 import { atLightnessOf, nameOf } from "./lab.js";
 import { Mixer } from "./mixer.js";
 import { leave, place } from "./placing.js";
 import { $ } from "./shared.js";
+import { remember, usedColors } from "./used.js";
 
 const ASKING = $("asking").textContent;
 
 export class Palette {
+  #taken = null; // the color that was chosen since the panel was opened
+
   // `on` has: color(hint part, gesture), pick(on), close(), drop()
   constructor(on) {
     this.on = on;
@@ -24,6 +27,8 @@ export class Palette {
   // Opens for the chosen mark; `withFocus` for the keyboard.
   show(withFocus) {
     $("likely").replaceChildren();
+    $("used").replaceChildren();
+    $("used-box").hidden = !usedColors().length;
     $("palette").hidden = false;
     document.body.classList.add("choosing");
     place();
@@ -32,6 +37,8 @@ export class Palette {
   }
 
   hide() {
+    if (this.#taken) remember(this.#taken);
+    this.#taken = null;
     $("palette").hidden = true;
     document.body.classList.remove("choosing");
     leave();
@@ -43,7 +50,7 @@ export class Palette {
     $("drop-mark").hidden = !hint;
     $("neutral").setAttribute("aria-pressed", String(Boolean(hint?.gray)));
     $("keep").setAttribute("aria-pressed", String(Boolean(hint?.keep)));
-    for (const button of $("likely").children) {
+    for (const button of [...$("likely").children, ...$("used").children]) {
       button.setAttribute("aria-pressed", String(button.dataset.rgb === String(hint?.rgb)));
     }
   }
@@ -51,22 +58,24 @@ export class Palette {
   // What the server answers of a place, the correction that is there already, and what is seen there.
   offer({ colors, gray }, hint, seen) {
     const there = [gray, gray, gray].map((value) => 255 * value);
-    $("likely").replaceChildren(...colors.map((rgb, index) => this.#likely(rgb, there, index)));
+    const swatches = (some, name) => some.map((rgb, index) => this.#swatch(rgb, there, `${name} ${index + 1}`));
+    $("likely").replaceChildren(...swatches(colors, "Likely color"));
+    $("used").replaceChildren(...swatches(usedColors(), "Color used last"));
     if (this.focusFirst && document.activeElement === $("neutral")) $("likely").firstChild?.focus();
     this.mark(hint);
     this.mixer.place(gray);
     this.follow(hint || { rgb: seen });
   }
 
-  // A likely color, and in its lower half what a place as dark or light as this one shows of it.
-  #likely(rgb, there, index) {
+  // A color, and in its lower half what a place as dark or light as this one shows of it.
+  #swatch(rgb, there, name) {
     const button = document.createElement("button");
     button.type = "button";
     const [bright, here] = [rgb, atLightnessOf(there, rgb)].map((one) => `rgb(${one.join(" ")})`);
     button.style.background = `linear-gradient(${bright} 50%, ${here} 50%)`;
     if (bright !== here) button.title = "Lower half: as this place shows it";
     button.dataset.rgb = String(rgb);
-    button.setAttribute("aria-label", `Likely color ${index + 1}: ${nameOf(rgb)}`);
+    button.setAttribute("aria-label", `${name}: ${nameOf(rgb)}`);
     button.onclick = () => this.#chosen({ rgb });
     return button;
   }
@@ -76,6 +85,9 @@ export class Palette {
     if (part.gray) this.mixer.set([128, 128, 128]);
     else if (part.rgb) this.mixer.set(part.rgb);
   }
+
+  // Notes what was chosen; of a drag what it ends with is offered for other places.
+  took(part) { this.#taken = part.rgb ?? null; }
 
   #chosen(part) {
     this.follow(part);
