@@ -116,7 +116,7 @@ def render_preview(
         pictures; or `vividness` is out of range.
     """
     if shown.pictures > 1:
-        check_one_picture(Path(shown.source.name), hints)
+        check_one_picture(Path(shown.source.name), bool(hints))
     chroma, factor = apply(
         _chroma(colorizer, shown, vividness),
         shown.fine_gray,
