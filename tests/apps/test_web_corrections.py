@@ -73,6 +73,18 @@ def test_files_of_corrections_go_to_their_picture_and_are_asked_about(
     give(visit, notes(tmp_path, "clear.hints.json", RED, {"x": 9, "y": 9, "keep": True}))
     visit.wait_for_selector("#status:has-text('clear.png')")
     wait_marks(visit, 2)
+    assert visit.input_value("#saturation") == "1"
+    settings = {"hints": [RED], "saturation": 1.5, "faces": True}
+    (tmp_path / "clear.hints.json").write_text(json.dumps(settings | {"faces": "yes"}))
+    give(visit, tmp_path / "clear.hints.json")
+    visit.wait_for_selector("#alert:has-text('faces \"yes\" is no setting of a picture')")
+    (tmp_path / "clear.hints.json").write_text(json.dumps(settings))
+    give(visit, tmp_path / "clear.hints.json")
+    wait_marks(visit, 1)
+    assert visit.input_value("#saturation") == "1.5" and visit.is_checked("#faces")
+    visit.click("#undo")
+    wait_marks(visit, 2)
+    assert visit.input_value("#saturation") == "1" and not visit.is_checked("#faces")
     give(visit, photos.jpeg)
     visit.wait_for_function("() => document.querySelectorAll('#gallery img').length === 3")
     give(visit, notes(tmp_path, "hints.json", RED))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from residual_encoder.apps.web.limits import Answer, Line
 from residual_encoder.apps.web.store import Entry, Store
 from residual_encoder.imaging import film_names, image_io
 from residual_encoder.inference import hints
+from residual_encoder.inference.coloring_config import checked_saturation
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.models import vividness as curve
 
@@ -140,7 +140,7 @@ class Site:
         # A control that was not moved: the model's own numbers may lie off the curve.
         vividness = None if vividness == self.start else vividness
         return Look(
-            _saturation(body),
+            checked_saturation(_number(body, "saturation", 1.0)),
             vividness,
             hints.parse(body.get("hints", [])),
             body.get("faces") is True,
@@ -220,7 +220,7 @@ class Site:
     @answering
     async def open_film(self, request: Request) -> Response:
         """Takes a film and has it colored."""
-        saturation = _saturation(dict(request.query_params))
+        saturation = checked_saturation(_number(dict(request.query_params), "saturation", 1.0))
         entry = await self._received(request, self.most_film)
         task = asyncio.create_task(self.films.color(entry, saturation))
         self.tasks.add(task)
@@ -296,14 +296,6 @@ def _number(body: dict[str, Any], name: str, default: Any) -> Any:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be a number. Received {str(value)[:40]!r}.") from error
-
-
-def _saturation(body: dict[str, Any]) -> float:
-    """Returns the saturation of a request."""
-    saturation = float(_number(body, "saturation", 1.0))
-    if not (math.isfinite(saturation) and saturation >= 0):
-        raise ValueError(f"saturation must be 0 or more. Received {saturation!r}.")
-    return saturation
 
 
 def application(site: Site, own_names: frozenset[str]) -> Starlette:

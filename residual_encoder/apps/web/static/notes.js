@@ -3,6 +3,13 @@
 import * as api from "./api.js";
 import { stemOf } from "./shared.js";
 
+// Settings that a file may have beside its corrections, and what is one; the server checks their ranges.
+const SETTINGS = {
+  saturation: Number.isFinite,
+  vividness: Number.isFinite,
+  faces: (value) => typeof value === "boolean",
+};
+
 // The name of the picture that a file is for: of NAME.hints.json, also as browsers number it.
 function stemOfNotes(name) {
   const found = /^(.*)\.hints( ?\(\d+\))?\.json$/i.exec(name);
@@ -30,12 +37,17 @@ function whyNot(name, stem) {
 // Whether the name of a file of corrections tells the picture that takes them.
 export const isNamedFor = (name, item) => (stemOfNotes(name) ?? stemOf(name)).startsWith(stemOf(item.name));
 
+// What a file tells of how its picture is wanted: a list of corrections, or an object that has them and settings.
 export async function readNotes(file) {
-  let hints;
+  let told;
   try {
-    hints = JSON.parse(await file.text());
+    told = JSON.parse(await file.text());
   } catch {
     throw new api.Failure(`${file.name} is no file of corrections: it is no JSON.`);
   }
-  return hints;
+  if (!told?.hints) return { hints: told }; // if it is no list, the server tells what is wanted
+  const { hints, ...settings } = told;
+  const wrong = Object.keys(settings).find((name) => !SETTINGS[name]?.(settings[name]));
+  if (wrong) throw new api.Failure(`${file.name}: ${wrong} ${JSON.stringify(settings[wrong])} is no setting of a picture.`);
+  return told;
 }

@@ -84,13 +84,13 @@ function failed(item, error) {
 
 async function takeNotes(file) {
   const item = notes.pictureOf(file.name, gallery.items, state.current);
-  const hints = await notes.readNotes(file);
+  const part = await notes.readNotes(file);
   try {
-    await pictures.withHints(item, hints);
+    await pictures.withPart(item, part);
   } catch (error) {
     throw new api.Failure(`${file.name}: ${error.message}`);
   }
-  history.change(item, { hints });
+  history.change(item, part);
   history.keep(item);
   pictures.color(item); // what was changed meanwhile
   show(item);

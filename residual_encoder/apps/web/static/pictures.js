@@ -88,8 +88,8 @@ export class Pictures {
   }
 
   // Colors with corrections of a file; a refusal changes nothing.
-  async withHints(item, hints) {
-    const wanted = { ...look(item), hints };
+  async withPart(item, part) {
+    const wanted = { ...look(item), ...part };
     this.#took(item, await this.ask(item, (base) => api.picture(`${base}/color`, wanted)), wanted);
   }
 }
