@@ -51,11 +51,11 @@ def blobs(data: Buffer) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for name, begin, end in _boxes(data, 0, len(data)):
         kind = _IDENTIFIERS.get(bytes(data[begin : begin + 16])) if name == b"uuid" else None
-        if kind and end - begin < _LARGEST:
+        if kind and 16 < end - begin < _LARGEST:  # libvips' blobs are not empty
             found.setdefault(kind, bytes(data[begin + 16 : end]))
     begin, end = _found(data, b"jp2h") or (0, 0)
     for name, low, high in _boxes(data, begin, end):
-        if name == b"colr" and low < high and data[low] in _PROFILES and high - low < _LARGEST:
+        if name == b"colr" and 3 < high - low < _LARGEST and data[low] in _PROFILES:
             found.setdefault("icc-profile-data", bytes(data[low + 3 : high]))
     return found
 

@@ -81,3 +81,16 @@ def test_boxes_that_are_cut_off_hold_nothing(length: int) -> None:
     assert jp2_boxes.blobs(data[: data.index(b"jp2c")]) == {"exif-data": b"a"}
     endless = data[:12] + struct.pack(">I4s", 1, b"uuid") + bytes(7)
     assert jp2_boxes.blobs(endless) == {}
+
+
+def test_boxes_without_contents_are_passed_over() -> None:
+    """libvips' data are never empty: a profile and EXIF data without a byte ended all."""
+    source = jp2_with(imagecodecs.jpeg2k_encode(GRAY, level=0), (b"uuid", b"JpgTiffExif->JP2"))
+    outer = source.index(b"jp2h") - 4
+    (length,) = struct.unpack_from(">I", source, outer)
+    second = struct.pack(">I4s3s", 11, b"colr", b"\2\0\0")
+    inside = source[outer + 4 : outer + length] + second
+    source = source[:outer] + struct.pack(">I", length + 11) + inside + source[outer + length :]
+    picture = image_io.decode(source)
+    np.testing.assert_array_equal(picture.pixels, GRAY)
+    assert picture.metadata.exif == picture.metadata.icc == b""
