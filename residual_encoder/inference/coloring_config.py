@@ -23,9 +23,9 @@ def checked_saturation(saturation: Any) -> float:
     Raises:
       ValueError: it is no number from 0 to `MOST_SATURATION`.
     """
-    if not (
-        isinstance(saturation, Real) and 0 <= float(saturation) <= MOST_SATURATION
-    ):  # NaN is not
+    is_number = isinstance(saturation, Real) and not isinstance(saturation, bool)
+    # NaN is not in the range; a whole number may be larger than any float.
+    if not (is_number and 0 <= saturation <= MOST_SATURATION):
         raise ValueError(
             f"saturation must be 0 or more, and at most {MOST_SATURATION:g}. "
             f"Received {saturation!r}."

@@ -328,7 +328,7 @@ def test_wrong_options_are_told_before_anything_is_loaded() -> None:
     for size in (0, 7, -8, "large", 2.5):
         with pytest.raises(ValueError, match='size must be "auto" or a whole number from 8'):
             Colorizer("absent", size=size)  # type: ignore[arg-type]
-    for saturation in (-1.0, float("nan"), float("inf"), 1e300, 100.1, "1"):
+    for saturation in (-1.0, float("nan"), float("inf"), 1e300, 100.1, 10**400, True, "1"):
         with pytest.raises(ValueError, match="saturation must be 0 or more"):
             Colorizer("absent", saturation=saturation)
         with pytest.raises(ValueError, match="saturation must be 0 or more"):

@@ -52,6 +52,8 @@ def test_settings_come_with_the_hints(tmp_path) -> None:
         ({"hints": {}}, "hints are a list"),
         ({"hints": [], "saturation": 1e300}, "saturation must be 0 or more, and at most 100"),
         ({"hints": [], "saturation": "1"}, "saturation must be 0 or more"),
+        ({"hints": [], "saturation": True}, "saturation must be 0 or more"),
+        ({"hints": [], "saturation": 10**400}, "saturation must be 0 or more"),
         ({"hints": [], "vividness": 1.5}, "vividness must be 0 to 1. Received 1.5"),
         ({"hints": [], "vividness": True}, "vividness must be 0 to 1. Received True"),
         ({"hints": [], "faces": 1}, "faces must be true or false. Received 1"),
