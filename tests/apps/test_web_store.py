@@ -157,6 +157,13 @@ def test_a_wrong_saturation_of_a_film_is_refused_before_it_is_kept(saturation, s
     assert not list(small_site.store.folder.iterdir())
 
 
+def test_a_vividness_is_refused_where_the_model_has_none(small_site) -> None:
+    """A file of hints may have one, which would be seen in no preview and end the download."""
+    with pytest.raises(ValueError, match="The model of this page has no vividness"):
+        small_site._look({"vividness": 0.5})
+    assert small_site._look({"vividness": None}).vividness is None
+
+
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [

@@ -139,6 +139,8 @@ class Site:
         vividness = _number(body, "vividness", None)
         # A control that was not moved: the model's own numbers may lie off the curve.
         vividness = None if vividness == self.start else vividness
+        if vividness is not None and self.start is None:  # of a file of hints
+            raise ValueError("The model of this page has no vividness; leave it out.")
         return Look(
             checked_saturation(_number(body, "saturation", 1.0)),
             vividness,

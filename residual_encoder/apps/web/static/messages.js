@@ -22,7 +22,7 @@ export function describe() {
 }
 
 function kindOf({ pictures, in_color: inColor }) {
-  const first = pictures > 1 ? `; the first of ${pictures} pages or frames, which the download all has` : "";
+  const first = pictures > 1 ? `; the first of ${pictures} pages or frames: the download has all of them` : "";
   return inColor ? `${first}; in color already: its colors are made anew` : first;
 }
 
