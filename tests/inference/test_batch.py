@@ -49,6 +49,12 @@ def test_names_of_folders(tmp_path: Path) -> None:
 CASES = {"A.png": 50, "a.png": 90}
 
 
+def skip_where_case_is_nothing(folder: Path) -> None:
+    (folder / "B").touch()
+    if (folder / "b").exists():
+        pytest.skip("the disk takes A.png and a.png for one name")
+
+
 def level(path: Path, value: int) -> Path:
     path.parent.mkdir(exist_ok=True)
     image_io.write(path, np.full((24, 32), value, np.uint8))
@@ -65,6 +71,7 @@ def test_names_that_are_one_on_the_disk(again: str, tmp_path: Path, monkeypatch)
 
     A second name for the first output stands for such a disk.
     """
+    skip_where_case_is_nothing(tmp_path)
     sources = [level(tmp_path / "in" / name, value) for name, value in CASES.items()]
     colorize, output = batch.colorize_to_files, tmp_path / "out"
 
@@ -81,6 +88,7 @@ def test_names_that_are_one_on_the_disk(again: str, tmp_path: Path, monkeypatch)
 
 def test_names_that_differ_in_their_case_are_two(tmp_path: Path) -> None:
     """On disks that tell them apart."""
+    skip_where_case_is_nothing(tmp_path)
     sources = [level(tmp_path / "in" / name, value) for name, value in CASES.items()]
     assert run(*sources, output=tmp_path / "out", overwrite=True).colored == 2
     for name, value in CASES.items():
