@@ -80,20 +80,24 @@ def locked(target: Path) -> Iterator[None]:
     """
     folder, taken = folder_of(target), True
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with (folder / LOCK).open("a") as file:
-            with contextlib.suppress(OSError):  # a file system that has no locks
-                taken = filelock.lock_descriptor(file.fileno(), blocking=False)
-            if not taken:
-                raise OSError(
-                    f"{target} is being made by another run. Wait for it, or choose another output."
-                )
+    with (folder / LOCK).open("a") as file:
+        with contextlib.suppress(OSError):  # a file system that has no locks
+            taken = filelock.lock_descriptor(file.fileno(), blocking=False)
+        if not taken:
+            raise OSError(
+                f"{target} is being made by another run. Wait for it, or choose another output."
+            )
+        try:
             yield
-    finally:
-        with contextlib.suppress(OSError):
-            if taken and [path.name for path in folder.iterdir()] == [LOCK]:
-                (folder / LOCK).unlink()
-                folder.rmdir()
+        finally:
+            _remove_unused(folder)  # while it is locked: it may be the next run's afterwards
+
+
+def _remove_unused(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
+            folder.rmdir()
 
 
 class SegmentStore:
