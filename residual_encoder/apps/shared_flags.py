@@ -263,20 +263,16 @@ class Colors:
         return {name: flag.value for name, flag in self.by_field.items()}
 
 
-class Coloring:
-    """Defines a flag for each field of `ColoringConfig`.
-
-    Attributes:
-      by_field: The flags.
-    """
+class Coloring(Colors):
+    """Defines a flag for each field of `ColoringConfig`, which has those of `ColorChoice`."""
 
     def __init__(self) -> None:
-        self.by_field: dict[str, flags.FlagHolder] = {
+        super().__init__()
+        self.by_field |= {
             "model": model(),
             "size": size(),
             "saturation": saturation(),
             "upsampling": upsampling(),
-            **Colors().by_field,
             "levels": levels(),
             "faces": faces(),
             "format": file_format(),
@@ -290,7 +286,7 @@ class Coloring:
         Raises:
           ValueError: --size is neither "auto" nor a number.
         """
-        values = {name: flag.value for name, flag in self.by_field.items()}
+        values = super().settings()
         return values | {"size": network_size(values["size"])}
 
 
