@@ -34,9 +34,8 @@ class Upsample2(keras.layers.Layer):
 
         Args:
           quick_gradient: Whether training on a CPU uses operations with a fast gradient; that of
-            slices is slow there. It is `resized` in float32. In bfloat16 it is
-            `upsample_by_convolution`, whose products grow with the square of the channels, and
-            which is faster up to 256 of them.
+            slices is slow there. It is `resized`, or in bfloat16 on a CPU with AMX, whose products
+            cost less than passes over memory, `upsample_by_convolution`.
           **settings: As of any layer.
         """
         super().__init__(**settings)
@@ -45,9 +44,9 @@ class Upsample2(keras.layers.Layer):
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Upsamples [B, H, W, C] to [B, 2H, 2W, C]."""
         if self.quick_gradient and training and not devices.gpus():
-            if x.dtype == tf.float32:
-                return self.resized(x)
-            return upsample_by_convolution(x, self.interpolation_weights())
+            if x.dtype == tf.bfloat16 and devices.has_amx():
+                return upsample_by_convolution(x, self.interpolation_weights())
+            return self.resized(x)
         for axis in (1, 2):
             before, after = _neighbors(x, axis)
             x = _interleave(*self.between(before, x, after), axis)
@@ -161,8 +160,8 @@ def _interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
 def upsample_by_convolution(x: Tensor, weights: np.ndarray) -> Tensor:
     """Upsamples by two, bilinearly, with two convolutions, whose gradient is two convolutions too.
 
-    One makes the even rows and one the odd rows, each both columns of a pixel. In bfloat16 products
-    are cheaper for a CPU than passes over memory.
+    One makes the even rows and one the odd rows, each both columns of a pixel. The products grow
+    with the square of the channels. docs/experiments.md, "Speed on a CPU", has where it is faster.
 
     Args:
       x: [B, H, W, C], float32 or bfloat16.

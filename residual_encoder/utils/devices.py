@@ -25,6 +25,7 @@ _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 _ISA_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _NO_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI"}
 _SLOW_BFLOAT16 = _NO_BFLOAT16 | {"AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+_NO_AMX = _SLOW_BFLOAT16 | {"AVX512_CORE_BF16", "AVX10_1_512", "AVX512_CORE_FP16"}
 _STDERR = threading.RLock()
 
 
@@ -121,6 +122,12 @@ def precision(asked: str) -> str:
 def _cpu_is_fast_in_bfloat16() -> bool:
     flags = set(_cpu_info().get("flags", "").split())
     return bool(_BFLOAT16_FLAGS & flags) and not _isa_limits() & _SLOW_BFLOAT16
+
+
+def has_amx() -> bool:
+    """Returns whether oneDNN multiplies matrices in bfloat16 by AMX."""
+    flags = _cpu_info().get("flags", "").split()
+    return "amx_bf16" in flags and not _isa_limits() & _NO_AMX
 
 
 def _isa_limits() -> set[str]:

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from residual_encoder.models.layers import BatchNorm, Dropout, HalfPixelUpsample2, Upsample2
+from residual_encoder.utils import devices
 
 
 def legacy(x):
@@ -39,10 +40,12 @@ def test_upsampling_with_unknown_sizes_and_under_xla(layer, reference, rng):
     np.testing.assert_allclose(compiled(x), reference(x), atol=1e-6)
 
 
+@pytest.mark.parametrize("amx", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("layer", [Upsample2, HalfPixelUpsample2])
-def test_upsampling_with_a_quick_gradient(layer, dtype, rng):
+def test_upsampling_with_a_quick_gradient(layer, dtype, amx, rng, monkeypatch):
     """In training on a CPU, against the slices otherwise: quarters are exact in bfloat16, too."""
+    monkeypatch.setattr(devices, "has_amx", lambda: amx)
     x, weights = (tf.cast(rng.integers(0, 9, (2, *n, 4)), dtype) for n in ((3, 5), (6, 10)))
     upsample = layer(quick_gradient=True, dtype=dtype)
 
@@ -57,6 +60,30 @@ def test_upsampling_with_a_quick_gradient(layer, dtype, rng):
         assert quick.dtype == dtype
         quick, plain = (tf.cast(value, tf.float32) for value in (quick, plain))
         np.testing.assert_allclose(quick, plain, atol=1e-5 if dtype == "float32" else 0.3)
+
+
+def operations(layer, x):
+    graph = tf.function(lambda x: layer(x, training=True)).get_concrete_function(x).graph
+    return {operation.type for operation in graph.get_operations()}
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit", "dtype", "wanted"),
+    [
+        ("avx512_bf16 amx_bf16", "", "bfloat16", "Conv2D"),
+        ("avx512_bf16 amx_bf16", "avx512_core_bf16", "bfloat16", "ResizeBilinear"),
+        ("avx512_bf16 amx_bf16", "", "float32", "ResizeBilinear"),
+        ("avx512_bf16", "", "bfloat16", "ResizeBilinear"),
+    ],
+)
+def test_products_take_the_place_of_passes_where_amx_makes_them(
+    flags, limit, dtype, wanted, monkeypatch
+):
+    monkeypatch.setattr(devices, "gpus", lambda: [])
+    monkeypatch.setattr(devices, "_cpu_info", lambda: {"flags": flags})
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    found = operations(Upsample2(quick_gradient=True, dtype=dtype), tf.zeros([1, 4, 4, 3], dtype))
+    assert found & {"Conv2D", "ResizeBilinear"} == {wanted}
 
 
 @pytest.mark.parametrize("channels", [3, 20])
