@@ -132,8 +132,7 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     same = suffix == wanted.suffix.lower()
     target = wanted if same else output_paths.matroska_name(source, wanted)
     targets = [target, output_paths.comparison_path(target)][: 1 + config.compare]
-    for path in targets:
-        files.check_free(path, config.overwrite)
+    video_progress.check_free(targets, config.overwrite)
     info = video_io.inspect(source, config.start, config.end)
     if config.color_inputs == "skip" and video_chroma.all_in_color(source, info):
         return _summary(VideoProgress(), info, False, (), None)
@@ -157,12 +156,13 @@ def _colorize(
         raise ValueError(f"{source} has no frame between --start and --end that can be read")
     colored = store.progress.kept < store.progress.frames
     sound = False
-    for path in targets if colored else ():
-        files.check_free(path, config.overwrite)  # it may have come while we worked
+    for path in reversed(targets if colored else []):  # so that all is done where the film is there
+        video_progress.check_free(targets, config.overwrite)  # it may have come while we worked
         ending = (COMPARED if path != target else "") + ffmpeg.SUFFIX
         segments = [store.segment(n, ending) for n in range(store.progress.segments)]
         with files.replacing(path) as temporary:
             sound, said = ffmpeg.join(segments, source, info, temporary)
+            store.publish(path, temporary)
     store.remove()
     if not colored:
         return _summary(store.progress, info, False, (), None)

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -152,7 +153,8 @@ def color(
                 return _line(task, output=str(path))
         if staging:
             first = replace(task, target=str(staging.place(Path(task.target))))
-        work = _film if _is_film(task) else _picture
+        staged = staging is not None  # where what a lost worker left may be replaced
+        work = partial(_film, staged=staged) if _is_film(task) else _picture
         with remote.fetched(first) as here:
             facts = {"output": first.target} | work(colorizer, here, record, config)
         written, model = Path(str(facts["output"])), {"model": colorizer.sha256}
@@ -221,11 +223,17 @@ def _is_film(task: Task) -> bool:
 
 
 def _film(
-    colorizer: Colorizer, task: Task, _: bytes | None, config: CollectionConfig | None
+    colorizer: Colorizer,
+    task: Task,
+    _: bytes | None,
+    config: CollectionConfig | None,
+    staged: bool = False,
 ) -> dict[str, object]:
     choice = "recolor" if config is None else config.color_inputs
     source, target = Path(task.source), Path(task.target)
-    film = batch.colorize_video_to_file(colorizer, source, target, color_inputs=choice)
+    film = batch.colorize_video_to_file(
+        colorizer, source, target, color_inputs=choice, overwrite=staged
+    )
     if film.output is None:
         raise _LeftOut(IN_COLOR)
     facts: dict[str, object] = {"output": film.output, "frames": film.frames}
