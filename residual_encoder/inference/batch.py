@@ -291,6 +291,7 @@ class _Run:
         report.height, report.width = picture.pixels.shape[:2]
         kept = self.given.is_empty and self._is_kept(picture)
         report.output = None if kept else write(picture)
+        report.add_others(picture.others)
         self._note_color(source, report)
         report.notes += self.given.notes
         if report.output and job.source.suffix.lower() in heif.SUFFIXES:

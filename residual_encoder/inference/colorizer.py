@@ -10,7 +10,7 @@ import numpy as np
 
 from residual_encoder.imaging import borders, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.inference import chroma_upsampling, face_detail
+from residual_encoder.inference import batch_report, chroma_upsampling, face_detail
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.coloring_config import ColoringConfig, checked_saturation
 from residual_encoder.inference.engine_access import EngineAccess
@@ -224,7 +224,11 @@ class Colorizer(KerasAccess, EngineAccess):
             for note in done.notes:
                 warnings.warn(f"{source}: {note}", stacklevel=2)
         else:
-            color_one(image_io.read(source, max_pixels), target, [])
+            picture = image_io.read(source, max_pixels)
+            color_one(picture, target, [])
+            if picture.others:
+                told = batch_report.others_left_out(picture.others)
+                warnings.warn(f"{source}: {told}", stacklevel=2)
 
     # --- the steps of colorize, for callers that work on chroma in between ---
 

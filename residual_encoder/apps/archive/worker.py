@@ -16,7 +16,7 @@ from residual_encoder.apps.archive import listing, remote
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import color_detection, image_headers, image_io
 from residual_encoder.inference import batch, file_discovery, output_paths, pages
-from residual_encoder.inference.batch_report import IN_COLOR
+from residual_encoder.inference.batch_report import IN_COLOR, others_left_out
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.utils import errors
 
@@ -261,7 +261,10 @@ def _picture(
         raise _LeftOut(IN_COLOR)
     notes = batch.colorize_to_files(colorizer, picture, target, [target], fit)
     height, width = picture.pixels.shape[:2]
-    return {"width": width, "height": height} | ({"notes": notes} if notes else {})
+    facts: dict[str, object] = {"width": width, "height": height}
+    if picture.others:
+        facts["not_colored"], notes = picture.others, [*notes, others_left_out(picture.others)]
+    return facts | ({"notes": notes} if notes else {})
 
 
 def _decoded(task: Task, record: bytes, max_pixels: int | None) -> image_io.Picture:
