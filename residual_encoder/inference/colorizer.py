@@ -74,7 +74,7 @@ class Colorizer(KerasAccess, EngineAccess):
             exports keep their own.
           vividness: From 0, safe, to 1, vivid, of a model that predicts a distribution over colors;
             None leaves the recipe's own choice. See `models.vividness`.
-          temperature: Of the annealed mean, above 0; overrides this part of `vividness`.
+          temperature: Of the annealed mean, from 0.01 up; overrides this part of `vividness`.
           prior_correction: Multiple of the log prior that is taken off the logits, from 0 to 1;
             overrides this part of `vividness`.
           levels: Whether `colorize` stretches a faded picture's tones; see `imaging.levels`.

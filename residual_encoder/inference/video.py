@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -66,7 +67,9 @@ class VideoConfig:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1. Received {self.batch_size}.")
-        if self.start < 0 or (self.end is not None and self.end <= self.start):
+        if not 0 <= self.start < math.inf:
+            raise ValueError(f"start must be seconds from 0 up. Received {self.start}.")
+        if self.end is not None and not self.start < self.end < math.inf:
             raise ValueError(f"end must be after start. Received {self.start} and {self.end}.")
         if Path(self.target).suffix.lower() not in film_names.WRITABLE:
             known = " ".join(sorted(film_names.WRITABLE))
