@@ -149,7 +149,8 @@ def _details(summary: BatchSummary) -> list[str]:
         hint = _hint(reason)
         lines.append(f"left out: {count}, {reason}{hint}")
     if summary.not_colored:
-        lines.append(f"{summary.not_colored} pages or frames not colored, see the lines above")
+        what = "pages, frames or further pictures"
+        lines.append(f"{summary.not_colored} {what} not colored, see the lines above")
     if summary.others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.others.most_common(SHOWN))
         more = ", ..." if len(summary.others) > SHOWN else ""

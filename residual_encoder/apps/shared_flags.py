@@ -11,6 +11,7 @@ from typing import Any
 from absl import flags
 
 from residual_encoder.data.configs import KINDS, is_kind
+from residual_encoder.models.configs import LEAST_TEMPERATURE
 from residual_encoder.recipes import PRECISIONS, RECIPES
 from residual_encoder.utils.devices import JITS
 
@@ -159,9 +160,9 @@ def temperature() -> flags.FlagHolder[float | None]:
     return flags.DEFINE_float(
         "temperature",
         None,
-        "Of the mean over the distribution, above 0: 1 is the mean, towards 0 it becomes the most "
-        "likely color. Overrides this part of --vividness.",
-        lower_bound=0.0,
+        "Of the mean over the distribution, from 0.01 up: 1 is the mean, towards 0 it becomes the "
+        "most likely color. Overrides this part of --vividness.",
+        lower_bound=LEAST_TEMPERATURE,
     )
 
 

@@ -93,7 +93,26 @@ def _recipe() -> Recipe:
     changes: dict[str, Any] = {
         name: FLAGS[name].value for name in names & set(FLAGS) if FLAGS[name].value is not None
     }
-    return dataclasses.replace(_unchanged_recipe(), **changes)
+    recipe = dataclasses.replace(_unchanged_recipe(), **changes)
+    _check_effect(recipe, changes)
+    return recipe
+
+
+def _check_effect(recipe: Recipe, changes: dict[str, Any]) -> None:
+    """Refuses flags that the recipe's other settings leave without effect."""
+    has_effect = {
+        "warmup_steps": (recipe.schedule == "cosine", "--schedule=cosine"),
+        "beta1": (recipe.optimizer != "sgd", "an --optimizer other than sgd"),
+        "rebalancing": (LOSSES[recipe.loss].reads_logits, "--loss=ab_classes"),
+        "trunk_rate": (recipe.train_trunk, "--train_trunk"),
+    }
+    neutral = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    for name, (holds, wanted) in has_effect.items():
+        if not holds and changes.get(name, neutral[name]) != neutral[name]:
+            raise ValueError(
+                f"--{name}={changes[name]} has no effect on recipe {recipe.name}, which trains "
+                f"without {wanted}: leave it out, or give that too"
+            )
 
 
 def _unchanged_recipe() -> Recipe:

@@ -33,7 +33,8 @@ def check_separate(training: DataConfig, evaluation: DataConfig) -> None:
     """Checks that the pictures to train on are not those to evaluate on.
 
     A kind that names its split is read from that split for either purpose; all others have two
-    splits. Only equal names are found: that `train` holds `train[:10%]` is known to TFDS alone.
+    splits. Only equal names are found: that `train` holds `train[:10%]` is known to TFDS alone, see
+    `tfds.check_disjoint`.
 
     Raises:
       ValueError: both name the same split; in another folder it holds the same pictures.

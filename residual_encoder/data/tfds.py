@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from residual_encoder.data.configs import DataConfig, tfds_name_and_split
+from residual_encoder.data.configs import TFDS, DataConfig, tfds_name_and_split
 from residual_encoder.data.image_folder import VALIDATION_SHARE
 from residual_encoder.data.preprocessing import Window, decode
 from residual_encoder.data.records import Record, Source, shuffled
@@ -34,10 +35,10 @@ def tfds_source(config: DataConfig, split: str) -> Source:
     Raises:
       ValueError: there is no such data set, split or image in it, or it cannot be prepared.
     """
-    name, own = tfds_name_and_split(config.kind)
+    name, _ = tfds_name_and_split(config.kind)
     builder = _prepared(name, config)
     key = _image_key(name, builder.info.features)
-    asked = own or _split_of(builder, split)
+    asked = _asked(builder, config, split)
     try:
         examples = _examples(builder, asked, key)
     except ValueError as error:
@@ -56,6 +57,76 @@ def tfds_source(config: DataConfig, split: str) -> Source:
         return decode(record.data, window), record.place
 
     return Source(records, picture, lambda record: record.place)
+
+
+def check_disjoint(training: DataConfig, evaluation: DataConfig) -> None:
+    """Checks that no picture of one data set is both trained and evaluated on.
+
+    TFDS resolves splits to places in files. Of two versions or configs of a data set nobody can
+    tell, and a warning says so.
+
+    Raises:
+      ValueError: some are; or a split is unknown, or the data cannot be prepared.
+    """
+    uses = {"train": training, "val": evaluation}
+    if not all(config.kind.startswith(TFDS) for config in uses.values()):
+        return
+    names = {use: tfds_name_and_split(config.kind)[0] for use, config in uses.items()}
+    if len({re.split("[/:]", name)[0] for name in names.values()}) > 1:  # data sets of their own
+        return
+    builders = {use: _prepared(names[use], config) for use, config in uses.items()}
+    whole = [builder.info.full_name for builder in builders.values()]
+    if len(set(whole)) > 1:
+        logging.warning(
+            "%s is trained on and %s evaluated on: whether they share pictures is not known.",
+            *whole,
+        )
+        return
+    asked = {use: _asked(builders[use], config, use) for use, config in uses.items()}
+    trained, evaluated = (_places(builders[use], asked[use]) for use in uses)
+    trained = _first_places(trained, training.train_limit)
+    if shared := _in_both(trained, evaluated):
+        raise ValueError(
+            f"{shared} pictures of {names['train']} are in {asked['train']!r}, to train on, and in "
+            f"{asked['val']!r}, to evaluate on; name splits that share none, such as "
+            f"train[:80%] and train[80%:]"
+        )
+
+
+class _Place(NamedTuple):
+    """A part of a file."""
+
+    file: str
+    begin: int  # the first record
+    end: int  # the one behind the last
+
+
+def _places(builder: Any, split: str) -> list[_Place]:
+    """Returns where the records of a split are, in their order; copies elsewhere count as one."""
+    parts = builder.info.splits[split].file_instructions
+    return [_Place(part.basename(), part.skip, part.skip + part.take) for part in parts]
+
+
+def _first_places(places: list[_Place], limit: int | None) -> list[_Place]:
+    """Returns where the first so many records are; None is all."""
+    if limit is None:
+        return places
+    found = []
+    for place in places:
+        end = min(place.end, place.begin + limit)
+        found.append(place._replace(end=end))
+        limit -= end - place.begin
+    return found
+
+
+def _in_both(one: list[_Place], other: list[_Place]) -> int:
+    """Counts the records in both; those that a split names twice count twice."""
+    return sum(
+        max(0, min(a.end, b.end) - max(a.begin, b.begin))
+        for a in one
+        for b in other
+        if a.file == b.file
+    )
 
 
 def _prepared(name: str, config: DataConfig) -> Any:
@@ -90,8 +161,10 @@ def _image_key(name: str, features: Any) -> str:
     return "image" if "image" in found else found[0]
 
 
-def _split_of(builder: Any, split: str) -> str:
-    """Returns what "train" or "val" is called in a data set."""
+def _asked(builder: Any, config: DataConfig, split: str) -> str:
+    """Returns the split that a config names, or what "train" or "val" is called in the data set."""
+    if own := tfds_name_and_split(config.kind)[1]:
+        return own
     validation = [name for name in VALIDATION_SPLITS if name in builder.info.splits]
     if validation:
         return validation[0] if split == "val" else "train"

@@ -34,7 +34,7 @@ def available() -> bool:
     return importlib.util.find_spec("pillow_heif") is not None
 
 
-def as_png(data: bytes, most_pixels: int) -> bytes:
+def as_png(data: bytes, most_pixels: int) -> tuple[bytes, int]:
     """Makes a PNG of a HEIC's main picture, upright, with its depth, color space, EXIF and XMP.
 
     Samples of 10 and 12 bits become 16 bits of the same meaning. The PNG is not compressed.
@@ -42,6 +42,10 @@ def as_png(data: bytes, most_pixels: int) -> bytes:
     Args:
       data: The file.
       most_pixels: A larger picture is refused before it is decoded.
+
+    Returns:
+      (the PNG, how many other pictures the file has: thumbnails, depth maps, gain maps and other
+      auxiliary images are none).
 
     Raises:
       ValueError: the package is missing, or the file is damaged or too large; the message continues
@@ -65,7 +69,8 @@ def as_png(data: bytes, most_pixels: int) -> bytes:
     with _damaged():
         pixels = np.asarray(picture).reshape(height, width, len(mode))
         pillow_heif.misc.set_orientation(picture.info)  # it is turned already
-    return _png(_full_range(pixels, picture.info.get("bit_depth", 8)), picture.info)
+    png = _png(_full_range(pixels, picture.info.get("bit_depth", 8)), picture.info)
+    return png, len(picture) - 1
 
 
 @contextmanager

@@ -12,7 +12,7 @@ does not know is in `rare_formats`. Pictures above `IN_MEMORY` pixels are read a
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -57,11 +57,14 @@ class Picture:
         gray, however its file stores it. A very large one is `Rows`, decoded when rows are taken.
       alpha: [H, W] of the same type, 0 is transparent; None where the file has none.
       metadata: What goes along to a colored copy, with orientation 1; for `encode`.
+      others: How many further pictures there are in its HEIC or AVIF file, of which this is the
+        main one: thumbnails, depth maps, alpha and other auxiliary images are none.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     metadata: Metadata = NOTHING
+    others: int = 0
 
     @property
     def has_color(self) -> bool:
@@ -124,7 +127,8 @@ def decode(data: bytes, max_pixels: int | None = None) -> Picture:
     if not data:
         raise ValueError("is empty; a picture file was wanted")
     if heif.is_heif(data[:64]):
-        data = heif.as_png(data, max_pixels or MAX_PIXELS)
+        data, others = heif.as_png(data, max_pixels or MAX_PIXELS)
+        return replace(_decoded(data, None, max_pixels or MAX_PIXELS), others=others)
     return _decoded(data, None, max_pixels or MAX_PIXELS)
 
 
@@ -142,10 +146,11 @@ def _decoded_alone(data: bytes, path: str | None, max_pixels: int) -> Picture:
             f"at most {max_pixels / 1e6:.0f} are taken: make it smaller first"
         )
     metadata = image_metadata.collect(opened.raw, data, opened.kind)
+    others = opened.raw.get_n_pages() - 1 if opened.kind == "avif" else 0
     if height * width > IN_MEMORY:
         pixels, alpha = cast(Any, image_rows.decoded(data, path))
-        return Picture(pixels, alpha, metadata)
-    return as_picture(image_decoding.pixels(opened), metadata)
+        return Picture(pixels, alpha, metadata, others)
+    return replace(as_picture(image_decoding.pixels(opened), metadata), others=others)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:

@@ -23,6 +23,7 @@ from residual_encoder.inference import (
     output_fit,
     output_paths,
     pages,
+    video_progress,
 )
 from residual_encoder.inference.batch_config import BatchConfig
 from residual_encoder.inference.batch_plan import Plan
@@ -259,8 +260,9 @@ class _Run:
         if other in self.taken:
             raise ValueError(output_paths.output_conflict(job.source, other))
         compared = [comparison_path(job.target)] if self.config.compare else []
+        left = video_progress.settled(job.target) | video_progress.settled(other)
         there = self.config.skip_existing and other.exists()
-        if not self._claim(job.source, [job.target, *compared]) or there:
+        if not self._claim(job.source, [job.target, *compared], *left) or there:
             report.left_out = THERE
             return
         hints.check_one_picture(job.source, not self._given(job.source).is_empty)
@@ -289,6 +291,7 @@ class _Run:
         report.height, report.width = picture.pixels.shape[:2]
         kept = self.given.is_empty and self._is_kept(picture)
         report.output = None if kept else write(picture)
+        report.add_others(picture.others)
         self._note_color(source, report)
         report.notes += self.given.notes
         if report.output and job.source.suffix.lower() in heif.SUFFIXES:
@@ -329,7 +332,7 @@ class _Run:
         )
 
         def to_files(picture: Picture | Several) -> str | None:
-            fit = self._asked_for(target)
+            fit = self.config.format != "keep" or target == Path(self.config.output)
             if isinstance(picture, Picture):
                 report.notes = colorize_to_files(
                     self.colorizer, picture, target, wanted, fit, self.given
@@ -348,10 +351,6 @@ class _Run:
             return None
         report.add(done.facts())
         return str(target)
-
-    def _asked_for(self, target: Path) -> bool:
-        """Returns whether the user chose the format of a picture's output."""
-        return self.config.format != "keep" or target == Path(self.config.output)
 
     def _to_standard_output(
         self, picture: Picture | Several, suffix: str, report: FileReport
@@ -380,7 +379,7 @@ class _Run:
         """Returns the suffix of an output that no file's name decides."""
         return output_paths.FORMATS.get(self.config.format) or source.suffix()
 
-    def _claim(self, source: Path, targets: list[Path]) -> list[Path]:
+    def _claim(self, source: Path, targets: list[Path], *left: Path) -> list[Path]:
         """Returns the targets that are to be written, marked as taken; all or none may be.
 
         Raises:
@@ -395,6 +394,6 @@ class _Run:
         if self.config.skip_existing:
             return [target for target in targets if not target.exists()]
         if not self.config.overwrite:
-            for target in targets:
+            for target in [target for target in targets if target not in left]:
                 output_paths.check_free(target)
         return targets

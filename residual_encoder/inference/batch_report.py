@@ -16,6 +16,12 @@ THERE = "its output exists"  # why an input is skipped
 IN_COLOR = "in color already"  # why an input is left out
 
 
+def others_left_out(others: int) -> str:
+    """Tells that only the main picture of a HEIC or AVIF file was colored."""
+    which = "1 other picture of the file was" if others == 1 else f"{others} others were"
+    return f"the main picture was colored; {which} not: save them as files of their own"
+
+
 @dataclass
 class FileReport:
     """Holds the outcome of one input; None is unknown.
@@ -30,7 +36,8 @@ class FileReport:
       error: Why it failed, in one line.
       frames: Of a film or an animation, as many as were colored.
       pages: Of a TIFF of several, as many as were colored.
-      not_colored: Pages or frames that the output's format has no place for.
+      not_colored: Pages or frames that the output's format has no place for; of a HEIC or AVIF file
+        of several pictures all but the main one.
       left_out: Why it was not colored, though nothing is wrong with it.
       notes: What could not be kept, a line each.
     """
@@ -52,6 +59,12 @@ class FileReport:
         """Takes over what is known of a file of several pictures, by the names of fields."""
         for name, value in facts.items():
             setattr(self, name, value)
+
+    def add_others(self, others: int) -> None:
+        """Counts the pictures of a collection besides the main one, if that was colored."""
+        if self.output and others:
+            self.not_colored = others
+            self.notes = [*self.notes, others_left_out(others)]
 
 
 class _Counts(NamedTuple):

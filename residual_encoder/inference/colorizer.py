@@ -10,7 +10,7 @@ import numpy as np
 
 from residual_encoder.imaging import borders, image_io, image_metadata
 from residual_encoder.imaging.image_io import Picture
-from residual_encoder.inference import chroma_upsampling, face_detail
+from residual_encoder.inference import batch_report, chroma_upsampling, face_detail
 from residual_encoder.inference.chroma_upsampling import UPSAMPLINGS
 from residual_encoder.inference.coloring_config import ColoringConfig, checked_saturation
 from residual_encoder.inference.engine_access import EngineAccess
@@ -74,7 +74,7 @@ class Colorizer(KerasAccess, EngineAccess):
             exports keep their own.
           vividness: From 0, safe, to 1, vivid, of a model that predicts a distribution over colors;
             None leaves the recipe's own choice. See `models.vividness`.
-          temperature: Of the annealed mean, above 0; overrides this part of `vividness`.
+          temperature: Of the annealed mean, from 0.01 up; overrides this part of `vividness`.
           prior_correction: Multiple of the log prior that is taken off the logits, from 0 to 1;
             overrides this part of `vividness`.
           levels: Whether `colorize` stretches a faded picture's tones; see `imaging.levels`.
@@ -224,7 +224,11 @@ class Colorizer(KerasAccess, EngineAccess):
             for note in done.notes:
                 warnings.warn(f"{source}: {note}", stacklevel=2)
         else:
-            color_one(image_io.read(source, max_pixels), target, [])
+            picture = image_io.read(source, max_pixels)
+            color_one(picture, target, [])
+            if picture.others:
+                told = batch_report.others_left_out(picture.others)
+                warnings.warn(f"{source}: {told}", stacklevel=2)
 
     # --- the steps of colorize, for callers that work on chroma in between ---
 

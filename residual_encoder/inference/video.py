@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -66,7 +67,9 @@ class VideoConfig:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1. Received {self.batch_size}.")
-        if self.start < 0 or (self.end is not None and self.end <= self.start):
+        if not 0 <= self.start < math.inf:
+            raise ValueError(f"start must be seconds from 0 up. Received {self.start}.")
+        if self.end is not None and not self.start < self.end < math.inf:
             raise ValueError(f"end must be after start. Received {self.start} and {self.end}.")
         if Path(self.target).suffix.lower() not in film_names.WRITABLE:
             known = " ".join(sorted(film_names.WRITABLE))
@@ -132,8 +135,7 @@ def colorize_video(colorizer: Colorizer, config: VideoConfig) -> VideoSummary:
     same = suffix == wanted.suffix.lower()
     target = wanted if same else output_paths.matroska_name(source, wanted)
     targets = [target, output_paths.comparison_path(target)][: 1 + config.compare]
-    for path in targets:
-        files.check_free(path, config.overwrite)
+    video_progress.check_free(targets, config.overwrite)
     info = video_io.inspect(source, config.start, config.end)
     if config.color_inputs == "skip" and video_chroma.all_in_color(source, info):
         return _summary(VideoProgress(), info, False, (), None)
@@ -157,12 +159,13 @@ def _colorize(
         raise ValueError(f"{source} has no frame between --start and --end that can be read")
     colored = store.progress.kept < store.progress.frames
     sound = False
-    for path in targets if colored else ():
-        files.check_free(path, config.overwrite)  # it may have come while we worked
+    for path in reversed(targets if colored else []):  # so that all is done where the film is there
+        video_progress.check_free(targets, config.overwrite)  # it may have come while we worked
         ending = (COMPARED if path != target else "") + ffmpeg.SUFFIX
         segments = [store.segment(n, ending) for n in range(store.progress.segments)]
         with files.replacing(path) as temporary:
             sound, said = ffmpeg.join(segments, source, info, temporary)
+            store.publish(path, temporary)
     store.remove()
     if not colored:
         return _summary(store.progress, info, False, (), None)

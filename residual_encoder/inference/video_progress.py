@@ -19,9 +19,10 @@ from residual_encoder.inference.temporal_smoothing import FrameChange, Smoothing
 from residual_encoder.utils import files
 
 STATE, LOCK = "state.npz", "lock"
+MADE = "made.json"  # the films that were put into their places, if not all of a run are
 DOUBTS = 3  # looks without color that end a shot in color where no cut was seen
 _DAMAGE = ValueError, KeyError, TypeError, EOFError  # of a state that is none, or another version's
-WRITTEN = re.compile(r"\.?(state|\d{6})\..+")  # the state, segments, and what a stop left of either
+WRITTEN = re.compile(r"\.?(state|made|\d{6})\..+")  # what is written here, or half written
 
 
 class Shot(NamedTuple):
@@ -69,6 +70,55 @@ def folder_of(target: Path) -> Path:
     return target.with_name(files.fitting_name(f".{target.name}", ".parts"))
 
 
+def made(target: Path) -> set[Path]:
+    """Returns the finished films of a run that was killed before it ended, if it is `target`'s.
+
+    A film that was changed or replaced since is none of them.
+    """
+    try:
+        known = json.loads((folder_of(target) / MADE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # there is none, as a rule
+        return set()
+    paths = {target.with_name(name): mark for name, mark in known.items()}
+    return {path for path, mark in paths.items() if path.exists() and _mark(path) == mark}
+
+
+def _mark(path: Path) -> list[int]:
+    """Returns what a file keeps when it is renamed, and hardly when it is written anew."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def settled(target: Path) -> set[Path]:
+    """Removes what is left of the work on a film that is whole, where a kill came in between.
+
+    Returns:
+      The comparison that a run left which was killed before the film itself was put in its place:
+      the next run may replace it.
+    """
+    left = made(target)
+    if target in left or _is_unused(folder_of(target)):
+        with contextlib.suppress(OSError), locked(target):  # its run may still be at work
+            SegmentStore(target).remove()
+    return set() if target in left else left
+
+
+def check_free(targets: list[Path], overwrite: bool) -> None:
+    """Refuses films that exist, unless they may be replaced.
+
+    Args:
+      targets: The film, and its comparison where one is wanted; see `settled`.
+      overwrite: Whether any may be replaced.
+
+    Raises:
+      FileExistsError: one exists.
+    """
+    left = set() if overwrite else settled(targets[0])
+    for path in targets:
+        if path not in left:
+            files.check_free(path, overwrite)
+
+
 @contextlib.contextmanager
 def locked(target: Path) -> Iterator[None]:
     """Keeps other runs out of the hidden folder, whose segments would get mixed; makes it.
@@ -93,9 +143,13 @@ def locked(target: Path) -> Iterator[None]:
             _remove_unused(folder)  # while it is locked: it may be the next run's afterwards
 
 
+def _is_unused(folder: Path) -> bool:
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {LOCK}
+
+
 def _remove_unused(folder: Path) -> None:
     with contextlib.suppress(OSError):
-        if [path.name for path in folder.iterdir()] == [LOCK]:
+        if _is_unused(folder):
             (folder / LOCK).unlink()
             folder.rmdir()
 
@@ -106,6 +160,7 @@ class SegmentStore:
     A segment counts once the state after it is written.
 
     Attributes:
+      target: The film that is made.
       folder: Where they are; it need not exist before `begin`.
       signature: What they depend on, JSON-able; empty where nothing is finished.
       progress: The counts so far.
@@ -114,7 +169,7 @@ class SegmentStore:
 
     def __init__(self, target: Path) -> None:
         """Reads what is finished; nothing is if its state or a segment is missing or damaged."""
-        self.folder = folder_of(target)
+        self.target, self.folder = target, folder_of(target)
         self.signature: dict[str, Any] = {}
         self.progress = VideoProgress()
         self.state: SmoothingState | None = None
@@ -140,7 +195,7 @@ class SegmentStore:
     def begin(self, signature: dict[str, Any]) -> None:
         """Makes the folder; the work of another signature in it is removed."""
         if self.differences(signature):
-            self.remove()
+            self.remove(but=MADE)
             self.progress, self.state = VideoProgress(), None
         self.signature = signature
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -153,14 +208,24 @@ class SegmentStore:
             signature = json.dumps(self.signature)
             np.savez(temporary, signature=signature, ledger=ledger, **state._asdict())
 
+    def publish(self, path: Path, temporary: Path) -> None:
+        """Notes that a whole film becomes `path` next; see `made`."""
+        known = {film.name: _mark(film) for film in made(self.target)}
+        files.write_text(self.folder / MADE, json.dumps(known | {path.name: _mark(temporary)}))
+
     def segment(self, number: int, suffix: str) -> Path:
         """Returns the path of a segment."""
         return self.folder / f"{number:06d}{suffix}"
 
-    def remove(self) -> None:
-        """Deletes the files written here, and the folder if it holds nothing else."""
+    def remove(self, but: str = "") -> None:
+        """Deletes the files written here, and the folder if it holds nothing else.
+
+        Args:
+          but: Name of one that stays.
+        """
         with contextlib.suppress(OSError):  # there is none, or something else is in it
-            for path in self.folder.iterdir():
-                if WRITTEN.fullmatch(path.name):
+            # What tells that the film is whole goes last: a kill may come in between.
+            for path in sorted(self.folder.iterdir(), key=lambda path: path.name == MADE):
+                if WRITTEN.fullmatch(path.name) and path.name != but:
                     path.unlink()
             self.folder.rmdir()

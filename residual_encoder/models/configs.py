@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 ACTIVATIONS = ("relu", "elu", "leaky_relu")
@@ -13,6 +12,13 @@ LEAK = 0.1
 # A bottleneck's outer width over its inner one: He et al. 2016 have 4 with outer widths of 256 and
 # more. 2, as there are few bottlenecks; a choice of this project.
 BOTTLENECK = 2
+# Of the annealed mean. Logits reach about 32, whose float32 is right to 2^-20: over a temperature
+# of 0.01 that is a ten-thousandth of a share, and so at most 2e-5 of chroma, a hundredth of half an
+# 8-bit step. Exports of the shipped weights differ from the network by 3e-6 there, by 7e-6 at 0.003
+# and by 1.4e-5, which is refused, at 0.001; near 1e-38 float32 overflows to NaN. Nothing is lost:
+# at 0.01 the color is the mode, but where two classes are as good as equal.
+LEAST_TEMPERATURE = 0.01
+MOST_TEMPERATURE = 1e38  # float32 ends at 3.4e38; from 1e9 on all classes count alike
 LOGITS = "logits"  # the layer of a network of classes whose answers the loss reads
 
 
@@ -193,7 +199,8 @@ class AbClassesConfig:
     Attributes:
       width: Channels of color3, from which the classes are predicted. The residual encoder has 128,
         fewer than there are classes; the default is Zhang et al.'s 256.
-      temperature: Of the annealed mean: 1 gives the mean, towards 0 it becomes the mode.
+      temperature: Of the annealed mean: 1 gives the mean, towards 0 it becomes the mode; from
+        `LEAST_TEMPERATURE` up.
       taps: The deepest tap of the trunk: 4, or 5 for conv5_3 too. The shallowest is always the
         third, at the classes' size.
       trunk_rank: Rank of the trunk's convolutions in blocks 4 and 5, see `vgg16.build_trunk`; 0
@@ -225,9 +232,12 @@ class AbClassesConfig:
         Raises:
           ValueError: one of the numbers is out of range.
         """
-        if self.width < 1 or not 0 < self.temperature < math.inf:
+        if self.width < 1:
+            raise ValueError(f"width must be above zero. Received {self.width}.")
+        if not LEAST_TEMPERATURE <= self.temperature <= MOST_TEMPERATURE:
             raise ValueError(
-                f"width and temperature must be above zero, and finite. Received {self}."
+                f"temperature must be {LEAST_TEMPERATURE} or more, which is the most likely color, "
+                f"and finite: float32 cannot compute others. Received {self.temperature}."
             )
         if self.taps not in (4, 5):
             raise ValueError(f"taps must be 4 or 5. Received {self.taps}.")

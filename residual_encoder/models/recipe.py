@@ -7,6 +7,7 @@ modules that compute look the names up. The published numbers are in `residual_e
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -77,7 +78,7 @@ class Adversarial:
         wide = bool(self.widths) and min(self.widths) > 0
         _check(wide, "widths", "one or more positive numbers", self)
         for field in ("loss_weight", "weight", "learning_rate"):
-            _check(getattr(self, field) > 0, field, "above zero", self)
+            _check(0 < getattr(self, field) < math.inf, field, "above zero, and finite", self)
         _check(0 <= self.beta1 < 1, "beta1", "at least 0 and below 1", self)
 
     @property
@@ -174,13 +175,13 @@ class Recipe:
         _check(size_fits, "image_size", f"a positive multiple of {self.multiple}", self)
         margin_fits = self.margin in (0, self.multiple)
         _check(margin_fits, "margin", f"0 or {self.multiple}", self)
-        for field in ("batch_size", "steps", "learning_rate"):
-            _check(getattr(self, field) > 0, field, "above zero", self)
+        for field in ("batch_size", "steps", "learning_rate", "trunk_rate"):
+            _check(0 < getattr(self, field) < math.inf, field, "above zero, and finite", self)
         for field in ("batch_size", "steps", "image_size", "warmup_steps"):
             whole = isinstance(getattr(self, field), numbers.Integral)
             _check(whole, field, "a whole number", self)
-        for field in ("warmup_steps", "weight_decay"):
-            _check(getattr(self, field) >= 0, field, "0 or more", self)
+        _check(self.warmup_steps >= 0, "warmup_steps", "0 or more", self)
+        _check(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, and finite", self)
         if self.adversarial:
             least = self.adversarial.least_size
             fits = self.image_size >= least
@@ -193,7 +194,6 @@ class Recipe:
         _check(0 <= self.beta1 < 1, "beta1", "at least 0 and below 1", self)
         _check(0 <= self.frozen_blocks <= 4, "frozen_blocks", "0 to 4", self)
         _check(0 <= self.rebalancing <= 1, "rebalancing", "0 to 1", self)
-        _check(self.trunk_rate > 0, "trunk_rate", "above zero", self)
         _check(0 <= self.ema < 1, "ema", "at least 0 and below 1", self)
         spaces = LOSSES[self.loss].color_spaces or (self.color_space,)
         names = " or ".join(f'"{space}"' for space in spaces)

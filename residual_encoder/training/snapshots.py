@@ -16,6 +16,7 @@ from tqdm import tqdm
 from residual_encoder import models
 from residual_encoder.data import input_pipeline
 from residual_encoder.data.input_pipeline import EvalBatch, RecordStats
+from residual_encoder.data.tfds import check_disjoint
 from residual_encoder.evaluation import image_grids, metrics
 from residual_encoder.imaging import colorspace, image_io, tensor_resizing
 from residual_encoder.models import any_size, weights
@@ -30,12 +31,14 @@ EVAL_BATCH = 16
 
 
 def check_eval_data(config: TrainConfig) -> None:
-    """Checks that there are pictures to evaluate on.
+    """Checks that there are pictures to evaluate on, which are not those to train on.
 
     Raises:
-      ValueError: there are none.
+      ValueError: there are none, or they are.
     """
     _eval_dataset(config, 1, RecordStats())
+    if config.eval_every:
+        check_disjoint(config.data, config.eval_data or config.data)
 
 
 def save(run: TrainingRun) -> None:

@@ -126,15 +126,33 @@ def _build(config: TrainConfig, workers: WorkerGroup, precision: str, jit: bool)
         jit=jit,
         vgg16_weights="none" if filled else config.vgg16_weights,
     )
-    if config.recipe.train_trunk and models.trunk_of(learner.model) is None:
-        raise ValueError(
-            f"train_trunk is set, and recipe {config.recipe.name} has a network without a trunk. "
-            "Leave it out."
-        )
+    _check_trunk(config.recipe, learner.model)
     if not filled:
         given = config.data, config.vgg16_weights, config.seed
         fill_split_trunk(learner.model, config.recipe, *given)
     return TrainingRun(config, workers, learner)
+
+
+def _check_trunk(recipe: Recipe, model: keras.Model) -> None:
+    """Checks that a trunk that is to train is there, and has something left to train.
+
+    Raises:
+      ValueError: there is none, or all its blocks are frozen.
+    """
+    if not recipe.train_trunk:
+        return
+    trunk = models.trunk_of(model)
+    if trunk is None:
+        raise ValueError(
+            f"train_trunk is set, and recipe {recipe.name} has a network without a trunk. "
+            "Leave it out."
+        )
+    if not trunk.trainable_variables:
+        raise ValueError(
+            f"train_trunk is set, and frozen_blocks={recipe.frozen_blocks} freezes all blocks of "
+            f"the trunk of recipe {recipe.name}: nothing of it would train. Freeze fewer blocks, "
+            "or leave both and trunk_rate out."
+        )
 
 
 def _restore(run: TrainingRun) -> None:

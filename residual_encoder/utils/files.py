@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
+import platform
 import re
+import secrets
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
@@ -14,6 +17,10 @@ from pathlib import Path
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 _LONGEST_NAME = 255  # bytes; of nearly all file systems
 _LONGEST_SUFFIX = 32  # bytes; what is longer is no suffix that a writer looks at
+_BOOT = Path("/proc/sys/kernel/random/boot_id")  # proc(5): another one at each start of a kernel
+# Names by `replacing`, of any machine; those of earlier versions had a process number alone.
+_TEMPORARY = re.compile(r"\..*\.(?:([0-9a-f]{8})-[0-9a-f]{16}|\d+)\.tmp(\.[^.]*)?")
+_ABANDONED = 86_400  # seconds after which nobody writes a file anymore that has not changed
 
 
 @contextlib.contextmanager
@@ -130,10 +137,23 @@ def version(path: Path) -> tuple[int, ...] | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
+@functools.cache
+def _machine() -> str:
+    """Returns 8 digits of the running kernel: containers share them, machines do not."""
+    try:
+        known = _BOOT.read_text(encoding="ascii")
+    except OSError:  # no Linux
+        known = platform.node()
+    return hashlib.sha256(known.encode()).hexdigest()[:8]
+
+
 def _temporary(target: Path) -> Path:
-    """Returns a hidden name of this process next to a file, which `sweep` knows."""
+    """Returns a new hidden name next to a file, which `sweep` knows.
+
+    A process number would not do: machines and containers that share a folder have the same ones.
+    """
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
-    ending = f".{os.getpid()}.tmp{suffix}"
+    ending = f".{_machine()}-{secrets.token_hex(8)}.tmp{suffix}"
     return target.with_name(
         fitting_name(f".{target.name.removesuffix(suffix)}", ending, longest_name(target.parent))
     )
@@ -142,11 +162,27 @@ def _temporary(target: Path) -> Path:
 def sweep(folder: Path) -> None:
     """Deletes files that `replacing` left in a folder when its process was killed.
 
-    Only for folders in which no other process writes.
+    Those of other machines, on which a lock may not hold, only after a day without a change.
+
+    Args:
+      folder: One in which no other process of this machine writes.
     """
     for path in folder.glob(".*.tmp*"):
-        if re.fullmatch(r"\..*\.\d+\.tmp(\.[^.]*)?", path.name):
+        fits = _TEMPORARY.fullmatch(path.name)
+        if fits and (fits[1] == _machine() or _is_abandoned(path)):
             path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Returns whether a file has not changed for a day, by the clock of its disk."""
+    probe = _temporary(path.with_name("clock"))
+    try:
+        probe.touch()
+        return probe.stat().st_mtime - path.stat().st_mtime > _ABANDONED
+    except FileNotFoundError:  # it is whole by now, or gone
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def check_free(path: str | os.PathLike[str], overwrite: bool | None = None) -> None:

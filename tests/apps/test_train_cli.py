@@ -73,6 +73,28 @@ def test_data_sets_of_tfds_are_kinds(given: Any) -> None:
         given("--data=photos")
 
 
+@pytest.mark.parametrize(
+    ("flag", "wanted", "more"),
+    [
+        ("--trunk_rate=0.1", "--train_trunk", ["--train_trunk"]),
+        ("--warmup_steps=10", "--schedule=cosine", ["--schedule=cosine"]),
+        ("--beta1=0.5", "optimizer other than sgd", ["--optimizer=adam"]),
+        ("--rebalancing=0", "--loss=ab_classes", ["--recipe=modern_classes"]),
+    ],
+)
+def test_flags_without_effect_are_refused(
+    given: Any, flag: str, wanted: str, more: list[str]
+) -> None:
+    given("--data=synthetic", flag)
+    with pytest.raises(ValueError, match=f"{flag}.* has no effect on recipe.*{wanted}"):
+        train_cli._recipe()
+    given("--data=synthetic", flag, *more)
+    name, _, value = flag.removeprefix("--").partition("=")
+    assert getattr(train_cli._recipe(), name) == float(value)
+    given("--data=synthetic", "--trunk_rate=1", "--warmup_steps=0")  # which is what holds anyway
+    assert train_cli._recipe() == RECIPES["tinyclouds2016"]
+
+
 def test_the_end_has_figures_and_the_next_command(given: Any, capsys: Any) -> None:
     given("--data=folder", "--data_dir=my photos")
     gain = {"mean": 0.01, "ci95": [0.005, 0.015]}

@@ -86,6 +86,66 @@ def test_splits(prepared: str) -> None:
     assert all(b"one_split-train.tfrecord" in name for name in training)
 
 
+@pytest.mark.parametrize(
+    ("trained", "evaluated", "shared"),
+    [
+        ("", "", 0),  # train[:95%] and train[95%:]
+        (":train[:80%]", ":train[70%:]", 4),
+        (":train[:80%]", ":train[80%:]", 0),
+        (":train", ":train[:10%]", 4),
+        ("", ":train[90%:]", 2),  # the end of train[:95%]
+        (":train[:50%]", "", 0),
+        (":train[30:]", ":train[:35]", 5),
+        (":train[:5]+train[20:30]", ":train[4:21]", 2),
+        (":1.0.0:train[:80%]", ":train[70%:]", 4),
+    ],
+)
+def test_pictures_that_are_trained_and_evaluated_on(
+    prepared: str, trained: str, evaluated: str, shared: int
+) -> None:
+    both = [DataConfig(f"tfds:one_split{split}", prepared) for split in (trained, evaluated)]
+    of_both = set(names(both[0], "train")) & set(names(both[1]))
+    assert len(of_both) == shared
+    if not shared:
+        source.check_disjoint(*both)
+        return
+    with pytest.raises(ValueError, match=rf"^{shared} pictures of one_split.*to evaluate on; name"):
+        source.check_disjoint(*both)
+
+
+def test_other_data_and_pictures_that_are_not_used_are_no_matter(
+    prepared: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = DataConfig("tfds:one_split:train", prepared)
+    first = dataclasses.replace(data, train_limit=30)
+    source.check_disjoint(first, DataConfig("tfds:one_split:train[75%:]", prepared))
+    with pytest.raises(ValueError, match="1 pictures of one_split"):
+        source.check_disjoint(first, DataConfig("tfds:one_split:train[29:]", prepared))
+    source.check_disjoint(data, DataConfig("tfds:two_splits:train", prepared))
+    source.check_disjoint(data, DataConfig("synthetic"))
+    assert not caplog.records
+    with tfds.core.registered.skip_registration():
+        one = builder_of("OneSplit", {"train": 40}, PHOTO)
+    one(data_dir=str(tmp_path / "copy")).download_and_prepare()
+    one.VERSION = "0.9.0"
+    one(data_dir=prepared).download_and_prepare()
+    source.check_disjoint(data, DataConfig("tfds:one_split:0.9.0:train", prepared))
+    told = "one_split/1.0.0 is trained on and one_split/0.9.0 evaluated on: whether they share"
+    assert told in caplog.text
+    elsewhere = dataclasses.replace(data, data_dir=str(tmp_path / "copy"))
+    with pytest.raises(ValueError, match="40 pictures of one_split"):  # a copy has the same ones
+        source.check_disjoint(data, elsewhere)
+
+
+def test_training_refuses_them_before_the_first_step(prepared: str, tmp_path: Path) -> None:
+    data, other = (DataConfig(f"tfds:one_split:{s}", prepared) for s in ("train", "train[90%:]"))
+    settings = config(tmp_path / "run", TINY)
+    both = dataclasses.replace(settings, data=data, eval_data=other, eval_every=1)
+    with pytest.raises(ValueError, match="4 pictures of one_split are in 'train', to train on"):
+        train(both)
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
 def test_the_same_batches_after_a_break(prepared: str) -> None:
     data = DataConfig("tfds:two_splits", prepared)
     settings: Any = {"batch_size": 4, "image_size": 16, "augment": Augment(flip=True), "seed": 3}

@@ -125,7 +125,8 @@ def test_one_call_of_such_a_recipe_too(soft_weights, gray) -> None:
     ("numbers", "message"),
     [
         ({"vividness": 1.5}, "vividness must be 0 to 1. Received 1.5"),
-        ({"temperature": 0.0}, "temperature must be above zero"),
+        ({"temperature": 0.0}, "temperature must be 0.01 or more"),
+        ({"temperature": 1e-40}, "temperature must be 0.01 or more.*Received 1e-40"),
         ({"prior_correction": -0.1}, "prior_correction must be 0 to 1"),
     ],
 )
@@ -211,7 +212,9 @@ def test_workers_of_an_archive_take_the_numbers(distribution_weights) -> None:
     assert worker.load(config).recipe.network == wanted
 
 
-@pytest.mark.parametrize("value", ["--vividness=1.1", "--prior_correction=-1", "--temperature=-1"])
+@pytest.mark.parametrize(
+    "value", ["--vividness=1.1", "--prior_correction=-1", "--temperature=1e-40"]
+)
 def test_flags_out_of_range_are_one_line(tmp_path, value) -> None:
     done = run("colorize_archive", "a", f"--output={tmp_path}", value)
     (line,) = done.stderr.splitlines()

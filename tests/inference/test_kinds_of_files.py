@@ -79,7 +79,10 @@ def test_the_command_counts(tmp_path: Path, soft_weights: Path) -> None:
     options = [f"--output={tmp_path / 'out'}", "--format=jpeg", f"--model={soft_weights}"]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0
-    assert "1 colored, 0 failed" in done.stdout and "4 pages or frames not colored" in done.stdout
+    assert (
+        "1 colored, 0 failed" in done.stdout
+        and "4 pages, frames or further pictures not colored" in done.stdout
+    )
 
 
 def test_colorize_file_colors_all(tmp_path: Path, colorizer: Colorizer) -> None:
@@ -202,3 +205,68 @@ def test_animations_and_documents_are_told_apart(tmp_path: Path) -> None:
             assert pages.inspect(tmp_path / "c") is None
         except ValueError as error:
             assert str(tmp_path / "c") in str(error)
+
+
+# --- collections of HEIC and AVIF -----------------------------------------------------------------
+
+
+def collection(path: Path) -> Path:
+    """A HEIC of three pictures; the second, of 64 x 48 pixels, is the main one."""
+    package = pytest.importorskip("pillow_heif")
+    made = package.from_bytes("L", (32, 32), bytes(32 * 32))
+    made.add_frombytes("L", (64, 48), gray().tobytes())
+    made.add_frombytes("L", (16, 16), bytes(16 * 16))
+    path.parent.mkdir(exist_ok=True)
+    made.save(path, quality=-1, primary_index=1)
+    return path
+
+
+def test_of_a_collection_the_main_picture_is_colored_and_the_others_are_counted(
+    tmp_path: Path, colorizer: Colorizer, capfd: pytest.CaptureFixture
+) -> None:
+    from residual_encoder.apps.archive import worker
+    from residual_encoder.apps.archive.tasks import Task
+
+    source = collection(tmp_path / "in" / "burst.heic")
+    summary, rows = color(tmp_path, source)
+    told = "the main picture was colored; 2 others were not: save them as files of their own"
+    assert summary == (1, {}, 0) and summary.not_colored == rows["burst.heic"]["not_colored"] == 2
+    assert told in rows["burst.heic"]["notes"] and f"burst.heic: {told}" in capfd.readouterr().err
+    written = tmp_path / "out" / "burst.heic.png"
+    np.testing.assert_array_equal(image_io.read(written).pixels, colorizer.colorize(gray()))
+    with pytest.warns(UserWarning, match=told):
+        colorizer.colorize_file(source, tmp_path / "b.png")
+    row = json.loads(worker.color(colorizer, Task(str(source), str(tmp_path / "c.png"))))
+    assert (row["not_colored"], row["notes"]) == (2, [told])
+
+
+def test_hints_are_for_the_main_picture_of_a_collection(
+    tmp_path: Path, colorizer: Colorizer
+) -> None:
+    source, target = collection(tmp_path / "in" / "burst.heic"), tmp_path / "b.png"
+    hint = {"x": 10, "y": 20, "rgb": [200, 30, 40]}
+    with pytest.warns(UserWarning, match="2 others"):
+        colorizer.colorize_file(source, target, hints=[hint])
+    wanted = colorizer.colorize(gray(), hints=[hint])
+    np.testing.assert_array_equal(image_io.read(target).pixels, wanted)
+
+
+def test_avif_collections_are_told_and_auxiliary_images_are_no_pictures(
+    tmp_path: Path, colorizer: Colorizer
+) -> None:
+    import pyvips
+
+    pages = [pyvips.Image.new_from_array(gray() // part).cast("uchar") for part in (1, 2)]
+    rolled = pyvips.Image.arrayjoin(pages, across=1).copy(interpretation="b-w")
+    rolled.set_type(pyvips.GValue.gint_type, "page-height", 48)
+    rolled.heifsave(str(tmp_path / "two.avif"), compression="av1", lossless=True)
+    _, rows = color(tmp_path, tmp_path / "two.avif")
+    assert rows["two.avif"]["not_colored"] == 1
+    assert "1 other picture of the file was not" in rows["two.avif"]["notes"][0]
+    package = pytest.importorskip("pillow_heif")
+    pixels = np.dstack([np.kron(gray(), np.ones((8, 8), np.uint8))] * 4)
+    one = package.from_bytes("RGBA", pixels.shape[1::-1], pixels.tobytes())  # alpha is auxiliary
+    one.save(tmp_path / "one.heic", quality=90, thumbnails=[128])
+    Image.fromarray(pixels).save(tmp_path / "one.avif")
+    for name in ("one.heic", "one.avif"):
+        assert image_io.read(tmp_path / name).others == 0

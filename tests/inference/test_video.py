@@ -201,3 +201,19 @@ def test_target_names():
         made = output_paths.matroska_name(pathlib.Path("b.avi"), pathlib.Path("a", target))
         assert made == pathlib.Path("a", other)
     assert film_names.WRITABLE <= film_names.READABLE
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ({"start": float("nan")}, "start must be seconds from 0 up. Received nan"),
+        ({"start": float("inf")}, "start must be seconds from 0 up. Received inf"),
+        ({"start": -1.0}, "start must be seconds from 0 up"),
+        ({"end": float("nan")}, "end must be after start. Received 0.0 and nan"),
+        ({"end": float("inf")}, "end must be after start"),
+        ({"start": 2.0, "end": 2.0}, "end must be after start. Received 2.0 and 2.0"),
+    ],
+)
+def test_times_that_are_none(times, message):
+    with pytest.raises(ValueError, match=message):
+        VideoConfig("a.mp4", "b.mp4", **times)

@@ -3,6 +3,7 @@
 # ruff: noqa: F811  fixtures of another module are imported, and used as arguments
 
 import dataclasses
+import json
 import os
 import re
 import signal
@@ -18,7 +19,11 @@ from conftest import ROOT
 from helpers.film_fixtures import PATHS, clip, color, mixed, plain  # noqa: F401
 from helpers.films import PROGRAM, RATE, FakeColorizer, film_frames, probe, run_ffmpeg, write_film
 
-from residual_encoder.inference import temporal_smoothing, video, video_progress
+from residual_encoder.apps.archive import worker
+from residual_encoder.apps.archive.journal import Journal
+from residual_encoder.apps.archive.tasks import Task
+from residual_encoder.inference import batch, temporal_smoothing, video, video_progress
+from residual_encoder.inference.batch_config import BatchConfig
 from residual_encoder.inference.video import VideoConfig, colorize_video
 from residual_encoder.models import vividness
 from residual_encoder.recipes import RECIPES
@@ -209,3 +214,126 @@ def test_on_a_full_disk_what_was_there_stays(plain, tmp_path):
         assert f"Cannot write {target}" in done.stderr or "Cannot write" in done.stderr
         assert "File too large" in done.stderr.splitlines()[-1]
         assert target.read_bytes() == b"mine"
+
+
+# --- killed at the end ----------------------------------------------------------------------------
+
+
+def test_killed_at_each_step_of_the_end_the_next_run_ends_it(plain, tmp_path):
+    """Before each rename and removal from the last segment on, in folders of their own."""
+    code = textwrap.dedent(
+        """
+        import os, sys
+        from pathlib import Path
+        sys.path[:0] = sys.argv[3:]
+        from helpers.films import FakeColorizer
+        from residual_encoder.inference import video
+        video.SEGMENT = 20
+        count, moment = 0, 0
+        def dying(function):
+            def called(*arguments, **named):
+                global count
+                count += 1
+                if count == moment:
+                    os._exit(9)
+                return function(*arguments, **named)
+            return called
+        def run(name, kill):  # in a process of its own, which has no threads yet
+            if child := os.fork():
+                return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            global moment
+            moment = kill
+            for function in ("replace", "unlink", "rmdir"):
+                setattr(os, function, dying(getattr(os, function)))
+            folder = Path(sys.argv[2], name)
+            folder.mkdir(exist_ok=True)
+            config = video.VideoConfig(sys.argv[1], str(folder / "b.mp4"), compare=True)
+            try:
+                video.colorize_video(FakeColorizer(), config)
+            except FileExistsError as error:
+                assert str(error).startswith(f"{folder / 'b.mp4'} exists")
+                os._exit(3)
+            os._exit(0 if kill else min(count, 255) * (name == "count"))
+        total = run("count", 0)
+        assert run("whole", 0) == 0
+        for kill in range(total - 15, total + 1):
+            assert run(f"killed{kill}", kill) == 9
+            there = Path(sys.argv[2], f"killed{kill}", "b.mp4").exists()
+            assert run(f"killed{kill}", 0) == (3 if there else 0), kill
+        """
+    )
+    command = [sys.executable, "-c", code, str(plain), str(tmp_path), *map(str, PATHS)]
+    subprocess.run(command, check=True)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    assert sorted(whole) == ["b.mp4", "b_compare.mp4"]
+    for folder in tmp_path.glob("killed*"):
+        made = {
+            path.name: path.read_bytes() for path in folder.iterdir() if ".tmp" not in path.name
+        }
+        assert made == whole, folder.name
+    ends = [(folder / "b_compare.mp4").exists() for folder in tmp_path.glob("killed*")]
+    assert len(ends) == 16 and all(ends)
+
+
+@pytest.fixture
+def killed_at_the_end(plain, tmp_path, monkeypatch):
+    """A film and its comparison, whole, of a run that was killed before it removed its parts."""
+    target = tmp_path / "out" / "plain.mp4"
+    target.parent.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(video_progress.SegmentStore, "remove", lambda self, but="": None)
+        color(plain, target, compare=True)
+    assert len(list((tmp_path / "out" / ".plain.mp4.parts").iterdir())) > 2
+    return target
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("film_is_there", [False, True])
+def test_the_command_goes_on_after_a_kill_at_the_end(plain, killed_at_the_end, skip, film_is_there):
+    """Without --overwrite, and with --skip_existing; what is whole is not replaced."""
+    target, compare = killed_at_the_end, killed_at_the_end.with_name("plain_compare.mp4")
+    wanted = target.read_bytes(), compare.read_bytes()
+    if not film_is_there:
+        target.unlink()
+    before = target.exists() and target.stat().st_mtime_ns
+    config = BatchConfig((str(plain),), str(target.parent), compare=True, skip_existing=skip)
+    summary = batch.colorize_files(config, colorizer=FakeColorizer())
+    counts = len(summary.failed), summary.skipped, summary.colored
+    assert counts == ((0, 0, 1) if not film_is_there else (0, 1, 0) if skip else (1, 0, 0))
+    assert (target.read_bytes(), compare.read_bytes()) == wanted
+    assert not before or target.stat().st_mtime_ns == before
+    assert sorted(path.name for path in target.parent.iterdir()) == [target.name, compare.name]
+
+
+def test_a_comparison_that_somebody_else_made_stays(plain, killed_at_the_end):
+    target, compare = killed_at_the_end, killed_at_the_end.with_name("plain_compare.mp4")
+    target.unlink()
+    compare.write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match="plain_compare.mp4 exists"):
+        color(plain, target, compare=True)
+    assert compare.read_bytes() == b"mine"
+
+
+def test_other_settings_replace_what_a_killed_run_left(plain, killed_at_the_end):
+    target = killed_at_the_end
+    with pytest.raises(FileExistsError, match="plain.mp4 exists"):  # it is whole
+        color(plain, target, compare=True, smoothing=False)
+    target.unlink()
+    color(plain, target, compare=True, smoothing=False, overwrite=True)
+    assert sorted(path.name for path in target.parent.iterdir()) == [
+        "plain.mp4",
+        "plain_compare.mp4",
+    ]
+
+
+def test_a_film_whose_worker_was_lost_before_its_row_is_made_again(plain, tmp_path):
+    """Of archives on Dask: whole, but still where it was written first."""
+    target = tmp_path / "out" / "plain.mp4"
+    journal = Journal(str(target.parent), 1, "run")
+    staged = journal.place(target)
+    color(plain, staged)
+    wanted = staged.read_bytes()
+    task = Task(str(plain), str(target), name=str(plain))
+    row = json.loads(worker.color(FakeColorizer(), task, staging=journal))
+    assert row["output"] == str(target) and row["frames"] == 30
+    assert target.read_bytes() == wanted

@@ -86,7 +86,7 @@ def test_one_step_moves_every_variable_by_the_loss_of_the_logits(rng):
     ("numbers", "message"),
     [
         ({"width": 0}, "must be above zero"),
-        ({"temperature": 0.0}, "must be above zero"),
+        ({"temperature": 0.0}, "temperature must be 0.01 or more"),
         ({"taps": 3}, "taps must be 4 or 5. Received 3"),
         ({"prior_correction": 1.5}, "prior_correction must be 0 to 1. Received 1.5"),
         ({"dropout": (0.1, 0.1)}, "three shares"),

@@ -73,6 +73,7 @@ def test_vividness_is_a_share(value: float) -> None:
 @pytest.mark.parametrize(
     "numbers",
     [{"temperature": 0.0}, {"temperature": float("nan")}, {"temperature": float("inf")},
+     {"temperature": 1e-40}, {"temperature": 0.00999}, {"temperature": 1e300},
      {"prior_correction": 1.5}, {"prior_correction": float("nan")}],
 )  # fmt: skip
 def test_impossible_parts_are_refused(numbers: dict[str, float]) -> None:

@@ -126,12 +126,13 @@ def test_a_second_run_is_refused_until_the_first_is_dead(held, tmp_path: Path) -
 def test_what_a_killed_process_half_wrote_goes_and_nothing_else(tmp_path: Path) -> None:
     workdir = Workdir(tmp_path)
     kept = [tmp_path / "notes.tmp", tmp_path / ".tmp.txt", workdir.checkpoints / "step-00000002.h5"]
-    left = [
-        tmp_path / ".config.12.tmp.json",
-        workdir.checkpoints / ".step-00000004.345.tmp.h5",
-        workdir.checkpoints / ".best.weights.345.tmp.h5",
-        workdir.samples / ".4.345.tmp.jpg",
+    whole = [
+        tmp_path / "config.json",
+        workdir.checkpoints / "step-00000004.h5",
+        workdir.checkpoints / "best.weights.h5",
+        workdir.samples / "4.jpg",
     ]
+    left = [files._temporary(path) for path in whole]
     for path in kept + left:
         path.write_text("")
     with workdir.locked():

@@ -150,6 +150,19 @@ def test_a_trunk_that_is_not_there_cannot_train(tmp_path):
         train(config(tmp_path, recipe))
 
 
+@pytest.mark.parametrize(("taps", "frozen"), [(4, 4), (5, 4)])
+def test_a_trunk_with_all_its_blocks_frozen_cannot_train(tmp_path, taps, frozen):
+    network = dataclasses.replace(TINY.network, taps=taps)
+    recipe = dataclasses.replace(
+        TINY, network=network, train_trunk=True, frozen_blocks=frozen, trunk_rate=0.1
+    )
+    if taps == 5:  # block 5 is left
+        assert train(dataclasses.replace(config(tmp_path, recipe), eval_every=0)).step == 4
+    else:
+        with pytest.raises(ValueError, match="frozen_blocks=4 freezes all blocks.*Freeze fewer"):
+            train(config(tmp_path, recipe))
+
+
 def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="Cannot make the workdir .*file/run.*another --workdir"):

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from residual_encoder.apps.archive import listing, remote
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import color_detection, image_headers, image_io
 from residual_encoder.inference import batch, file_discovery, output_paths, pages
-from residual_encoder.inference.batch_report import IN_COLOR
+from residual_encoder.inference.batch_report import IN_COLOR, others_left_out
 from residual_encoder.inference.colorizer import Colorizer, configured
 from residual_encoder.utils import errors
 
@@ -152,7 +153,8 @@ def color(
                 return _line(task, output=str(path))
         if staging:
             first = replace(task, target=str(staging.place(Path(task.target))))
-        work = _film if _is_film(task) else _picture
+        staged = staging is not None  # where what a lost worker left may be replaced
+        work = partial(_film, staged=staged) if _is_film(task) else _picture
         with remote.fetched(first) as here:
             facts = {"output": first.target} | work(colorizer, here, record, config)
         written, model = Path(str(facts["output"])), {"model": colorizer.sha256}
@@ -221,11 +223,17 @@ def _is_film(task: Task) -> bool:
 
 
 def _film(
-    colorizer: Colorizer, task: Task, _: bytes | None, config: CollectionConfig | None
+    colorizer: Colorizer,
+    task: Task,
+    _: bytes | None,
+    config: CollectionConfig | None,
+    staged: bool = False,
 ) -> dict[str, object]:
     choice = "recolor" if config is None else config.color_inputs
     source, target = Path(task.source), Path(task.target)
-    film = batch.colorize_video_to_file(colorizer, source, target, color_inputs=choice)
+    film = batch.colorize_video_to_file(
+        colorizer, source, target, color_inputs=choice, overwrite=staged
+    )
     if film.output is None:
         raise _LeftOut(IN_COLOR)
     facts: dict[str, object] = {"output": film.output, "frames": film.frames}
@@ -253,7 +261,10 @@ def _picture(
         raise _LeftOut(IN_COLOR)
     notes = batch.colorize_to_files(colorizer, picture, target, [target], fit)
     height, width = picture.pixels.shape[:2]
-    return {"width": width, "height": height} | ({"notes": notes} if notes else {})
+    facts: dict[str, object] = {"width": width, "height": height}
+    if picture.others:
+        facts["not_colored"], notes = picture.others, [*notes, others_left_out(picture.others)]
+    return facts | ({"notes": notes} if notes else {})
 
 
 def _decoded(task: Task, record: bytes, max_pixels: int | None) -> image_io.Picture:
