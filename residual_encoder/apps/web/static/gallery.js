@@ -1,6 +1,6 @@
 // The strip of all files that were given.
 
-import { $ } from "./shared.js";
+import { $, firstSettings } from "./shared.js";
 
 function noteOf(item) {
   const count = item.hints.length;
@@ -23,7 +23,7 @@ export class Gallery {
 
   add(name, film, file, sample) {
     const item = {
-      name, film, file, sample, saturation: 1, vividness: null, faces: false,
+      name, film, file, sample, ...firstSettings(),
       hints: [], past: [], future: [], good: [], gesture: null, // see history.js
     };
     const [entry, button, away] = ["li", "button", "button"].map((tag) => document.createElement(tag));

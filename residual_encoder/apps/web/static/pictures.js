@@ -20,7 +20,7 @@ export class Pictures {
       const more = item.film ? "; the command colorize takes films of any size" : "";
       throw new api.Failure(`${item.name} is larger than ${most} MB${more}.`);
     }
-    return api.give(item.film ? "api/films" : "api/pictures", item.file);
+    return item.film ? api.giveFilm(item.file) : api.give(item.file);
   }
 
   // Colors a picture for the first time.
