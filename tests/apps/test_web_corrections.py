@@ -198,6 +198,25 @@ def test_a_file_of_corrections_has_the_settings(visit, photos, tmp_path) -> None
 
 
 @pytest.mark.browser
+def test_work_on_a_file_of_corrections_is_seen(visit, photos, tmp_path) -> None:
+    """A server that is busy answers late; a refusal ends the work, too."""
+    give(visit, photos.deep)
+    colored(visit)
+    held: list = []
+    visit.route("**/color", lambda route: held.append(route))
+    for hint, seen in (
+        (RED, ".mark"),
+        (RED | {"x": 999}, "#alert:has-text('outside the picture')"),
+    ):
+        give(visit, notes(tmp_path, "deep.hints.json", hint))
+        visit.wait_for_selector("#busy")
+        until(visit, lambda: held)
+        held.pop().continue_()
+        visit.wait_for_selector(seen)
+        visit.wait_for_selector("#busy", state="hidden")
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("setting", ["saturation", "vividness", "faces"])
 def test_a_setting_that_is_null_is_refused_as_by_the_command(
     setting, visit, photos, tmp_path

@@ -184,3 +184,7 @@ def test_a_film_that_finds_no_room_is_refused_in_a_sentence(first, visit, film) 
     visit.wait_for_selector(f"#alert:has-text('{sentence}')")
     assert visit.text_content("#gallery .note") == sentence
     assert sent == (["GET"] if first else ["GET", "POST"])
+    visit.unroute_all()
+    visit.set_input_files("#files", film)  # again, as it says
+    visit.wait_for_selector("#film-status:has-text('Colored')")
+    assert visit.locator("#gallery li").count() == 1

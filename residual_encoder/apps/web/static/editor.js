@@ -65,7 +65,7 @@ export class Editor {
     this.palette.mark(hints[this.#chosen]);
   }
 
-  busy() { working(Boolean(state.current?.coloring)); }
+  busy() { working(Boolean(state.current?.coloring || state.current?.trying)); }
 
   // A new coloring of the picture that is shown.
   colored() {

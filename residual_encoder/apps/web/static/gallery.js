@@ -34,7 +34,7 @@ export class Gallery {
       button.append(item.parts[part]);
     }
     item.parts.frame.classList.toggle("film", film);
-    item.parts.frame.textContent = film ? "▶" : "…";
+    this.begin(item);
     item.parts.frame.setAttribute("aria-hidden", "true");
     item.parts.name.textContent = name;
     item.parts.name.title = name;
@@ -50,6 +50,9 @@ export class Gallery {
     this.#update();
     return item;
   }
+
+  // What is seen of a file before there is a picture of it.
+  begin({ film, parts: { frame } }) { frame.textContent = film ? "▶" : "…"; }
 
   remove(item) {
     this.items = this.items.filter((one) => one !== item);
