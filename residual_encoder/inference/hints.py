@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,14 +120,27 @@ def _of_json(value: Any) -> HintsFile:
             f"hints are a list of {FORM}, or an object with that list as hints, and with any of "
             f"{', '.join(SETTINGS)}. Received {_short([*value])}."
         )
-    saturation, vividness, faces = (value.get(name) for name in SETTINGS)
-    if saturation is not None:
-        saturation = checked_saturation(saturation)
-    if vividness is not None and not (_is_number(vividness) and 0 <= vividness <= 1):
-        raise ValueError(f"vividness must be 0 to 1. Received {_short(vividness)}.")
-    if not (faces is None or isinstance(faces, bool)):
-        raise ValueError(f"faces must be true or false. Received {_short(faces)}.")
-    return HintsFile(parse(value["hints"]), saturation, vividness, faces)
+    told = {name: _CHECKS[name](value[name]) for name in SETTINGS if name in value}
+    return HintsFile(parse(value["hints"]), **told)
+
+
+def _checked_vividness(value: Any) -> Any:
+    if not (_is_number(value) and 0 <= value <= 1):
+        raise ValueError(f"vividness must be 0 to 1. Received {_short(value)}.")
+    return value
+
+
+def _checked_faces(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"faces must be true or false. Received {_short(value)}.")
+    return value
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "saturation": checked_saturation,
+    "vividness": _checked_vividness,
+    "faces": _checked_faces,
+}
 
 
 def parse(value: Any) -> list[Hint]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 import zipfile
@@ -117,12 +118,13 @@ def test_films_wait_in_a_line_of_their_own(film, soft_weights, tmp_path) -> None
         jobs, entry = given(film, soft_weights, tmp_path)
         others = [store.Entry(str(number), entry.path, 0.0) for number in range(8)]
         jobs._color = lambda entry, saturation: None
-        await asyncio.gather(*[jobs.color(one, 1.0) for one in others])
-        return [one.facts.get("error", "") for one in others]
+        jobs.check_room()
+        ends = [jobs.color(one, 1.0) for one in others]
+        return await asyncio.gather(*ends, return_exceptions=True)
 
-    errors = asyncio.run(crowd())
-    refused = [one for one in errors if one.startswith("Many films are being colored")]
-    assert len(refused) == 8 - (limits.FILMS_WAITING + 1)
+    ends = [str(one) for one in asyncio.run(crowd()) if isinstance(one, limits.Busy)]
+    assert len(ends) == 8 - (limits.FILMS_WAITING + 1)
+    assert all(one.startswith("Many films are being colored") for one in ends)
 
 
 @pytest.mark.browser
@@ -161,3 +163,28 @@ def test_a_film_on_the_page(visit, film, tmp_path) -> None:
     visit.wait_for_selector("#film-status:has-text('does not play')")
     visit.wait_for_function("() => document.querySelector('#film-still').naturalWidth === 96")
     assert not visit.locator("#film-player").is_visible()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("first", [True, False], ids=["asked", "sent"])
+def test_a_film_that_finds_no_room_is_refused_in_a_sentence(first, visit, film) -> None:
+    """It is not sent, or once only where others came meanwhile."""
+    sentence = "Many films are being colored at the moment. Please try again soon."
+    sent: list[str] = []
+
+    def answer(route) -> None:
+        sent.append(route.request.method)
+        if route.request.method == "POST" or first:
+            route.fulfill(status=503, json={"error": sentence})
+        else:
+            route.continue_()
+
+    visit.route(re.compile(r"/api/films(\?.*)?$"), answer)
+    visit.set_input_files("#files", film)
+    visit.wait_for_selector(f"#alert:has-text('{sentence}')")
+    assert visit.text_content("#gallery .note") == sentence
+    assert sent == (["GET"] if first else ["GET", "POST"])
+    visit.unroute_all()
+    visit.set_input_files("#files", film)  # again, as it says
+    visit.wait_for_selector("#film-status:has-text('Colored')")
+    assert visit.locator("#gallery li").count() == 1

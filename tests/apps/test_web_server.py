@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import socket
 import sys
@@ -13,6 +14,7 @@ import pytest
 from residual_encoder.apps.web import archive
 from residual_encoder.apps.web import server as server_module
 from residual_encoder.apps.web.archive import Look, Served
+from residual_encoder.inference.hints import Hint
 
 
 @pytest.mark.parametrize(
@@ -69,8 +71,46 @@ def test_commands_have_the_flags_of_the_server() -> None:
     own = ["--color_inputs=recolor", "--vividness=0.85", "--saturation=0.5", "--faces"]
     assert shlex.split(line) == ["colorize", "a.jpg", *model, *own]
     open_to_all = server_module.PageConfig(model="runs/a", host="0.0.0.0", vividness=0.5)
-    assert server_module.served_with(open_to_all) == (["--model=runs/a"], ["--vividness=0.5"])
-    assert server_module.served_with(server_module.PageConfig()) == ([], [])
+    served = server_module.served_with(open_to_all)
+    assert served == Served(["--model=runs/a"], (), 0.5)
+    assert archive.flags(made_of("a.jpg", Look(1.0)), served)[1:] == ["--vividness=0.5"]
+    assert server_module.served_with(server_module.PageConfig()) == Served([], [])
+
+
+SHIPPED, VIVID = Served(), Served(vividness=0.5)
+ANNEALED = Served(colors=["--temperature=0.9"])
+HINT = Hint(9, 8, (40, 130, 50))
+TOLD = {"x": 9, "y": 8, "rgb": [40, 130, 50]}
+
+
+@pytest.mark.parametrize(
+    ("look", "served", "wanted", "flags"),
+    [
+        (Look(1.0), SHIPPED, {}, []),
+        (Look(1.3), SHIPPED, {"saturation": 1.3}, []),
+        (Look(1.0, 0.0), SHIPPED, {"vividness": 0.0}, []),
+        (Look(0.0, 0.7, faces=True), SHIPPED, dict(saturation=0, vividness=0.7, faces=True), []),
+        (Look(1.0), VIVID, {"vividness": 0.5}, []),
+        (Look(1.0, 0.7), VIVID, {"vividness": 0.7}, []),
+        (Look(1.0), ANNEALED, {}, ["--temperature=0.9"]),
+        (Look(1.0, 0.7), ANNEALED, {"vividness": 0.7}, []),
+    ],
+)
+def test_a_file_of_hints_has_what_is_not_the_commands_own(look, served, wanted, flags) -> None:
+    """What it has is no flag of the command, too."""
+    look = look._replace(hints=[HINT])
+    told = json.loads(archive.hints_text(look, served))
+    assert told == ({**wanted, "hints": [TOLD]} if wanted else [TOLD])
+    line = archive.command(made_of("a.jpg", look), "a.hints.json", served)
+    assert shlex.split(line) == ["colorize", "a.jpg", "--hints=a.hints.json", *flags]
+
+
+def test_a_number_of_a_command_is_the_number_itself() -> None:
+    line = archive.command(made_of("a.jpg", Look(1.23456789, 1 / 3)), "", SHIPPED)
+    values = [float(flag.partition("=")[2]) for flag in shlex.split(line)[2:]]
+    assert values == [1 / 3, 1.23456789]
+    config = server_module.PageConfig(temperature=1 / 3)
+    assert server_module.served_with(config).colors == [f"--temperature={1 / 3}"]
 
 
 @pytest.mark.parametrize("name", ["-a.jpg", "--model=a.jpg", "it's a.jpg"])

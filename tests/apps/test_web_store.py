@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -103,14 +105,18 @@ def test_files_that_are_made_of_one_picture_are_bounded(tmp_path: Path) -> None:
     assert list(entry.facts.values()) == list(range(3 * limits.RESULTS))[-limits.RESULTS :]
 
 
-def answer_of(site: Any, path: str, chunks: list[bytes], *headers: tuple[str, str]) -> Any:
+def answer_of(
+    site: Any, path: str, chunks: Iterable[bytes], *headers: tuple[str, str], method: str = "POST"
+) -> Any:
     """Sends a request in parts to the page without a server. -> status, headers and body."""
-    coming = [{"type": "http.request", "body": one, "more_body": True} for one in chunks]
-    coming.append({"type": "http.request", "body": b"", "more_body": False})
+    coming = ({"type": "http.request", "body": one, "more_body": True} for one in chunks)
+    last = {"type": "http.request", "body": b"", "more_body": False}
+    messages = itertools.chain(coming, [last])
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return coming.pop(0) if coming else await asyncio.Event().wait()
+        message = next(messages, None)
+        return await asyncio.Event().wait() if message is None else message
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -118,7 +124,7 @@ def answer_of(site: Any, path: str, chunks: list[bytes], *headers: tuple[str, st
     place, _, query = path.partition("?")
     scope = {
         "type": "http",
-        "method": "POST",
+        "method": method,
         "path": place,
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode()) for name, value in headers],
@@ -154,6 +160,40 @@ def test_a_wrong_saturation_of_a_film_is_refused_before_it_is_kept(saturation, s
     path = f"/api/films?name=a.mp4&saturation={saturation}"
     status, _, body = answer_of(small_site, path, [b"film"], LOCAL_HOST)
     assert status == 422 and b"saturation must be" in body
+    assert not list(small_site.store.folder.iterdir())
+
+
+def crowded(site: Any) -> None:
+    """Fills the line of films."""
+    site.films.line._inside = limits.FILMS_WAITING + 1
+
+
+def test_a_film_is_refused_before_it_is_sent_where_many_wait(small_site) -> None:
+    """By the head of its request, none of whose body is read; and to whoever asks first."""
+    crowded(small_site)
+    chunks = iter([b"film"] * 9)
+    status, _, body = answer_of(small_site, "/api/films?name=a.mp4", chunks, LOCAL_HOST)
+    assert status == 503 and b"Many films are being colored" in body and len([*chunks]) == 9
+    status, _, body = answer_of(small_site, "/api/films", [], LOCAL_HOST, method="GET")
+    assert status == 503 and b"Many films are being colored" in body
+    assert not list(small_site.store.folder.iterdir())
+
+
+def test_there_is_room_for_a_film_until_the_space_is_used_up(small_site) -> None:
+    assert answer_of(small_site, "/api/films", [], LOCAL_HOST, method="GET")[0] == 200
+    small_site.store.add("a.jpg").path.write_bytes(bytes(2**20))
+    status, _, body = answer_of(small_site, "/api/films", [], LOCAL_HOST, method="GET")
+    assert status == 507 and b"space for visitors" in body
+
+
+def test_a_film_that_finds_no_room_when_it_has_come_is_refused_and_deleted(small_site) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"film"
+        crowded(small_site)  # others come meanwhile
+        yield b"film"
+
+    status, _, body = answer_of(small_site, "/api/films?name=a.mp4", chunks(), LOCAL_HOST)
+    assert status == 503 and b"Many films are being colored" in body
     assert not list(small_site.store.folder.iterdir())
 
 

@@ -92,6 +92,18 @@ def test_an_unmoved_control_leaves_the_models_own_numbers(
     assert page._drawn(entry, page._look({"vividness": page.start + 0.05})).body != first
 
 
+def test_control_starts_at_what_the_page_was_started_with(distribution_weights, tmp_path) -> None:
+    """Between two steps of the control, too."""
+    from residual_encoder.apps.web import archive
+
+    page = site(Colorizer(distribution_weights, vividness=0.33), tmp_path)
+    assert page.start == 0.35
+    served = archive.Served(vividness=0.33)
+    page = type(page)(page.colorizer, page.store, {}, 1, 1, served)
+    assert page.start == 0.33 and page._look({"vividness": 0.33}).vividness is None
+    assert page._look({"vividness": 0.35}).vividness == 0.35
+
+
 def test_control_starts_where_the_model_was_set(
     distribution_weights, soft_weights, tmp_path
 ) -> None:
@@ -257,3 +269,49 @@ def test_undo_goes_back_in_the_order_of_what_was_done(visit, photos) -> None:
     np.testing.assert_allclose(np.ptp(pixels(visit, ""), axis=-1).mean(), own)
     visit.click("#redo")
     assert now() == seen[3]
+
+
+@pytest.mark.browser
+def test_a_file_of_corrections_has_the_vividness(visit, photos, distribution_weights, tmp_path):
+    """Where it was moved; the command then makes the bytes of the page."""
+    give(visit, photos.jpeg)
+    correct(visit, 0.75, 0.5)
+    assert isinstance(json.loads(saved(visit, "#save-hints")[1]), list)
+    old = colored(visit)
+    visit.locator("#vividness").fill(str(VIVID))
+    seen = pixels(visit, changed(visit, old))
+    assert visit.text_content("#vividness-is") == str(VIVID)
+    name, text = saved(visit, "#save-hints")
+    assert {*json.loads(text)} == {"vividness", "hints"}
+    (tmp_path / name).write_bytes(text)
+    _, data = saved(visit, "#save")
+    sources = [str(photos.jpeg), f"--hints={tmp_path / name}", f"--output={tmp_path}"]
+    command = [sys.executable, "tools/colorize.py", *sources, f"--model={distribution_weights}"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert data == (tmp_path / photos.jpeg.name).read_bytes()
+
+    visit.reload()
+    visit.wait_for_selector("body[data-ready]")
+    old = colored(visit)
+    visit.locator("#vividness").fill("0.1")
+    old = changed(visit, old)
+    give(visit, tmp_path / name)
+    np.testing.assert_array_equal(pixels(visit, changed(visit, old)), seen)
+
+
+@pytest.mark.browser
+def test_a_file_of_corrections_has_what_the_page_was_started_with(visit, photos) -> None:
+    """Its vividness is not that of the command, also where nobody moved the control."""
+
+    def started(route) -> None:
+        told = route.fetch().json()
+        route.fulfill(json=told | {"given_vividness": told["vividness"]})
+
+    visit.route("**/api/about", started)
+    visit.reload()
+    visit.wait_for_selector("body[data-ready]")
+    give(visit, photos.jpeg)
+    correct(visit, 0.75, 0.5)
+    told = json.loads(saved(visit, "#save-hints")[1])
+    assert str(told["vividness"]) == visit.text_content("#vividness-is")
+    assert {*told} == {"vividness", "hints"}

@@ -57,6 +57,10 @@ def test_settings_come_with_the_hints(tmp_path) -> None:
         ({"hints": [], "vividness": 1.5}, "vividness must be 0 to 1. Received 1.5"),
         ({"hints": [], "vividness": True}, "vividness must be 0 to 1. Received True"),
         ({"hints": [], "faces": 1}, "faces must be true or false. Received 1"),
+        ({"hints": [], "saturation": None}, "saturation must be 0 or more"),
+        ({"hints": [], "vividness": None}, "vividness must be 0 to 1. Received None"),
+        ({"hints": [], "faces": None}, "faces must be true or false. Received None"),
+        ({"hints": None}, "hints are a list"),
         ({"hints": [7]}, "hint 1 must be"),
     ],
 )

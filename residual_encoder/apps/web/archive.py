@@ -7,7 +7,7 @@ import shlex
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from residual_encoder.inference import hints
 from residual_encoder.inference.output_paths import folded
@@ -30,6 +30,7 @@ class Served(NamedTuple):
 
     model: Sequence[str] = ()  # hold for every file
     colors: Sequence[str] = ()  # hold where a visitor chose no vividness
+    vividness: float | None = None  # the same, where it is the only choice of colors: no flag
 
 
 AS_SHIPPED = Served()
@@ -44,18 +45,37 @@ class Made(NamedTuple):
     in_color: bool = False  # whether that was a picture in color, which `colorize` leaves out
 
 
+def settings(look: Look, served: Served) -> dict[str, Any]:
+    """Returns the settings of a look that are not those of `colorize` without flags, by name."""
+    vividness = served.vividness if look.vividness is None else look.vividness
+    found = {"vividness": vividness, "saturation": look.saturation, "faces": look.faces}
+    usual = {"vividness": None, "saturation": 1.0, "faces": False}
+    return {name: value for name, value in found.items() if value != usual[name]}
+
+
+def hints_text(look: Look, served: Served) -> str:
+    """Returns the file of a look's hints, with its `settings` where it has some; JSON."""
+    return json.dumps(hints.as_json(look.hints, **settings(look, served)), indent=1)
+
+
 def flags(made: Made, served: Served) -> list[str]:
-    """Returns the flags of `colorize` for all of a look but its hints; none for the defaults."""
+    """Returns the flags of `colorize` for what no file of hints says; none for the defaults.
+
+    A look with hints has its settings in their file, and none here.
+    """
     found, look = [*served.model], made.look
     if made.in_color:
         found.append("--color_inputs=recolor")
     if look.vividness is None:
         found += served.colors
-    else:
-        found.append(f"--vividness={look.vividness:g}")
-    if look.saturation != 1:
-        found.append(f"--saturation={look.saturation:g}")
-    return [*found, "--faces"] if look.faces else found
+    if look.hints:
+        return found
+    return found + [as_flag(*setting) for setting in settings(look, served).items()]
+
+
+def as_flag(name: str, value: float) -> str:
+    """Returns a setting as a flag, which is read as the same number."""
+    return f"--{name}" if value is True else f"--{name}={str(float(value)).removesuffix('.0')}"
 
 
 def command(made: Made, hints_name: str, served: Served) -> str:
@@ -92,8 +112,7 @@ def pack(target: Path, made: Sequence[Made], served: Served) -> bool:
             picture, notes = _free(one, taken)
             packed.write(one.path, picture)
             if one.look.hints:
-                text = json.dumps(hints.as_json(one.look.hints), indent=1)
-                packed.writestr(notes, text)
+                packed.writestr(notes, hints_text(one.look, served))
             if one.look.hints or flags(one, served):
                 lines.append(f"{picture}: {command(one, notes, served)}\n")
         if lines:

@@ -33,18 +33,35 @@ class Films:
         self.line = Line(FILMS_WAITING, "films")
         self.ending = False
 
+    def check_room(self) -> None:
+        """Looks whether there is room for a further film.
+
+        Raises:
+          Busy: too many wait.
+          Full: the disk space is used up.
+        """
+        self.line.check_room()
+        self.store.check_room()
+
     async def color(self, entry: Entry, saturation: float) -> None:
-        """Colors a film; what becomes of it is in `entry.facts`."""
+        """Colors a film; what becomes of it is in `entry.facts`.
+
+        Raises:
+          Busy: too many wait; its file is deleted.
+        """
         entry.facts |= {"state": "waiting", "frames": 0}
         try:
             await self.line.run(self._color, entry, saturation)
+        except Busy:
+            self.store.remove(entry.id)
+            raise
         except Exception as error:
             entry.facts |= {"state": "failed", "error": self._reason(error, entry)}
 
     def _reason(self, error: Exception, entry: Entry) -> str:
         if isinstance(error, ValueError | OSError | MemoryError):
             return " ".join(str(error).replace(f"{entry.path.parent}/", "").split())
-        if not isinstance(error, Stopped | Busy):
+        if not isinstance(error, Stopped):
             logging.exception("A film failed; the page stays up.")
             return "That went wrong, and not because of the film; the server's log has the error."
         return str(error)

@@ -41,6 +41,15 @@ class Line:
         """Sets how many may wait, and what they are called."""
         self.kind, self.waiting, self._inside, self._lock = kind, waiting, 0, asyncio.Lock()
 
+    def check_room(self) -> None:
+        """Looks whether one more may wait.
+
+        Raises:
+          Busy: too many wait.
+        """
+        if self._inside > self.waiting:
+            raise Busy(f"Many {self.kind} are being colored at the moment. Please try again soon.")
+
     async def run(
         self,
         function: Callable[..., Answer],
@@ -59,8 +68,7 @@ class Line:
           Busy: too many wait.
           Gone: nobody waited any more, and the function was not begun.
         """
-        if self._inside > self.waiting:
-            raise Busy(f"Many {self.kind} are being colored at the moment. Please try again soon.")
+        self.check_room()
         self._inside += 1
         try:
             await self._turn(gone)

@@ -48,9 +48,16 @@ class Site:
         self.served = served
         self.most, self.most_film = megabytes * 2**20, film_megabytes * 2**20
         self.line, self.films = Line(), films.Films(colorizer, store)
-        numbers = curve.settings(colorizer.recipe.network)
-        self.start = curve.nearest(**numbers) if colorizer.has_distribution else None
+        self.start = self._start()
         self.tasks: set[asyncio.Task[None]] = set()
+
+    def _start(self) -> float | None:
+        """Returns where the control of vividness stands at first; None of a model without one."""
+        if not self.colorizer.has_distribution:
+            return None
+        if self.served.vividness is not None:
+            return self.served.vividness
+        return curve.nearest(**curve.settings(self.colorizer.recipe.network))
 
     # --- what the page is made of ---
 
@@ -69,6 +76,7 @@ class Site:
                 "minutes": limits.KEPT // 60,
                 "most_in_zip": limits.MOST_IN_ZIP,
                 "vividness": self.start,
+                "given_vividness": self.served.vividness,  # in each file of hints
                 "samples": list(self.samples),
                 "films": sorted(film_names.READABLE),
                 "pictures": sorted(image_io.READABLE),
@@ -220,14 +228,23 @@ class Site:
     # --- films ---
 
     @answering
+    async def film_room(self, request: Request) -> Response:
+        """Tells whether there is room for a film; the page asks before it sends one."""
+        self.films.check_room()
+        return JSONResponse({})
+
+    @answering
     async def open_film(self, request: Request) -> Response:
         """Takes a film and has it colored."""
         saturation = checked_saturation(_number(dict(request.query_params), "saturation", 1.0))
+        self.films.check_room()
         entry = await self._received(request, self.most_film)
         task = asyncio.create_task(self.films.color(entry, saturation))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         await asyncio.sleep(0)
+        if task.done():  # refused: others came while it was sent
+            task.result()
         return JSONResponse(films.progress(entry))
 
     @answering
@@ -329,6 +346,7 @@ def application(site: Site, own_names: frozenset[str]) -> Starlette:
         Route(f"{pictures}/file", site.make_file, methods=["POST"]),
         Route(pictures, site.remove, methods=["DELETE"]),
         Route("/api/zip", site.make_zip, methods=["POST"]),
+        Route("/api/films", site.film_room, methods=["GET"]),
         Route("/api/films", site.open_film, methods=["POST"]),
         Route("/api/films/{id}", site.film),
         Route("/files/{token}", site.result),

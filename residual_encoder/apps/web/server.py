@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from residual_encoder.apps.web import preview
-from residual_encoder.apps.web.archive import Served
+from residual_encoder.apps.web.archive import Served, as_flag
 from residual_encoder.apps.web.limits import MAX_FILM_MEGABYTES, MAX_MEGABYTES
 from residual_encoder.inference.colorizer import Colorizer
 from residual_encoder.inference.hints import Hint
@@ -178,8 +178,10 @@ def served_with(config: PageConfig) -> Served:
     numbers = {
         name: getattr(config, name) for name in ("vividness", "temperature", "prior_correction")
     }
-    colors = [f"--{name}={value:g}" for name, value in numbers.items() if value is not None]
-    return Served(model, colors)
+    given = {name: value for name, value in numbers.items() if value is not None}
+    if [*given] == ["vividness"]:
+        return Served(model, vividness=config.vividness)
+    return Served(model, [as_flag(*one) for one in given.items()])
 
 
 def warm(colorizer: Colorizer, picture: Path, folder: Path) -> None:

@@ -8,10 +8,10 @@ export class Failure extends Error {
   }
 }
 
-const RETRIES = 20; // while the server has too many visitors
+const RETRIES = 20; // while the server has too many visitors; films wait longer than that
 const PAUSE = 1500; // milliseconds
 
-async function asked(url, options) {
+async function asked(url, options, retries = RETRIES) {
   for (let tries = 0; ; tries += 1) {
     let answer;
     try {
@@ -21,7 +21,7 @@ async function asked(url, options) {
       throw new Failure("The server of this page does not answer. Does it still run?");
     }
     if (answer.ok) return answer;
-    if (answer.status === 503 && tries < RETRIES) {
+    if (answer.status === 503 && tries < retries) {
       await new Promise((wake) => setTimeout(wake, PAUSE));
       continue;
     }
@@ -33,8 +33,14 @@ async function asked(url, options) {
 export const read = async (url) => (await asked(url)).json();
 export const send = async (url, body) =>
   (await asked(url, { method: "POST", body: JSON.stringify(body ?? {}) })).json();
-export const give = async (url, file) =>
-  (await asked(`${url}?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file })).json();
+const given = async (url, file, retries) =>
+  (await asked(`${url}?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }, retries)).json();
+export const give = (file) => given("api/pictures", file);
+// Asks first, so that a film is not sent for nothing.
+export async function giveFilm(file) {
+  await asked("api/films", {}, 0);
+  return given("api/films", file, 0);
+}
 export const exists = (url) => fetch(url, { method: "HEAD" }).then((answer) => answer.ok, () => false);
 export const remove = (url) => asked(url, { method: "DELETE" }).catch(() => {});
 

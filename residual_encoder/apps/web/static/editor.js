@@ -52,9 +52,9 @@ export class Editor {
 
   refresh() {
     const { hints, past, future, saturation, vividness, faces } = state.current;
-    $("saturation").value = saturation;
+    showNumber("saturation", saturation);
+    if (vividness !== null) showNumber("vividness", vividness);
     $("faces").checked = faces;
-    if (vividness !== null) $("vividness").value = vividness;
     const drawn = this.#pending ? [...hints, this.#pending] : hints;
     this.stage.marks(drawn, this.#pending ? hints.length : this.#chosen);
     $("undo").disabled = !past.length;
@@ -65,7 +65,7 @@ export class Editor {
     this.palette.mark(hints[this.#chosen]);
   }
 
-  busy() { working(Boolean(state.current?.coloring)); }
+  busy() { working(Boolean(state.current?.coloring || state.current?.trying)); }
 
   // A new coloring of the picture that is shown.
   colored() {
@@ -241,6 +241,13 @@ export class Editor {
       this.#step(key === "z" && !event.shiftKey);
     });
   }
+}
+
+// Sets a slider, and the number beside it: one of a file may lie between the slider's steps, or beyond its end.
+function showNumber(name, value) {
+  $(name).value = value;
+  $(name).setAttribute("aria-valuetext", value);
+  $(`${name}-is`).textContent = value;
 }
 
 const colorOf = ({ gray, rgb }) => (gray ? { gray } : { rgb });

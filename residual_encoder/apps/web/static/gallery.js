@@ -1,6 +1,6 @@
 // The strip of all files that were given.
 
-import { $ } from "./shared.js";
+import { $, firstSettings } from "./shared.js";
 
 function noteOf(item) {
   const count = item.hints.length;
@@ -23,7 +23,7 @@ export class Gallery {
 
   add(name, film, file, sample) {
     const item = {
-      name, film, file, sample, saturation: 1, vividness: null, faces: false,
+      name, film, file, sample, ...firstSettings(),
       hints: [], past: [], future: [], good: [], gesture: null, // see history.js
     };
     const [entry, button, away] = ["li", "button", "button"].map((tag) => document.createElement(tag));
@@ -34,7 +34,7 @@ export class Gallery {
       button.append(item.parts[part]);
     }
     item.parts.frame.classList.toggle("film", film);
-    item.parts.frame.textContent = film ? "▶" : "…";
+    this.begin(item);
     item.parts.frame.setAttribute("aria-hidden", "true");
     item.parts.name.textContent = name;
     item.parts.name.title = name;
@@ -50,6 +50,9 @@ export class Gallery {
     this.#update();
     return item;
   }
+
+  // What is seen of a file before there is a picture of it.
+  begin({ film, parts: { frame } }) { frame.textContent = film ? "▶" : "…"; }
 
   remove(item) {
     this.items = this.items.filter((one) => one !== item);

@@ -1,7 +1,7 @@
 // Files of corrections come in: each belongs to the picture that its name tells.
 
 import * as api from "./api.js";
-import { stemOf } from "./shared.js";
+import { firstSettings, state, stemOf } from "./shared.js";
 
 // Settings that a file may have beside its corrections, and what is one; the server checks their ranges.
 const SETTINGS = {
@@ -9,6 +9,18 @@ const SETTINGS = {
   vividness: Number.isFinite,
   faces: (value) => typeof value === "boolean",
 };
+
+// The text of a picture's file: a list of its corrections, or an object where its settings are not those of the command
+// without flags.
+export function notesOf({ hints, saturation, vividness, faces }) {
+  const { vividness: first, given_vividness: given } = state.about;
+  const settings = {
+    ...saturation === 1 ? {} : { saturation },
+    ...vividness === first ? (given === null ? {} : { vividness: given }) : { vividness },
+    ...faces ? { faces } : {},
+  };
+  return JSON.stringify(Object.keys(settings).length ? { ...settings, hints } : hints, null, 1);
+}
 
 // The name of the picture that a file is for: of NAME.hints.json, also as browsers number it.
 function stemOfNotes(name) {
@@ -38,6 +50,7 @@ function whyNot(name, stem) {
 export const isNamedFor = (name, item) => (stemOfNotes(name) ?? stemOf(name)).startsWith(stemOf(item.name));
 
 // What a file tells of how its picture is wanted: a list of corrections, or an object that has them and settings.
+// Those that it does not have are the page's own at first, as they are the command's without a flag.
 export async function readNotes(file) {
   let told;
   try {
@@ -45,9 +58,9 @@ export async function readNotes(file) {
   } catch {
     throw new api.Failure(`${file.name} is no file of corrections: it is no JSON.`);
   }
-  if (!told?.hints) return { hints: told }; // if it is no list, the server tells what is wanted
+  if (!told?.hints) return { ...firstSettings(), hints: told }; // if it is no list, the server tells what is wanted
   const { hints, ...settings } = told;
   const wrong = Object.keys(settings).find((name) => !SETTINGS[name]?.(settings[name]));
   if (wrong) throw new api.Failure(`${file.name}: ${wrong} ${JSON.stringify(settings[wrong])} is no setting of a picture.`);
-  return told;
+  return { ...firstSettings(), ...told };
 }

@@ -46,9 +46,10 @@ async function take(files) {
   for (const file of files.filter(isNotes)) await takeNotes(file).catch(complain);
 }
 
-// The card of a picture whose own file could not be given again by itself takes the same file.
+// The card of a file that was refused, or could not be given again by itself, takes the same file.
 function found(file) {
-  const lost = gallery.items.find((one) => one.lost && one.file?.name === file.name && one.file.size === file.size);
+  const lost = gallery.items.find(
+    (one) => (one.lost || one.failed) && one.file?.name === file.name && one.file.size === file.size);
   if (lost) Object.assign(lost, { file, lost: false, failed: false, shown: null });
   return lost;
 }
@@ -56,6 +57,7 @@ function found(file) {
 // `sent` where the server has the file since before the page was loaded again.
 async function open(item, sent = false) {
   if (!gallery.items.includes(item)) return; // removed while it waited
+  gallery.begin(item);
   gallery.note(item, item.film && !sent ? "Sending …" : "Coloring …");
   if (!state.current) say("Coloring …");
   try {

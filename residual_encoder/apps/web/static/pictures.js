@@ -5,7 +5,7 @@ import { Newest } from "./newest.js";
 import { keyOf, look, state } from "./shared.js";
 
 export class Pictures {
-  // `on` has: coloring(item), colored(item), settled(item), refused(item, error)
+  // `on` has: coloring(item), whose `coloring` or `trying` has changed, colored(item), settled(item), refused(item, error)
   constructor(on) {
     this.on = on;
   }
@@ -20,7 +20,7 @@ export class Pictures {
       const more = item.film ? "; the command colorize takes films of any size" : "";
       throw new api.Failure(`${item.name} is larger than ${most} MB${more}.`);
     }
-    return api.give(item.film ? "api/films" : "api/pictures", item.file);
+    return item.film ? api.giveFilm(item.file) : api.give(item.file);
   }
 
   // Colors a picture for the first time.
@@ -90,6 +90,13 @@ export class Pictures {
   // Colors with corrections of a file; a refusal changes nothing.
   async withPart(item, part) {
     const wanted = { ...look(item), ...part };
-    this.#took(item, await this.ask(item, (base) => api.picture(`${base}/color`, wanted)), wanted);
+    item.trying = true;
+    this.on.coloring(item);
+    try {
+      this.#took(item, await this.ask(item, (base) => api.picture(`${base}/color`, wanted)), wanted);
+    } finally {
+      item.trying = false;
+      this.on.coloring(item);
+    }
   }
 }

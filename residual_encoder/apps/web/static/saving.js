@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { keep } from "./history.js";
 import { complain, quiet } from "./messages.js";
+import { notesOf } from "./notes.js";
 import { $, look, state, stemOf } from "./shared.js";
 
 const MOST_NAMES = 8; // of files that a ZIP lacks
@@ -113,12 +114,11 @@ export class Saving {
   }
 
   async #corrections(item) {
-    const text = JSON.stringify(item.hints, null, 1);
-    const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+    const url = URL.createObjectURL(new Blob([notesOf(item)], { type: "application/json" }));
     api.download(url, `${stemOf(item.name)}.hints.json`);
     keep(item);
     const { flags, command } = await this.#flags(item);
-    if (flags.length) tellAgain("The file holds the corrections alone. Color the picture the same from the command line: ", command);
+    if (flags.length) tellAgain("The same picture from the command line: ", command);
   }
 
   async #all(tell) {

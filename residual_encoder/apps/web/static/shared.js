@@ -3,7 +3,7 @@
 export const $ = (id) => document.getElementById(id);
 
 export const state = {
-  about: { films: [], pictures: [], samples: [], megabytes: 0, film_megabytes: 0, minutes: 0, most_in_zip: 0, vividness: null },
+  about: { films: [], pictures: [], samples: [], megabytes: 0, film_megabytes: 0, minutes: 0, most_in_zip: 0, vividness: null, given_vividness: null },
   current: null,
 };
 
@@ -11,6 +11,9 @@ export const state = {
 export const look = (item) => ({
   saturation: item.saturation, vividness: item.vividness, hints: item.hints, faces: item.faces,
 });
+
+// How a picture is wanted at first, beside its corrections.
+export const firstSettings = () => ({ saturation: 1, vividness: state.about.vividness, faces: false });
 
 // Two looks are the same where their keys are.
 export const keyOf = (item) => JSON.stringify(look(item));
