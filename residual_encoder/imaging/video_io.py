@@ -170,8 +170,12 @@ class Reading:
         now = float(time * packet.time_base)
         ahead = now - self.last.get(stream, now)
         dense = packet.stream.type in ("audio", "video")
-        self.part[stream] += ahead < -FALL or (ahead > LEAP and self.leaps and dense)
-        self.last[stream] = now
+        anew = ahead < -FALL or (ahead > LEAP and self.leaps and dense)
+        self.part[stream] += anew
+        if packet.dts is not None:
+            self.last[stream] = now
+        elif anew:  # a time to show a frame at is no measure: it falls where frames are reordered
+            del self.last[stream]
         if self.offsets:
             offset = self.offsets[min(self.part[stream], len(self.offsets) - 1)]
             ticks = round(offset / packet.time_base)

@@ -163,6 +163,8 @@ def test_a_film_on_the_page(visit, film, tmp_path) -> None:
     visit.wait_for_selector("#film-status:has-text('does not play')")
     visit.wait_for_function("() => document.querySelector('#film-still').naturalWidth === 96")
     assert not visit.locator("#film-player").is_visible()
+    visit.click("#gallery button:has-text('old film.mp4')")  # it is told again
+    assert visit.text_content("#film-status").count("does not play") == 1
 
 
 @pytest.mark.browser

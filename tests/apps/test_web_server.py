@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import socket
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from residual_encoder.apps.web import archive
+from residual_encoder.apps.web import archive, routes
 from residual_encoder.apps.web import server as server_module
 from residual_encoder.apps.web.archive import Look, Served
 from residual_encoder.inference.hints import Hint
@@ -137,3 +138,10 @@ def test_names_in_a_zip_differ_on_every_disk() -> None:
     assert names[8:] == ["b_colored.jpg", "b.hints.json"]
     archive._free(archive.Made(Path("COMMANDS.txt"), "", Look(1.0)), taken)
     assert archive._numbered("commands.txt", taken) == "commands (2).txt"
+
+
+def test_webkit_knows_what_cannot_be_selected() -> None:
+    """Safari and its kin take this property by its prefixed name alone."""
+    css = (routes.STATIC / "page.css").read_text()
+    plain = re.findall(r"(?<!-)\buser-select: (\w+)", css)
+    assert plain and plain == re.findall(r"-webkit-user-select: (\w+)", css)

@@ -343,3 +343,18 @@ def test_messages_are_in_plain_words_and_out_of_the_way(visit, photos, tmp_path)
     visit.set_viewport_size({"width": 390, "height": 844})
     flag = visit.locator("#again code span:has-text('--hints=')")
     assert flag.bounding_box()["height"] < 30  # one line
+
+
+@pytest.mark.browser
+def test_where_no_picture_is_seen_there_is_no_color_to_copy(visit) -> None:
+    """As in WebKit while the next picture is loaded."""
+    color = visit.evaluate(
+        """async () => {
+          const { meanAround } = await import("./static/sampling.js");
+          const image = new Image(20, 20);
+          image.src = document.createElement("canvas").toDataURL(); // clear
+          await image.decode();
+          return meanAround(image, image, 10, 10);
+        }"""
+    )
+    assert color is None

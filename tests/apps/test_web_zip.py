@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -183,3 +184,21 @@ def test_files_wait_until_the_page_knows_what_the_server_takes(visit, photos) ->
     held[0].continue_()
     colored(visit)
     assert visit.locator("#gallery img").count() == 1
+
+
+@pytest.mark.browser
+def test_a_file_that_is_moved_or_cut_before_it_is_sent_is_told(visit, photos, tmp_path) -> None:
+    """Firefox and WebKit would send it without an end."""
+    gone, cut = (tmp_path / name for name in ("gone.jpg", "cut.jpg"))
+    for path in (gone, cut):
+        shutil.copy(photos.jpeg, path)
+    held: list = []
+    visit.route("**/api/about", lambda route: held.append(route))
+    visit.reload()
+    give(visit, gone, cut)
+    until(visit, lambda: held)
+    gone.unlink()
+    cut.write_bytes(b"short")
+    held[0].continue_()
+    for name in ("gone.jpg", "cut.jpg"):
+        visit.wait_for_selector(f"#gallery .bad:has-text('{name} cannot be read any more')")

@@ -31,8 +31,11 @@ function textOf(item) {
   return item.total ? `${Math.min(item.frames, item.total)} of ${item.total} frames` : `${item.frames} frames`;
 }
 
-// With what could not be kept or read of the film.
-const toldOf = (item) => [textOf(item), ...item.notes ?? []].join("; ");
+// With what could not be kept or read of the film, and whether this browser plays it.
+function toldOf(item) {
+  const told = [textOf(item), ...item.notes ?? []].join("; ");
+  return item.unplayable ? `${told}. This browser does not play this kind of film; players of films do.` : told;
+}
 
 const isAtWork = (item) => item.state === "waiting" || item.state === "working";
 
@@ -70,7 +73,8 @@ $("film-player").onerror = () => {
   $("film-player").hidden = true;
   $("film-still").hidden = !current.still;
   if (current.still) $("film-still").src = current.still;
-  $("film-status").textContent = `${toldOf(current)}. This browser does not play this kind of film; players of films do.`;
+  current.unplayable = true; // told when it is shown again, too
+  $("film-status").textContent = toldOf(current);
 };
 
 $("film-save").onclick = async () => {

@@ -4,6 +4,13 @@ import * as api from "./api.js";
 import { Newest } from "./newest.js";
 import { keyOf, look, state } from "./shared.js";
 
+// Whether a file can still be read: Firefox and WebKit send one that was moved or cut without an end.
+async function isThere(file) {
+  const end = file.size ? file.slice(-1) : file; // in Chromium, one that is gone has a size of 0
+  const last = await end.arrayBuffer().catch(() => null);
+  return last?.byteLength === Math.min(1, file.size);
+}
+
 export class Pictures {
   // `on` has: coloring(item), whose `coloring` or `trying` has changed, colored(item), settled(item), refused(item, error)
   constructor(on) {
@@ -20,6 +27,7 @@ export class Pictures {
       const more = item.film ? "; the command colorize takes films of any size" : "";
       throw new api.Failure(`${item.name} is larger than ${most} MB${more}.`);
     }
+    if (!await isThere(item.file)) throw new api.Failure(`${item.name} cannot be read any more: was it moved or changed? Give it again.`);
     return item.film ? api.giveFilm(item.file) : api.give(item.file);
   }
 

@@ -4,7 +4,7 @@ const ROUND = 0.012; // of the picture's shorter side: radius of the circle whos
 const LIKE = 10; // gray levels: so near to that of the place, a pixel counts
 
 // The mean color of an <img> around a place, in pixels of `size`, of pixels as gray as it there.
-// -> [red, green, blue], or null before there is a picture
+// -> [red, green, blue], or null before there is a picture; WebKit has none while the next one is loaded
 export function meanAround(image, size, x, y) {
   if (!image.naturalWidth) return null;
   const { naturalWidth: width, naturalHeight: height } = image;
@@ -33,5 +33,5 @@ function meanOf(data, side) {
     rgb.forEach((value, channel) => { sum[channel] += value; });
     count += 1;
   }
-  return sum.map((value) => Math.round(value / count));
+  return count ? sum.map((value) => Math.round(value / count)) : null;
 }
