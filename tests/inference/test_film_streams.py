@@ -117,6 +117,17 @@ def test_a_cut_copy_stays_in_step(cut, suffix, plain, tmp_path):
     assert packets(target) == packets(source)
 
 
+@pytest.mark.parametrize("rate", [2, 12])
+def test_reordered_frames_of_a_slow_film_are_no_new_clock(rate, tmp_path):
+    """Matroska gives the first ones no time to decode at, and the time to show them falls."""
+    source, target = tmp_path / "slow.mkv", tmp_path / "b.mkv"
+    slow = lavfi(gray_source(rate=rate, seconds=12 / rate))
+    run_ffmpeg(*slow, *"-c:v libx264 -bf 3 -b_strategy 0".split(), source)
+    summary = color(source, target)
+    assert summary.notes == () and summary.frames == 12
+    np.testing.assert_allclose(times(target), np.arange(12) / rate, atol=0.0011)
+
+
 @pytest.mark.parametrize(
     ("suffix", "codecs"),
     [(".ts", [*X264, "-c:a", "aac"]), (".vob", "-c:v mpeg2video -q:v 2 -c:a ac3 -f vob".split())],
