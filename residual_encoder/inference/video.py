@@ -163,7 +163,7 @@ def _colorize(
         video_progress.check_free(targets, config.overwrite)  # it may have come while we worked
         ending = (COMPARED if path != target else "") + ffmpeg.SUFFIX
         segments = [store.segment(n, ending) for n in range(store.progress.segments)]
-        with files.replacing(path) as temporary:
+        with files.replacing(path, store.folder) as temporary:
             sound, said = ffmpeg.join(segments, source, info, temporary)
             store.publish(path, temporary)
     store.remove()

@@ -138,6 +138,7 @@ def locked(target: Path) -> Iterator[None]:
                 f"{target} is being made by another run. Wait for it, or choose another output."
             )
         try:
+            files.sweep(folder)
             yield
         finally:
             _remove_unused(folder)  # while it is locked: it may be the next run's afterwards

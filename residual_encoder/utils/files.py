@@ -103,12 +103,16 @@ def fitting_name(stem: str, ending: str, longest: int = _LONGEST_NAME) -> str:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], folder: Path | None = None) -> Iterator[Path]:
     """Yields a temporary name in the folder of `path`; on a clean exit it becomes `path` at once.
 
     Readers see the old file or the new one, never a part of it. After an error the temporary file
     is gone and an earlier `path` is as it was. The suffix is kept, so that writers which look at it
     work on the temporary name.
+
+    Args:
+      path: The file to write.
+      folder: Another one of the same disk for the temporary file.
 
     Raises:
       OSError: the folder cannot be written, or the disk is full.
@@ -117,7 +121,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     if not target.parent.is_dir():  # else the error would name the temporary file
         reason = errno.ENOTDIR if target.parent.exists() else errno.ENOENT
         raise OSError(reason, "There is no such folder to write into", str(target.parent))
-    temporary = _temporary(target)
+    temporary = _temporary(folder / target.name if folder else target)
     try:
         with writing(target):
             yield temporary

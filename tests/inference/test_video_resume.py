@@ -267,9 +267,7 @@ def test_killed_at_each_step_of_the_end_the_next_run_ends_it(plain, tmp_path):
     whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
     assert sorted(whole) == ["b.mp4", "b_compare.mp4"]
     for folder in tmp_path.glob("killed*"):
-        made = {
-            path.name: path.read_bytes() for path in folder.iterdir() if ".tmp" not in path.name
-        }
+        made = {path.name: path.read_bytes() for path in folder.iterdir()}
         assert made == whole, folder.name
     ends = [(folder / "b_compare.mp4").exists() for folder in tmp_path.glob("killed*")]
     assert len(ends) == 16 and all(ends)
