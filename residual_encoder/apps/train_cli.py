@@ -9,8 +9,10 @@ Exit codes: 0 done; 1 an error, in one line; 75 stopped by SIGTERM or Ctrl-C aft
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -99,7 +101,10 @@ def _recipe() -> Recipe:
 
 
 def _check_effect(recipe: Recipe, changes: dict[str, Any]) -> None:
-    """Refuses flags that the recipe's other settings leave without effect."""
+    """Refuses flags that the recipe's other settings leave without effect.
+
+    A run that an earlier version began with such a flag is resumed with it.
+    """
     has_effect = {
         "warmup_steps": (recipe.schedule == "cosine", "--schedule=cosine"),
         "beta1": (recipe.optimizer != "sgd", "an --optimizer other than sgd"),
@@ -107,12 +112,23 @@ def _check_effect(recipe: Recipe, changes: dict[str, Any]) -> None:
         "trunk_rate": (recipe.train_trunk, "--train_trunk"),
     }
     neutral = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    begun = _begun()
     for name, (holds, wanted) in has_effect.items():
-        if not holds and changes.get(name, neutral[name]) != neutral[name]:
+        allowed = neutral[name], begun.get(name)
+        if not holds and changes.get(name, neutral[name]) not in allowed:
             raise ValueError(
                 f"--{name}={changes[name]} has no effect on recipe {recipe.name}, which trains "
                 f"without {wanted}: leave it out, or give that too"
             )
+
+
+def _begun() -> dict[str, Any]:
+    """Returns the recipe of the run in the workdir; empty where there is none that can be read."""
+    try:
+        about = json.loads((Path(FLAGS.workdir) / "config.json").read_text(encoding="utf-8"))
+        return dict(about["recipe"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _unchanged_recipe() -> Recipe:

@@ -160,7 +160,8 @@ def _colorize(
     colored = store.progress.kept < store.progress.frames
     sound = False
     for path in reversed(targets if colored else []):  # so that all is done where the film is there
-        video_progress.check_free(targets, config.overwrite)  # it may have come while we worked
+        # One may have come while we worked; what we have put in its place ourselves is no matter.
+        video_progress.check_free([target, path], config.overwrite)
         ending = (COMPARED if path != target else "") + ffmpeg.SUFFIX
         segments = [store.segment(n, ending) for n in range(store.progress.segments)]
         with files.replacing(path, store.folder) as temporary:

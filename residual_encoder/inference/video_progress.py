@@ -76,10 +76,10 @@ def made(target: Path) -> set[Path]:
     A film that was changed or replaced since is none of them.
     """
     try:
-        known = json.loads((folder_of(target) / MADE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # there is none, as a rule
+        known = dict(json.loads((folder_of(target) / MADE).read_text(encoding="utf-8")))
+        paths = {target.with_name(name): mark for name, mark in known.items()}
+    except (OSError, *_DAMAGE):  # there is none, as a rule
         return set()
-    paths = {target.with_name(name): mark for name, mark in known.items()}
     return {path for path, mark in paths.items() if path.exists() and _mark(path) == mark}
 
 

@@ -117,8 +117,8 @@ def _check_sharing(config: TrainConfig, workers: WorkerGroup, precision: str) ->
 def _build(config: TrainConfig, workers: WorkerGroup, precision: str, jit: bool) -> TrainingRun:
     """Builds the learner in the strategy's scope; the chief's gets VGG16's weights."""
     # A checkpoint or init_from brings the trunk too, and the chief brings it to the others.
-    folder = Path(config.workdir) / "checkpoints"
-    filled = config.init_from or not workers.chief or checkpoints.steps(folder)
+    begun = not workers.chief or checkpoints.steps(Path(config.workdir) / "checkpoints")
+    filled = config.init_from or begun
     learner = make_learner(
         config.recipe,
         workers.strategy,
@@ -126,18 +126,19 @@ def _build(config: TrainConfig, workers: WorkerGroup, precision: str, jit: bool)
         jit=jit,
         vgg16_weights="none" if filled else config.vgg16_weights,
     )
-    _check_trunk(config.recipe, learner.model)
+    _check_trunk(config.recipe, learner.model, bool(begun))
     if not filled:
         given = config.data, config.vgg16_weights, config.seed
         fill_split_trunk(learner.model, config.recipe, *given)
     return TrainingRun(config, workers, learner)
 
 
-def _check_trunk(recipe: Recipe, model: keras.Model) -> None:
+def _check_trunk(recipe: Recipe, model: keras.Model, begun: bool) -> None:
     """Checks that a trunk that is to train is there, and has something left to train.
 
     Raises:
-      ValueError: there is none, or all its blocks are frozen.
+      ValueError: there is none; or all its blocks are frozen, and the run was not `begun` so, by an
+        earlier version.
     """
     if not recipe.train_trunk:
         return
@@ -147,7 +148,7 @@ def _check_trunk(recipe: Recipe, model: keras.Model) -> None:
             f"train_trunk is set, and recipe {recipe.name} has a network without a trunk. "
             "Leave it out."
         )
-    if not trunk.trainable_variables:
+    if not (begun or trunk.trainable_variables):
         raise ValueError(
             f"train_trunk is set, and frozen_blocks={recipe.frozen_blocks} freezes all blocks of "
             f"the trunk of recipe {recipe.name}: nothing of it would train. Freeze fewer blocks, "

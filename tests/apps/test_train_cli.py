@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,20 @@ def test_flags_without_effect_are_refused(
     assert getattr(train_cli._recipe(), name) == float(value)
     given("--data=synthetic", "--trunk_rate=1", "--warmup_steps=0")  # which is what holds anyway
     assert train_cli._recipe() == RECIPES["tinyclouds2016"]
+
+
+def test_a_run_that_was_begun_with_a_flag_without_effect_is_resumed(
+    given: Any, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(RECIPES["cnn1"], warmup_steps=10)
+    (tmp_path / "config.json").write_text(json.dumps({"recipe": recipe.to_json()}))
+    flag = ["--data=synthetic", "--recipe=cnn1", f"--workdir={tmp_path}"]
+    given(*flag, "--warmup_steps=10")
+    assert train_cli._recipe() == recipe
+    for other in ("--warmup_steps=11", "--rebalancing=0.25"):
+        given(*flag, other)
+        with pytest.raises(ValueError, match=f"{other} has no effect"):
+            train_cli._recipe()
 
 
 def test_the_end_has_figures_and_the_next_command(given: Any, capsys: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from helpers import prints
+from helpers.several import collection
 from helpers.web import VIVID
 
 from residual_encoder.apps.web import preview
@@ -84,6 +85,12 @@ def test_pages_and_pictures_in_color_are_told(colorizer, tmp_path) -> None:
     preview.render_preview(colorizer, letter, 1.0)
     with pytest.raises(ValueError, match="^letter.tif holds several pictures"):
         preview.render_preview(colorizer, letter, 1.0, None, [hint])
+
+
+def test_what_is_left_out_of_a_collection_is_told(colorizer, tmp_path) -> None:
+    assert preview.make_preview(colorizer, collection(tmp_path / "in" / "a.heic")).others == 2
+    image_io.write(tmp_path / "one.png", np.full((40, 50), 99, np.uint8))
+    assert preview.make_preview(colorizer, tmp_path / "one.png").others == 0
 
 
 def test_what_is_clear_is_shown_on_white(colorizer, photos) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from helpers import prints
+from helpers.several import collection
 from helpers.web import click, colored, correct, give, pixels, saved
 
 from residual_encoder.imaging import image_io
@@ -317,6 +318,11 @@ def test_what_is_in_color_or_of_several_pages_is_told(visit, tmp_path) -> None:
     click(visit, 0.5, 0.5)
     visit.wait_for_selector("#status:has-text('Corrections are for files of one picture')")
     assert not visit.locator("#palette").is_visible()
+    give(visit, collection(tmp_path / "in" / "burst.heic"))
+    visit.click("#gallery button:has-text('burst.heic')")
+    visit.wait_for_selector(
+        "#status:has-text('the main one of 3 pictures of its file: the others')"
+    )
 
 
 @pytest.mark.browser

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 from PIL import Image, ImageCms
 
@@ -34,6 +35,17 @@ def save(path: Path, frames: list[np.ndarray], **options: object) -> Path:
     images = [Image.fromarray(frame) for frame in frames]
     options = {"duration": TIMES[: len(frames)], **options}
     images[0].save(path, save_all=True, append_images=images[1:], **options)
+    return path
+
+
+def collection(path: Path) -> Path:
+    """A HEIC of three pictures; the second, of 64 x 48 pixels, is the main one."""
+    package = pytest.importorskip("pillow_heif")
+    made = package.from_bytes("L", (32, 32), bytes(32 * 32))
+    made.add_frombytes("L", (64, 48), gray().tobytes())
+    made.add_frombytes("L", (16, 16), bytes(16 * 16))
+    path.parent.mkdir(exist_ok=True)
+    made.save(path, quality=-1, primary_index=1)
     return path
 
 

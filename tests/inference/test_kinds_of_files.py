@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from conftest import ROOT
 from helpers.batches import load_once  # noqa: F401
-from helpers.several import color, document, gray, save, shown
+from helpers.several import collection, color, document, gray, save, shown
 from PIL import Image
 
 from residual_encoder.imaging import animations, heif, image_io
@@ -208,17 +208,6 @@ def test_animations_and_documents_are_told_apart(tmp_path: Path) -> None:
 
 
 # --- collections of HEIC and AVIF -----------------------------------------------------------------
-
-
-def collection(path: Path) -> Path:
-    """A HEIC of three pictures; the second, of 64 x 48 pixels, is the main one."""
-    package = pytest.importorskip("pillow_heif")
-    made = package.from_bytes("L", (32, 32), bytes(32 * 32))
-    made.add_frombytes("L", (64, 48), gray().tobytes())
-    made.add_frombytes("L", (16, 16), bytes(16 * 16))
-    path.parent.mkdir(exist_ok=True)
-    made.save(path, quality=-1, primary_index=1)
-    return path
 
 
 def test_of_a_collection_the_main_picture_is_colored_and_the_others_are_counted(

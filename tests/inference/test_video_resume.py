@@ -312,6 +312,21 @@ def test_a_comparison_that_somebody_else_made_stays(plain, killed_at_the_end):
     assert compare.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("damage", ["null", "[]", "[1]", '{"": 1}', '{"a/b": 1}', "{", "1e999"])
+def test_a_damaged_note_of_what_was_made_is_none(damage, plain, tmp_path):
+    (tmp_path / ".b.mp4.parts").mkdir()
+    (tmp_path / ".b.mp4.parts" / video_progress.MADE).write_text(damage)
+    assert video_progress.made(tmp_path / "b.mp4") == set()
+
+
+def test_disks_that_change_the_time_of_a_renamed_file(plain, tmp_path, monkeypatch):
+    """As some do over a network: the comparison that was just made is no reason to stop."""
+    times = iter(range(100))
+    monkeypatch.setattr(video_progress, "_mark", lambda path: [next(times)])
+    color(plain, tmp_path / "b.mp4", compare=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.mp4", "b_compare.mp4"]
+
+
 def test_other_settings_replace_what_a_killed_run_left(plain, killed_at_the_end):
     target = killed_at_the_end
     with pytest.raises(FileExistsError, match="plain.mp4 exists"):  # it is whole

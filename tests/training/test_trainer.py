@@ -163,6 +163,15 @@ def test_a_trunk_with_all_its_blocks_frozen_cannot_train(tmp_path, taps, frozen)
             train(config(tmp_path, recipe))
 
 
+def test_a_run_that_was_begun_with_all_blocks_frozen_is_resumed(tmp_path, monkeypatch):
+    recipe = dataclasses.replace(TINY, train_trunk=True, frozen_blocks=4, steps=2)
+    with monkeypatch.context() as earlier:  # a version that did not look
+        earlier.setattr(trainer, "_check_trunk", lambda *_: None)
+        train(config(tmp_path, recipe))
+    outcome = train(config(tmp_path, recipe))
+    assert outcome.step == 2 and not outcome.interrupted
+
+
 def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="Cannot make the workdir .*file/run.*another --workdir"):

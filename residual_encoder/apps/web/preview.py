@@ -39,6 +39,7 @@ class Preview(NamedTuple):
     width: int
     pictures: int  # pages or frames of the file, of which the first is shown
     in_color: bool  # whether the file is in color already
+    others: int  # further pictures of a HEIC or AVIF file, which are left out
 
 
 class Likely(NamedTuple):
@@ -69,7 +70,7 @@ def make_preview(colorizer: Colorizer, source: str | os.PathLike[str]) -> Previe
     small = _reduced(picture)
     part = borders.scaled(area, (height, width), small.pixels.shape[:2])
     pixels = small, part, area, gray, fine, chroma, logits
-    return Preview(source, *pixels, height, width, pictures, in_color)
+    return Preview(source, *pixels, height, width, pictures, in_color, picture.others)
 
 
 def _count(source: Path) -> int:

@@ -119,7 +119,7 @@ class Site:
         entry.facts["in_color"] = shown.in_color
         size = {"width": shown.width, "height": shown.height}
         area = shown.full_area._asdict()  # outside, nothing takes a color
-        kind = {"pictures": shown.pictures, "in_color": shown.in_color}
+        kind = {name: getattr(shown, name) for name in ("pictures", "others", "in_color")}
         return {"id": entry.id, "name": entry.path.name, **size, "area": area, **kind}
 
     def _preview(self, entry: Entry) -> preview.Preview:

@@ -21,8 +21,9 @@ export function describe() {
   say(current?.width ? `${current.name}, ${current.width} × ${current.height} pixels${kindOf(current)}` : "");
 }
 
-function kindOf({ pictures, in_color: inColor }) {
-  const first = pictures > 1 ? `; the first of ${pictures} pages or frames: the download has all of them` : "";
+function kindOf({ pictures, others, in_color: inColor }) {
+  const left = others ? `; the main one of ${others + 1} pictures of its file: the others are left out` : "";
+  const first = pictures > 1 ? `; the first of ${pictures} pages or frames: the download has all of them` : left;
   return inColor ? `${first}; in color already: its colors are made anew` : first;
 }
 

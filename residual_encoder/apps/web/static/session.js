@@ -2,7 +2,7 @@
 
 const KEY = "files";
 const PARTS = [
-  "id", "name", "film", "sample", "width", "height", "area", "pictures", "in_color", "saturation", "vividness", "faces", "hints", "saved",
+  "id", "name", "film", "sample", "width", "height", "area", "pictures", "others", "in_color", "saturation", "vividness", "faces", "hints", "saved",
 ];
 
 // Keeps what is open in this tab until it is closed. -> whether all of it could be kept
