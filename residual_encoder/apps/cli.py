@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
@@ -45,6 +46,7 @@ def single_threaded_algebra() -> None:
 _CODECS = ("libpng", "TIFF", "LibTIFF", "Corrupt JPEG", "Premature end of JPEG", "JPEG datastream")
 _STOPPED = "Stopped; files that were not finished are not kept."
 _AGAIN = 0.02  # seconds after which an ignored interrupt is repeated
+_ABSENT = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.")
 _READER_ENDS = 1.0  # seconds that are waited for the last lines
 
 
@@ -288,9 +290,14 @@ def _parse(argv: list[str], foreign: bool) -> list[str]:
         _expand_homes()
         return rest
     except flags.Error as error:
-        sys.exit(_error_line(error))
+        sys.exit(_error_line(flags.Error(_ABSENT.sub(_wanted, str(error)))))
     except SystemExit:  # absl ends --help with 1
         sys.exit(0)
+
+
+def _wanted(absent: re.Match[str]) -> str:
+    """Returns which flag is missing and what it is for."""
+    return f"--{absent[1]} is missing: {' '.join((flags.FLAGS[absent[1]].help or '').split())}"
 
 
 def _expand_homes() -> None:

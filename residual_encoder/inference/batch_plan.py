@@ -76,12 +76,7 @@ def _check_place(config: BatchConfig, found: Found) -> None:
         raise FileExistsError(
             f"Cannot make the output folder {output}: it is an input file; choose another --output."
         )
-    same = [given for given in config.inputs if Path(given).is_dir() and _same(given, output)]
-    if same and any(_same(str(job.source), job.target) for job in found.jobs):
-        raise ValueError(
-            f"The output {output} is the input folder, and pictures are not written onto "
-            f"themselves; choose another --output, such as --output={output / 'colored'}"
-        )
+    file_discovery.check_folder(config.inputs, output, found.jobs)
 
 
 def _check_hints(config: BatchConfig, found: Found) -> None:

@@ -7,35 +7,20 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from residual_encoder.imaging import film_names, heif, image_headers, image_io
 from residual_encoder.inference import output_paths
+from residual_encoder.inference.foreign_names import NOT_READ, UNCLEAR
 from residual_encoder.inference.output_paths import output_name
 from residual_encoder.utils import files
 
 STANDARD = Path("-")  # standard input or output, by the custom of command lines
 READABLE = image_io.READABLE | heif.SUFFIXES | film_names.READABLE
-# Pictures and films of kinds that are not read: what they are, by their suffixes.
-NOT_READ = {
-    **dict.fromkeys(
-        ".3fr .arw .cr2 .cr3 .crw .dng .erf .iiq .kdc .mrw .nef .nrw .orf .pef .raf .raw .rw2 .sr2 "
-        ".srw .x3f".split(),
-        "camera raw file",
-    ),
-    **dict.fromkeys((".psd", ".psb"), "Photoshop document"),
-    **dict.fromkeys((".rm", ".rmvb"), "film"),
-    **dict.fromkeys((".exr", ".hdr"), "HDR picture"),
-    **{".jxl": "JPEG XL picture", ".xcf": "GIMP document", ".pdf": "PDF document"},
-    **{".svg": "SVG drawing", ".djvu": "DjVu document", ".tga": "Targa picture"},
-    **{".jxr": "JPEG XR picture", ".pcx": "PCX picture", ".dcm": "DICOM picture"},
-}
 _ADVICE = "save it as TIFF, PNG, JPEG or MP4 first"
-# Names that do not tell the format, though some say that it is JPEG or animated PNG.
-_UNCLEAR = frozenset(("", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".apng"))
 _SHOWN = 3  # names in a line
 _HEAD = 512  # bytes that tell a file's format
 # The first bytes of films: MP4 and QuickTime, AVI, Matroska and WebM, MPEG, FLV, Ogg, WMV.
@@ -165,6 +150,30 @@ def left_out_lines(found: Found) -> list[str]:
     return lines
 
 
+def check_folder(inputs: tuple[str, ...], output: Path, found: Iterable[Job | Passed]) -> None:
+    """Refuses an input folder as the output, where pictures would be written onto themselves.
+
+    Args:
+      inputs: See `find`.
+      output: Folder for the outputs.
+      found: What the inputs hold; not read where the output is none of them.
+
+    Raises:
+      ValueError: it is one.
+    """
+    if any(Path(given).is_dir() and _same(Path(given), output) for given in inputs) and any(
+        isinstance(job, Job) and _same(job.source, job.target) for job in found
+    ):
+        raise ValueError(
+            f"The output {output} is the input folder, and pictures are not written onto "
+            f"themselves; choose another --output, such as --output={output / 'colored'}"
+        )
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve()
+
+
 def nothing(inputs: tuple[str, ...], found: Found) -> ValueError:
     """Makes the error where no input holds a picture or film that can be read."""
     left_out = "".join(f" {line}." for line in left_out_lines(found))
@@ -202,7 +211,7 @@ def _named(path: Path, place: Path, found: Found) -> Iterator[tuple[Path, Path]]
 
 def _with_suffix(place: Path, path: Path) -> Path:
     """Appends the suffix of a picture's format to a name that does not tell it."""
-    if place.suffix.lower() in _UNCLEAR and image_headers.is_picture(head := _head(path)):
+    if place.suffix.lower() in UNCLEAR and image_headers.is_picture(head := _head(path)):
         return place.with_name(f"{place.name}{image_headers.suffix_of(head)}")
     return place
 
@@ -238,7 +247,7 @@ def _below(folder: Path, output: Path, found: Found) -> Iterator[tuple[Path, Pat
         place, suffix = path.relative_to(folder), path.suffix.lower()
         if why := _why_not(suffix):
             found.left_out[path] = why
-        elif suffix in _UNCLEAR:
+        elif suffix in UNCLEAR:
             if _is_picture(path, found):
                 yield path, _with_suffix(place, path)
             elif path not in found.left_out:

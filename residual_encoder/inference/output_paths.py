@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from residual_encoder.imaging import film_names, image_io
+from residual_encoder.imaging import film_names, heif, image_io
+from residual_encoder.inference.foreign_names import NOT_READ, UNCLEAR
 from residual_encoder.utils import files
 
 FORMATS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tiff"}
@@ -72,10 +73,13 @@ def matroska_name(source: Path, target: Path) -> Path:
 def is_file_name(output: Path) -> bool:
     """Returns whether an output is a file and no folder: it ends like a picture or film.
 
-    A folder that exists is one whatever its name.
+    Also like one that cannot be written, such as new.heic, which is then refused. A folder that
+    exists is one whatever its name.
     """
-    known = image_io.READABLE | image_io.WRITABLE | film_names.READABLE
-    return output.suffix.lower() in known and not output.is_dir()
+    known = image_io.READABLE | image_io.WRITABLE | film_names.READABLE | heif.SUFFIXES
+    suffix = output.suffix.lower()
+    foreign = suffix in NOT_READ or suffix in UNCLEAR - {""}
+    return (suffix in known or foreign) and not output.is_dir()
 
 
 def check_file_name(output: Path, source: Path, form: str) -> None:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 from helpers.archives import contents, crop, encoded, shard
 
-from residual_encoder.apps.archive import beam_pipeline, beam_runner, manifests, tasks, worker
+from residual_encoder.apps.archive import (
+    beam_pipeline,
+    beam_runner,
+    listing,
+    manifests,
+    tasks,
+    worker,
+)
 from residual_encoder.apps.archive.manifests import ERRORS, MANIFEST
 from residual_encoder.apps.archive.tasks import CollectionConfig, Task
 from residual_encoder.imaging import heif, image_io
@@ -141,6 +149,21 @@ def test_what_cannot_be_read_here_is_told_before_the_work(
     assert lines[1].startswith("1 camera raw file cannot be read")
     monkeypatch.setattr(heif, "available", lambda: True)
     assert len(worker.check(CollectionConfig(inputs, str(tmp_path / "out")))) == 1
+
+
+@pytest.mark.parametrize("check", [worker.check, listing.check])  # on Beam, on Dask
+def test_the_input_folder_is_no_output(
+    tmp_path: Path, check: Callable[[CollectionConfig], object]
+) -> None:
+    """Neither a row nor a picture is written beside the originals."""
+    box = tmp_path / "in"
+    box.mkdir()
+    image_io.write(box / "a.png", crop(0))
+    for inputs in ((str(box),), (str(tmp_path / "in" / "a.png"), f"{box}/")):
+        with pytest.raises(ValueError, match="is the input folder.*choose another --output"):
+            check(CollectionConfig(inputs, str(box)))
+    check(CollectionConfig((str(box),), str(box / "colored")))
+    check(CollectionConfig((str(box),), str(box), format="jpeg"))  # beside them, as by colorize
 
 
 # --- manifests ------------------------------------------------------------------------------------

@@ -25,8 +25,9 @@ def check(config: CollectionConfig) -> None:
 
     Raises:
       FileNotFoundError: one does not exist.
-      ValueError: there is none.
+      ValueError: there is none; or the output is the input folder.
     """
+    check_folder(config)
     for given in filter(None, (*config.inputs, config.files_from)):
         if remote.is_remote(given):
             next(remote.walk(given), None)
@@ -38,6 +39,13 @@ def check(config: CollectionConfig) -> None:
             return
         passed.left_out[Path(task.source)] = task.left_out
     raise file_discovery.nothing(config.inputs, passed)
+
+
+def check_folder(config: CollectionConfig) -> None:
+    """Refuses an input folder as the output; see `file_discovery.check_folder`."""
+    output = Path(config.output)
+    found = file_discovery.walk(_local(config), output, config.format)
+    file_discovery.check_folder(_local(config), output, found)
 
 
 def file_tasks(config: CollectionConfig) -> Iterator[Task]:

@@ -31,7 +31,7 @@ def check(config: CollectionConfig) -> list[str]:
 
     Raises:
       FileNotFoundError: an input does not exist.
-      ValueError: no picture was found.
+      ValueError: no picture was found, or the output is the input folder.
     """
     if config.records:
         shards(config.inputs)
@@ -42,6 +42,7 @@ def check(config: CollectionConfig) -> list[str]:
     found = file_discovery.find(config.inputs, Path(config.output), config.format)
     if not found.jobs and not found.unreadable:
         raise file_discovery.nothing(config.inputs, found)
+    file_discovery.check_folder(config.inputs, Path(config.output), found.jobs)
     return file_discovery.left_out_lines(found) + list(found.unreadable.values())
 
 
