@@ -218,9 +218,9 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(photographs: Path) -> Path:
-    """What tools/colorize.py makes of them with the shipped weights."""
+    """What tools/colorize.py makes of them with the shipped weights, in the engine of archives."""
     output = photographs.with_name("plain")
-    done = tool("colorize.py", photographs, f"--output={output}", RECOLOR)
+    done = tool("colorize.py", photographs, f"--output={output}", RECOLOR, "--engine=onnx")
     assert "197 colored, 3 failed" in done.stdout and done.returncode == 1
     return output
 

@@ -236,7 +236,10 @@ def arrays(workdir, step):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=[pytest.mark.slow] * (n in (*VARIANTS, "modern_distribution")))
+        pytest.param(
+            n,
+            marks=[pytest.mark.slow] * (n in (*VARIANTS, "modern_distribution", "vgg_autoencoder")),
+        )
         for n in RECIPES
     ],
 )
