@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import platform
@@ -122,11 +123,20 @@ class Workdir:
 
     @contextlib.contextmanager
     def _tensorboard(self, step: int) -> Iterator[None]:
-        """Collects summaries of a step, and writes them out."""
-        self._writer = self._writer or tf.summary.create_file_writer(str(self.path / "logs"))
-        with self._writer.as_default(step=step):
-            yield
-        self._writer.flush()
+        """Collects summaries of a step, and writes them out.
+
+        Raises:
+          OSError: the disk is full.
+        """
+        folder = self.path / "logs"
+        self._writer = self._writer or tf.summary.create_file_writer(str(folder))
+        with files.writing(folder):
+            try:
+                with self._writer.as_default(step=step):
+                    yield
+                self._writer.flush()
+            except tf.errors.ResourceExhaustedError as error:  # TensorFlow's name for it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def _take(lock: IO[str], folder: Path) -> None:
