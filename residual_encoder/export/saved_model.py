@@ -32,6 +32,7 @@ from residual_encoder.utils.typing import Tensor
 MAX_PIXELS = 50_000_000
 LEAST_PIXELS = tf_serving.SCENE_SIZE**2  # as in the requests that warm a server up
 MOST_PIXELS = 2**31 - 1  # decoders of TensorFlow count them in 32 bits
+GRAY = (None, None, None, 1)  # [B, H, W, 1]
 PARITY_BATCHES = (1, 3)
 PARITY_SIZES = ((17, 23), (64, 64), (120, 75))
 
@@ -56,24 +57,25 @@ class ExportedColorizer(tf.Module):
         self.weights = [variable.value for variable in loaded.network.weights]
         self.card = tf.saved_model.Asset(str(card))
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, "grayscale")])
+    @tf.function(input_signature=[tf.TensorSpec(GRAY, tf.float32, "grayscale")])
     def network(self, grayscale: Tensor) -> dict[str, Tensor]:
         """Runs the bare network: height and width are multiples of the recipe's `multiple`."""
-        return {"chroma": self._network(grayscale)}
+        return {"chroma": self._network(_checked(grayscale))}
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, "grayscale")])
+    @tf.function(input_signature=[tf.TensorSpec(GRAY, tf.float32, "grayscale")])
     def chroma(self, grayscale: Tensor) -> dict[str, Tensor]:
         """Predicts `chroma`: [B, H, W, 1] in [0, 1], any H and W -> [B, H, W, 2] in [0, 1]."""
         recipe = self._recipe
         network = any_size.with_margin(self._network, recipe.margin)
-        chroma = any_size.chroma_at(network, grayscale, recipe.inference_size, recipe.multiple)
+        gray = _checked(grayscale)
+        chroma = any_size.chroma_at(network, gray, recipe.inference_size, recipe.multiple)
         return {"chroma": chroma}
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, "grayscale")])
+    @tf.function(input_signature=[tf.TensorSpec(GRAY, tf.float32, "grayscale")])
     def colorize(self, grayscale: Tensor) -> dict[str, Tensor]:
         """Colors [B, H, W, 1] in [0, 1], any H and W -> `inferred_rgb` [B, H, W, 3], same gray."""
-        chroma = self.chroma(grayscale)["chroma"]
-        return {"inferred_rgb": self._recipe.space.merge(grayscale, chroma)}
+        gray = _checked(grayscale)
+        return {"inferred_rgb": self._recipe.space.merge(gray, self.chroma(gray)["chroma"])}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     def colorize_bytes(self, image_bytes: Tensor) -> dict[str, Tensor]:
@@ -105,6 +107,11 @@ class ExportedColorizer(tf.Module):
             "chroma": self.chroma,
             NETWORK_SIGNATURE: self.network,
         }
+
+
+def _checked(grayscale: Tensor) -> Tensor:
+    """Has what loads the export name the wanted shape where another is given."""
+    return tf.ensure_shape(grayscale, GRAY)
 
 
 def _functional(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

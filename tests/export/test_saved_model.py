@@ -136,6 +136,13 @@ def saved(pixels: np.ndarray, form: str, mode: str | None = None) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.parametrize("name", ["serving_default", "chroma", "network"])
+def test_a_picture_in_rgb_is_refused_with_the_wanted_shape(served: Any, name: str) -> None:
+    wanted = r"grayscale \[1,16,16,3\] is not compatible with expected shape \[\?,\?,\?,1\]"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=wanted):
+        served[name](grayscale=tf.zeros([1, 16, 16, 3]))
+
+
 def test_a_batch_of_files_each_at_its_own_size(served: Any, weights: Path) -> None:
     gray = (grays(17, 23)[..., 0] * 255).astype(np.uint8)
     rgb = (np.random.default_rng(2).uniform(90, 160, (40, 30, 3))).astype(np.uint8)
