@@ -9,7 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.web import changed, click, colored, correct, give, pixels, saved, until
+from helpers.web import (
+    changed,
+    click,
+    colored,
+    correct,
+    give,
+    notes,
+    pixels,
+    saved,
+    until,
+    wait_marks,
+)
 
 from residual_encoder.imaging import colorspace, image_io
 
@@ -26,11 +37,6 @@ def framed(tmp_path: Path) -> Path:
     return tmp_path / "print.png"
 
 
-def notes(folder: Path, name: str, *hints: dict) -> Path:
-    (folder / name).write_text(json.dumps(hints))
-    return folder / name
-
-
 def drag(tab, start: tuple[float, float], end: tuple[float, float], steps: int = 5) -> None:
     tab.mouse.move(*start)
     tab.mouse.down()
@@ -41,10 +47,6 @@ def drag(tab, start: tuple[float, float], end: tuple[float, float], steps: int =
 def middle(tab, selector: str) -> tuple[float, float]:
     box = tab.locator(selector).bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def wait_marks(tab, count: int) -> None:
-    tab.wait_for_function("count => document.querySelectorAll('.mark').length === count", arg=count)
 
 
 @pytest.mark.browser

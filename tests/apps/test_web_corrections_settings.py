@@ -7,25 +7,15 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ROOT
-from helpers.web import changed, colored, correct, give, pixels, saved, until
+from helpers.web import changed, colored, correct, give, notes, pixels, saved, until
 
 from residual_encoder.inference.hints import read
 
 RED = {"x": 50, "y": 40, "rgb": [200, 30, 40]}
-
-
-def notes(folder: Path, name: str, *hints: dict) -> Path:
-    (folder / name).write_text(json.dumps(hints))
-    return folder / name
-
-
-def wait_marks(tab, count: int) -> None:
-    tab.wait_for_function("count => document.querySelectorAll('.mark').length === count", arg=count)
 
 
 @pytest.mark.browser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -193,3 +194,14 @@ def correct(tab, x: float, y: float, likely: int = 1) -> None:
     tab.locator("#likely button").nth(likely).click()
     changed(tab, old)
     tab.keyboard.press("Escape")
+
+
+def notes(folder: Path, name: str, *hints: dict) -> Path:
+    """Writes a file of corrections."""
+    (folder / name).write_text(json.dumps(hints))
+    return folder / name
+
+
+def wait_marks(tab, count: int) -> None:
+    """Waits until so many marks are seen."""
+    tab.wait_for_function("count => document.querySelectorAll('.mark').length === count", arg=count)
